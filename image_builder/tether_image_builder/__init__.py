@@ -1,0 +1,1 @@
+"""Puts the runtime client into an image."""

@@ -1,0 +1,1 @@
+"""The runtime client: what runs inside the sandbox."""

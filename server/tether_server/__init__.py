@@ -1,0 +1,1 @@
+"""The server side of Tether: what runs beside the agent."""
