@@ -1,0 +1,255 @@
+"""What a server can ask of a sandbox. Every action names its answer in its docstring."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, TypeAdapter, model_validator
+
+from .message import Message
+
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+SessionName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][\w.-]*$")]
+SignalName = Annotated[str, Field(pattern=r"^SIG[A-Z0-9]+$")]
+Environment = dict[Annotated[str, Field(pattern=r"^[^=\x00]+$")], str]
+TerminalSide = Annotated[int, Field(ge=1, le=10_000)]
+
+
+class Action(Message):
+    """The base of all actions; `action` is the tag on the wire."""
+
+    action: str
+
+
+class CmdRunAction(Action):
+    """Run a command in a shell session that keeps its state → `CmdOutputObservation`.
+
+    `timeout_s` bounds the whole command, `no_output_timeout_s` its silence; past either the
+    partial output is returned and the command *keeps running*. `cwd` and `env` hold for this
+    command alone. `hidden` marks it as housekeeping for viewers; `ansi` keeps control sequences
+    in `content`.
+    """
+
+    action: Literal["run"] = "run"
+    command: str
+    session: SessionName = "default"
+    timeout_s: Seconds | None = None
+    no_output_timeout_s: Seconds | None = None
+    cwd: str | None = None
+    env: Environment | None = None
+    hidden: bool = False
+    ansi: bool = False
+
+
+class CmdInputAction(Action):
+    """Type into what runs in a session, `text` as it is or one `key` → `CmdOutputObservation`.
+
+    No newline is added to `text`. Keys: `Enter`, `Tab`, `Escape`, `Up`, `C-c`, `C-d`, …
+    Returns what is new at the command's end, when it next waits for input, or after `timeout_s`.
+    """
+
+    action: Literal["input"] = "input"
+    text: str | None = None
+    key: str | None = None
+    session: SessionName = "default"
+    timeout_s: Seconds | None = 10.0
+
+    @model_validator(mode="after")
+    def _one_of_text_and_key(self) -> Self:
+        if (self.text is None) == (self.key is None):
+            raise ValueError("give exactly one of text and key")
+        return self
+
+
+class CmdInterruptAction(Action):
+    """Send a signal to what runs in a session's foreground → `CmdOutputObservation`.
+
+    Returns at the command's end or after `timeout_s`, if it goes on all the same.
+    """
+
+    action: Literal["interrupt"] = "interrupt"
+    session: SessionName = "default"
+    signal: SignalName = "SIGINT"
+    timeout_s: Seconds | None = 5.0
+
+
+class CmdPollAction(Action):
+    """Wait up to `timeout_s` for more of a running command → `CmdOutputObservation`."""
+
+    action: Literal["poll"] = "poll"
+    session: SessionName = "default"
+    timeout_s: Seconds | None = 0.0
+
+
+class SessionResetAction(Action):
+    """Kill all of a session and start a fresh shell under its name → `SessionResetObservation`."""
+
+    action: Literal["reset"] = "reset"
+    session: SessionName = "default"
+
+
+class ExecAction(Action):
+    """Run a process without a terminal, stdout and stderr apart → `ExecObservation`.
+
+    Exactly one of `argv` and `command` (given to `sh -c`). `user` is a name, a uid, or either
+    with `:group`. Past `timeout_s` the process group is killed and the partial output returned.
+    """
+
+    action: Literal["exec"] = "exec"
+    argv: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    command: str | None = None
+    stdin: bytes = b""
+    env: Environment | None = None
+    cwd: str | None = None
+    user: str | None = None
+    timeout_s: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _one_of_argv_and_command(self) -> Self:
+        if (self.argv is None) == (self.command is None):
+            raise ValueError("give exactly one of argv and command")
+        return self
+
+
+class ExecSignalAction(Action):
+    """Send a signal to the process group of a running `ExecAction` → `DoneObservation`."""
+
+    action: Literal["exec_signal"] = "exec_signal"
+    target_id: str
+    signal: SignalName = "SIGTERM"
+
+
+class FileReadAction(Action):
+    """Read a file → `FileReadObservation`.
+
+    Lines count from 1 and both ends are included. With `binary` the bytes come in `data` and
+    the line range must be absent.
+    """
+
+    action: Literal["read"] = "read"
+    path: str
+    start_line: Annotated[int, Field(ge=1)] | None = None
+    end_line: Annotated[int, Field(ge=1)] | None = None
+    binary: bool = False
+
+    @model_validator(mode="after")
+    def _lines_of_text_only(self) -> Self:
+        if self.binary and (self.start_line or self.end_line):
+            raise ValueError("a line range has no meaning with binary=True")
+        return self
+
+
+class FileWriteAction(Action):
+    """Write a whole file atomically, or append to it → `FileWriteObservation`.
+
+    Exactly one of `content` (UTF-8 text) and `data` (bytes). An existing file keeps its mode,
+    owner and link target unless `mode` says otherwise.
+    """
+
+    action: Literal["write"] = "write"
+    path: str
+    content: str | None = None
+    data: bytes | None = None
+    append: bool = False
+    make_parents: bool = True
+    mode: Annotated[int, Field(ge=0, le=0o7777)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_content_and_data(self) -> Self:
+        if (self.content is None) == (self.data is None):
+            raise ValueError("give exactly one of content and data")
+        return self
+
+
+class FileEditAction(Action):
+    """Change part of a text file → `FileEditObservation`.
+
+    `view` needs nothing more (`view_range` = first and last line, 1-based, -1 for the end),
+    `create` needs `file_text`, `str_replace` `old_str` and `new_str`, `insert` `insert_line`
+    (0 = before the first) and `new_str`; `undo_edit` takes the last edit back.
+    """
+
+    action: Literal["edit"] = "edit"
+    command: Literal["view", "create", "str_replace", "insert", "undo_edit"]
+    path: str
+    file_text: str | None = None
+    old_str: str | None = None
+    new_str: str | None = None
+    insert_line: Annotated[int, Field(ge=0)] | None = None
+    view_range: tuple[int, int] | None = None
+
+    @model_validator(mode="after")
+    def _has_what_its_command_needs(self) -> Self:
+        needs = {
+            "create": ("file_text",),
+            "str_replace": ("old_str",),
+            "insert": ("insert_line", "new_str"),
+        }
+        missing = [n for n in needs.get(self.command, ()) if getattr(self, n) is None]
+        if missing:
+            raise ValueError(f"{self.command} needs {' and '.join(missing)}")
+        return self
+
+
+class ListFilesAction(Action):
+    """List a directory, sorted by name, a page at a time → `ListFilesObservation`."""
+
+    action: Literal["list_files"] = "list_files"
+    path: str = "."
+    recursive: bool = False
+    offset: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 1_000
+
+
+class UploadAction(Action):
+    """Receive a file or a tree (as tar) on a bulk connection → `TransferObservation`.
+
+    The client answers with a `TransferReady` event whose ticket opens that connection.
+    """
+
+    action: Literal["upload"] = "upload"
+    path: str
+    kind: Literal["file", "tree"] = "file"
+    mode: Annotated[int, Field(ge=0, le=0o7777)] | None = None
+
+
+class DownloadAction(Action):
+    """Send a file or a tree (as tar) on a bulk connection → `TransferObservation`."""
+
+    action: Literal["download"] = "download"
+    path: str
+
+
+class TerminalAction(Action):
+    """An interactive terminal on a bulk connection, for people → `TerminalObservation`.
+
+    `argv` empty means a login shell. Raw bytes go both ways; text frames carry new sizes.
+    """
+
+    action: Literal["terminal"] = "terminal"
+    argv: tuple[str, ...] = ()
+    rows: TerminalSide = 24
+    cols: TerminalSide = 80
+    cwd: str | None = None
+    env: Environment | None = None
+
+
+AnyAction = Annotated[
+    CmdRunAction
+    | CmdInputAction
+    | CmdInterruptAction
+    | CmdPollAction
+    | SessionResetAction
+    | ExecAction
+    | ExecSignalAction
+    | FileReadAction
+    | FileWriteAction
+    | FileEditAction
+    | ListFilesAction
+    | UploadAction
+    | DownloadAction
+    | TerminalAction,
+    Field(discriminator="action"),
+]
+
+action_adapter: TypeAdapter[AnyAction] = TypeAdapter(AnyAction)

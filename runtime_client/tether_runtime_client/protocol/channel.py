@@ -1,0 +1,231 @@
+"""A websocket over any connected byte pipe, on asyncio: the thin shell around `websockets`' core.
+
+The core (`websockets.client.ClientProtocol`, `websockets.server.ServerProtocol`) does no I/O;
+this class moves its bytes. Messages are handed to a receiver in the read callback itself: no
+task, no queue and no copy stand between the socket and the protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from websockets.client import ClientProtocol
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+from websockets.uri import WebSocketURI
+
+from .limits import MAX_FRAME
+
+WRITE_HIGH_WATER = 1024 * 1024
+"""Bytes waiting in the transport at which a sender is asked to stop."""
+
+
+class Receiver(Protocol):
+    """What a channel calls, always on the loop: `on_open` first, `on_close` last, once each."""
+
+    def on_open(self, channel: Channel, path: str) -> None:
+        """The websocket handshake is done."""
+
+    def on_text(self, text: bytes) -> None:
+        """A whole text message, UTF-8 not yet checked."""
+
+    def on_binary(self, data: bytes) -> None:
+        """A whole binary message."""
+
+    def on_writable(self) -> None:
+        """The transport drained after `Channel.congested` was true."""
+
+    def on_close(self, reason: str) -> None:
+        """The pipe is gone. Also called when it never opened."""
+
+
+class Channel(asyncio.Protocol):
+    """One websocket, either side. Not reusable."""
+
+    def __init__(self, core: ClientProtocol | ServerProtocol, receiver: Receiver) -> None:
+        self._core = core
+        self._receiver = receiver
+        self._transport: asyncio.Transport | None = None
+        self._parts: list[bytes] = []
+        self._parts_opcode = Opcode.TEXT
+        self._close_reason = ""
+        self._eof_sent = False
+        self._closed = asyncio.get_running_loop().create_future()
+        self.congested = False
+
+    # --- what users of a channel call
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent."""
+        return self._core.state is OPEN and self._transport is not None
+
+    def send_text(self, text: bytes) -> None:
+        """Send one text message; silently nothing once closed (`on_close` tells)."""
+        if self.is_open:
+            self._core.send_text(text)
+            self._flush()
+
+    def send_binary(self, data: bytes | memoryview) -> None:
+        """Send one binary message; silently nothing once closed."""
+        if self.is_open:
+            self._core.send_binary(data)
+            self._flush()
+
+    def ping(self) -> None:
+        """Ask the peer for a sign of life; its pong is answered by the core."""
+        if self.is_open:
+            self._core.send_ping(b"")
+            self._flush()
+
+    def close(self, reason: str = "", code: int = CloseCode.NORMAL_CLOSURE) -> None:
+        """Start the closing handshake. Twice is safe."""
+        self._close_reason = self._close_reason or reason
+        if self.is_open:
+            self._core.send_close(code, reason[:100])
+            self._flush()
+        elif self._transport is not None:
+            self._transport.close()
+
+    def abort(self, reason: str = "") -> None:
+        """Drop the connection now, without a word. Twice is safe."""
+        self._close_reason = self._close_reason or reason
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause_reading(self) -> None:
+        """Take no more messages until `resume_reading`; the peer feels it as back-pressure."""
+        if self._transport is not None and self._transport.is_reading():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Undo `pause_reading`. Twice is safe."""
+        if self._transport is not None and not self._transport.is_reading():
+            self._transport.resume_reading()
+
+    async def wait_closed(self) -> None:
+        """Return when the pipe is gone."""
+        await asyncio.shield(self._closed)
+
+    # --- what asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Open the handshake, when it is ours to open."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        if isinstance(self._core, ClientProtocol):
+            self._core.send_request(self._core.connect())
+            self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the core and hand on what came of it."""
+        self._core.receive_data(data)
+        self._handle_received()
+
+    def eof_received(self) -> bool:
+        """The peer ends; the core decides what that means."""
+        self._core.receive_eof()
+        self._handle_received()
+        return False
+
+    def pause_writing(self) -> None:
+        """The transport's buffer is full."""
+        self.congested = True
+
+    def resume_writing(self) -> None:
+        """The transport's buffer has drained."""
+        self.congested = False
+        self._receiver.on_writable()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The pipe is gone, for whatever reason."""
+        self._core.receive_eof()
+        self._transport = None
+        if not self._closed.done():
+            self._closed.set_result(None)
+            self._receiver.on_close(self._why_closed(exc))
+
+    # --- inside
+
+    def _handle_received(self) -> None:
+        for event in self._core.events_received():
+            if isinstance(event, Frame):
+                self._on_frame(event)
+            elif isinstance(event, Request):
+                self._on_request(event)
+            else:
+                self._on_response(event)
+        self._flush()
+
+    def _on_request(self, request: Request) -> None:
+        assert isinstance(self._core, ServerProtocol)
+        response = self._core.accept(request)
+        self._core.send_response(response)
+        self._flush()
+        if self._core.state is OPEN:
+            self._receiver.on_open(self, request.path)
+
+    def _on_response(self, response: Response) -> None:
+        if self._core.handshake_exc is None:
+            self._receiver.on_open(self, "")
+            return
+        self._close_reason = f"websocket handshake refused ({response.status_code})"
+
+    def _on_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.TEXT and frame.fin:
+            self._receiver.on_text(bytes(frame.data))
+        elif frame.opcode is Opcode.BINARY and frame.fin:
+            self._receiver.on_binary(bytes(frame.data))
+        elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            self._on_part(frame)
+
+    def _on_part(self, frame: Frame) -> None:
+        """Tether sends whole messages; another peer may not. The core bounds their sum."""
+        if frame.opcode is not Opcode.CONT:
+            self._parts_opcode = frame.opcode
+        self._parts.append(bytes(frame.data))
+        if not frame.fin:
+            return
+        message, self._parts = b"".join(self._parts), []
+        if self._parts_opcode is Opcode.TEXT:
+            self._receiver.on_text(message)
+        else:
+            self._receiver.on_binary(message)
+
+    def _flush(self) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        for data in self._core.data_to_send():
+            if data:
+                transport.write(data)
+            elif not self._eof_sent:
+                self._eof_sent = True
+                transport.close()
+
+    def _why_closed(self, exc: Exception | None) -> str:
+        if self._close_reason:
+            return self._close_reason
+        for problem in (self._core.handshake_exc, self._core.parser_exc, exc):
+            if problem is not None and not isinstance(problem, EOFError):
+                return str(problem) or type(problem).__name__
+        close = self._core.close_rcvd
+        if close is not None:
+            return close.reason or f"closed by the peer ({close.code})"
+        return "the connection was cut"
+
+
+def client_channel(path: str, receiver: Receiver) -> Channel:
+    """The side that opens the handshake: the server beside the agent."""
+    uri = WebSocketURI(secure=False, host="sandbox", port=80, path=path, query="")
+    core = ClientProtocol(uri, max_size=MAX_FRAME)
+    return Channel(core, receiver)
+
+
+def server_channel(receiver: Receiver) -> Channel:
+    """The side that answers it: the runtime client."""
+    return Channel(ServerProtocol(max_size=MAX_FRAME), receiver)

@@ -1,0 +1,203 @@
+"""What happens, in the order it happened. Everything a reader of the stream sees is an `Event`.
+
+Events of the sandbox are made, numbered and journalled by the runtime client; those of the last
+section only the server can see. `seq` is the server's number, gap-free over the sandbox's life.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from .actions import AnyAction
+from .message import Message
+
+
+class Event(Message):
+    """The base of events and observations.
+
+    `seq` is given by the server when it stores the event (0 until then), `time` is in seconds
+    since 1970 by the clock of whoever made the event, `action_id` names the action it is about.
+    """
+
+    seq: int = 0
+    time: float = 0.0
+    action_id: str | None = None
+
+
+class ClientStarted(Event):
+    """A runtime client came up; the first event of every epoch.
+
+    `lost_actions` are those its predecessor had accepted and not ended: each is reported lost.
+    """
+
+    event: Literal["client_started"] = "client_started"
+    version: str
+    pid: int
+    shell: str
+    shell_reason: str
+    lost_actions: tuple[str, ...] = ()
+
+
+class ActionAccepted(Event):
+    """The client has the action and will not run it again, whatever happens."""
+
+    event: Literal["accepted"] = "accepted"
+    kind: str
+
+
+class CmdOutputDelta(Event):
+    """Output of a running command: bytes [offset, offset + length) of its log, as text.
+
+    `content` is decoded with replacement and never split inside a character.
+    """
+
+    event: Literal["output"] = "output"
+    content: str
+    session: str
+    offset: int
+    length: int
+
+
+class ExecOutputDelta(Event):
+    """Output of a running exec: bytes from `offset` of one of its two streams."""
+
+    event: Literal["exec_output"] = "exec_output"
+    stream: Literal["stdout", "stderr"]
+    data: bytes
+    offset: int
+
+
+class OutputOmitted(Event):
+    """Stands for the deltas of bytes [from_offset, to_offset), which were too many to keep.
+
+    They are whole in the sandbox's file at `path`.
+    """
+
+    event: Literal["output_omitted"] = "output_omitted"
+    from_offset: int
+    to_offset: int
+    path: str | None
+
+
+class BackgroundOutput(Event):
+    """Output that came to a session's terminal while no command ran there."""
+
+    event: Literal["background_output"] = "background_output"
+    session: str
+    content: str
+
+
+class CommandEnded(Event):
+    """A command that had been reported as still running has ended."""
+
+    event: Literal["command_ended"] = "command_ended"
+    session: str
+    exit_code: int | None
+    status: Literal["completed", "interrupted", "session_ended"]
+    total_bytes: int
+
+
+class SessionEnded(Event):
+    """A session's shell is gone; the next command there starts a fresh one."""
+
+    event: Literal["session_ended"] = "session_ended"
+    session: str
+    reason: str
+
+
+class SessionWarning(Event):
+    """Something odd in a session that lost nothing, such as a forged status that was discarded."""
+
+    event: Literal["session_warning"] = "session_warning"
+    session: str
+    message: str
+
+
+class TransferReady(Event):
+    """The client waits for a bulk connection that shows this ticket, once."""
+
+    event: Literal["transfer_ready"] = "transfer_ready"
+    ticket: str
+    kind: Literal["file", "tree", "terminal"]
+    size: int | None = None
+    mode: int | None = None
+
+
+class HistoryGap(Event):
+    """Events that are truly gone: how many where known, and why."""
+
+    event: Literal["history_gap"] = "history_gap"
+    epoch: str
+    first: int
+    last: int | None
+    reason: str
+
+
+# --- seen by the server only -----------------------------------------------------------------
+
+
+class ActionSubmitted(Event):
+    """An action as it was stored, before it was sent."""
+
+    event: Literal["submitted"] = "submitted"
+    action: AnyAction
+
+
+class SandboxStarted(Event):
+    """The place where the client runs was started, or found again by `attach`."""
+
+    event: Literal["sandbox_started"] = "sandbox_started"
+    name: str
+    backend: str
+    image: str | None
+    attached: bool = False
+
+
+class Connected(Event):
+    """The server and the client talk; `reason` says why this transport was taken."""
+
+    event: Literal["connected"] = "connected"
+    transport: str
+    reason: str
+    epoch: str
+    outage_s: float = 0.0
+
+
+class ConnectionLost(Event):
+    """The connection went; it is being made anew, and nothing is lost."""
+
+    event: Literal["connection_lost"] = "connection_lost"
+    reason: str
+
+
+class SandboxStopped(Event):
+    """The sandbox is gone. `exit_code` is its main process's, where it is known."""
+
+    event: Literal["sandbox_stopped"] = "sandbox_stopped"
+    reason: str
+    exit_code: int | None = None
+
+
+AnySandboxEvent = Annotated[
+    ClientStarted
+    | ActionAccepted
+    | CmdOutputDelta
+    | ExecOutputDelta
+    | OutputOmitted
+    | BackgroundOutput
+    | CommandEnded
+    | SessionEnded
+    | SessionWarning
+    | TransferReady
+    | HistoryGap,
+    Field(discriminator="event"),
+]
+
+AnyServerEvent = Annotated[
+    ActionSubmitted | SandboxStarted | Connected | ConnectionLost | SandboxStopped | HistoryGap,
+    Field(discriminator="event"),
+]
+
+server_event_adapter: TypeAdapter[AnyServerEvent] = TypeAdapter(AnyServerEvent)

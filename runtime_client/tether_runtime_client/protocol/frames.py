@@ -1,0 +1,195 @@
+"""The frames of the event connection, one JSON object a websocket text message.
+
+Order: `hello` → `challenge` → `attach` → `welcome` (or `error` at any point), then `submit`,
+`ack`, and numbered `event` and `observation` frames until either end closes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from .actions import AnyAction
+from .errors import InvalidAction, MalformedFrame, TetherError
+from .events import AnySandboxEvent
+from .message import Message
+from .observations import AnyObservation
+
+Role = Literal["controller", "operator"]
+ActionId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\w.:-]+$")]
+Nonce = Annotated[str, Field(pattern=r"^[0-9a-f]{32,64}$")]
+Proof = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Sequence = Annotated[int, Field(ge=0)]
+
+
+class HelloFrame(Message):
+    """Server → client, first: who speaks which version, and a fresh random value."""
+
+    type: Literal["hello"] = "hello"
+    version: int
+    nonce: Nonce
+
+
+class ChallengeFrame(Message):
+    """Client → server: a random value of its own, and proof that it knows the secret."""
+
+    type: Literal["challenge"] = "challenge"
+    version: int
+    nonce: Nonce
+    proof: Proof
+
+
+class AttachFrame(Message):
+    """Server → client: its proof, its role, and per epoch the last event it has stored."""
+
+    type: Literal["attach"] = "attach"
+    proof: Proof
+    role: Role = "controller"
+    takeover: bool = False
+    have: dict[str, Sequence] = Field(default_factory=dict)
+
+
+class EpochRange(Message):
+    """The events of one client life that the journal still has, both ends included."""
+
+    epoch: str
+    first: Sequence
+    last: Sequence
+
+
+class WelcomeFrame(Message):
+    """Client → server: attached. Replay of `epochs` follows, oldest first, then what is new."""
+
+    type: Literal["welcome"] = "welcome"
+    epoch: str
+    fence: int
+    epochs: tuple[EpochRange, ...]
+    running: tuple[str, ...] = ()
+
+
+class SubmitFrame(Message):
+    """Server → client: run this, unless the id was accepted before."""
+
+    type: Literal["submit"] = "submit"
+    id: ActionId
+    action: AnyAction
+
+
+class AckFrame(Message):
+    """Controller → client: everything up to `seq` of `epoch` is stored."""
+
+    type: Literal["ack"] = "ack"
+    epoch: str
+    seq: Sequence
+
+
+class EventFrame(Message):
+    """Client → server: event number `seq` of `epoch`."""
+
+    type: Literal["event"] = "event"
+    epoch: str
+    seq: Sequence
+    event: AnySandboxEvent
+
+
+class ObservationFrame(Message):
+    """Client → server: the same for the event that ends an action."""
+
+    type: Literal["observation"] = "observation"
+    epoch: str
+    seq: Sequence
+    observation: AnyObservation
+
+
+class RejectedFrame(Message):
+    """Client → server: this submission was not accepted, and left no trace."""
+
+    type: Literal["rejected"] = "rejected"
+    id: str
+    code: str
+    message: str
+    hint: str = ""
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class ErrorFrame(Message):
+    """Either way: what was wrong with the connection. It is closed next."""
+
+    type: Literal["error"] = "error"
+    code: str
+    message: str
+    hint: str = ""
+
+
+FromServer = Annotated[
+    HelloFrame | AttachFrame | SubmitFrame | AckFrame, Field(discriminator="type")
+]
+FromClient = Annotated[
+    EventFrame | ObservationFrame | RejectedFrame | ChallengeFrame | WelcomeFrame | ErrorFrame,
+    Field(discriminator="type"),
+]
+
+from_server_adapter: TypeAdapter[FromServer] = TypeAdapter(FromServer)
+from_client_adapter: TypeAdapter[FromClient] = TypeAdapter(FromClient)
+
+
+class RejectedSubmission(Exception):
+    """A submit frame whose action is unusable, though its id could be read."""
+
+    def __init__(self, action_id: str, error: TetherError) -> None:
+        super().__init__(action_id, error)
+        self.action_id = action_id
+        self.error = error
+
+
+def encode(frame: Message) -> bytes:
+    """One frame as the UTF-8 JSON that goes into one text message."""
+    return frame.__pydantic_serializer__.to_json(frame, exclude_none=True)
+
+
+def decode_from_client(text: bytes) -> FromClient:
+    """Parse what a runtime client sent; raises `MalformedFrame`."""
+    try:
+        return from_client_adapter.validate_json(text)
+    except ValidationError as problem:
+        raise _malformed(problem) from None
+
+
+def decode_from_server(text: bytes) -> FromServer:
+    """Parse what a server sent; raises `MalformedFrame` or, for a bad action, its rejection."""
+    try:
+        return from_server_adapter.validate_json(text)
+    except ValidationError as problem:
+        action_id = _submission_id(text)
+        if action_id is None:
+            raise _malformed(problem) from None
+        raise RejectedSubmission(action_id, _invalid_action(problem)) from None
+
+
+def _submission_id(text: bytes) -> str | None:
+    try:
+        value = from_json(text)
+    except ValueError:
+        return None
+    if not isinstance(value, dict) or value.get("type") != "submit":
+        return None
+    action_id = value.get("id")
+    return action_id if isinstance(action_id, str) and 0 < len(action_id) <= 128 else None
+
+
+def _malformed(problem: ValidationError) -> MalformedFrame:
+    return MalformedFrame(f"the frame cannot be read: {_first_error(problem)}")
+
+
+def _invalid_action(problem: ValidationError) -> InvalidAction:
+    return InvalidAction(f"the action cannot be read: {_first_error(problem)}")
+
+
+def _first_error(problem: ValidationError) -> str:
+    """Where and what, without the input: that may be long, hostile or secret."""
+    errors = problem.errors(include_url=False, include_input=False, include_context=False)
+    place = ".".join(str(part) for part in errors[0]["loc"]) or "the whole frame"
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return f"{place}: {errors[0]['msg']}{more}"[:500]

@@ -1,0 +1,25 @@
+"""Numbers both ends agree on. Sizes are bytes, times are seconds."""
+
+PROTOCOL_VERSION = 1
+"""Raised whenever a frame, action or observation changes shape; both ends must have the same."""
+
+MAX_FRAME = 8 * 1024 * 1024
+"""The longest websocket message either end takes. Longer content travels as an upload."""
+
+DELTA_SIZE = 256 * 1024
+"""The most output one delta carries. As JSON a byte can become six: still one frame."""
+
+BULK_CHUNK = 256 * 1024
+"""The size of one binary frame on a bulk connection."""
+
+CONTENT_LIMIT = 256 * 1024
+"""The most output an observation shows; the middle of what is longer is left out."""
+
+EXEC_INLINE_LIMIT = 256 * 1024
+"""The most of each stream an exec observation carries; the whole is in the sandbox's file."""
+
+HANDSHAKE_TIMEOUT_S = 10.0
+"""A connection that is not authenticated by then is closed."""
+
+TICKET_TIMEOUT_S = 60.0
+"""A bulk ticket nobody used by then is void."""

@@ -1,0 +1,188 @@
+"""What an action came to. Each is an event too: it is numbered, stored and replayed as one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from .events import Event
+from .message import Message
+
+CommandStatus = Literal[
+    "completed", "running", "timeout", "waiting_for_input", "interrupted", "session_ended"
+]
+WaitEvidence = Literal["exact", "inferred", "unknown"]
+FileType = Literal["file", "directory", "symlink", "fifo", "socket", "device"]
+
+
+class Observation(Event):
+    """The base of all observations; `observation` is the tag on the wire."""
+
+    observation: str
+
+
+class StateLost(Message):
+    """What a replaced shell could not carry over, and what it did."""
+
+    reason: str
+    cwd: str
+    restored_env: int = 0
+
+
+class CmdOutputObservation(Observation):
+    """What is new since the session's last observation.
+
+    `exit_code` is None while the command runs. `content` is the rendered output, cut in the
+    middle past its limit (`truncated`); `total_bytes` counts the command's whole byte log, which
+    is at `full_output_path` in the sandbox whenever `content` is not all of it, byte for byte.
+    """
+
+    observation: Literal["run"] = "run"
+    content: str
+    exit_code: int | None
+    status: CommandStatus
+    cwd: str
+    session: str = "default"
+    pid: int | None = None
+    foreground: tuple[str, ...] = ()
+    total_bytes: int = 0
+    truncated: bool = False
+    full_output_path: str | None = None
+    wait_evidence: WaitEvidence | None = None
+    state_lost: StateLost | None = None
+    duration_s: float = 0.0
+
+
+class SessionResetObservation(Observation):
+    """The session is fresh: its new shell's directory, and what was given up."""
+
+    observation: Literal["reset"] = "reset"
+    session: str
+    cwd: str
+    state_lost: StateLost
+
+
+class ExecObservation(Observation):
+    """The end of a process. `exit_code` is 128 + `signal` when a signal ended it.
+
+    `stdout` and `stderr` hold the first part of each stream; where `*_bytes` is more than that,
+    the whole is in the sandbox at `*_path`.
+    """
+
+    observation: Literal["exec"] = "exec"
+    exit_code: int
+    signal: int | None = None
+    timed_out: bool = False
+    stdout: bytes = b""
+    stderr: bytes = b""
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    stdout_path: str | None = None
+    stderr_path: str | None = None
+    pid: int = 0
+    duration_s: float = 0.0
+
+
+class DoneObservation(Observation):
+    """It was done, and there is nothing more to say."""
+
+    observation: Literal["done"] = "done"
+
+
+class FileReadObservation(Observation):
+    """A file, or the lines asked for; `truncated` when the file has more than was sent."""
+
+    observation: Literal["read"] = "read"
+    path: str
+    content: str = ""
+    data: bytes | None = None
+    start_line: int | None = None
+    end_line: int | None = None
+    total_lines: int | None = None
+    total_bytes: int = 0
+    truncated: bool = False
+
+
+class FileWriteObservation(Observation):
+    """A file was written: its size in bytes now, and whether it was made."""
+
+    observation: Literal["write"] = "write"
+    path: str
+    total_bytes: int
+    created: bool
+
+
+class FileEditObservation(Observation):
+    """An edit's result: the part of the file around it, and a unified diff."""
+
+    observation: Literal["edit"] = "edit"
+    path: str
+    content: str
+    diff: str = ""
+
+
+class FileEntry(Message):
+    """One name in a directory. `size` in bytes, `modified` in seconds since 1970."""
+
+    path: str
+    type: FileType
+    size: int
+    mode: int
+    modified: float
+    target: str | None = None
+
+
+class ListFilesObservation(Observation):
+    """A page of a directory; ask again from `next_offset` while it is not None."""
+
+    observation: Literal["list_files"] = "list_files"
+    path: str
+    entries: tuple[FileEntry, ...]
+    next_offset: int | None = None
+
+
+class TransferObservation(Observation):
+    """A transfer that is whole: bytes and sha256 of what crossed, and the number of files."""
+
+    observation: Literal["transfer"] = "transfer"
+    path: str
+    kind: Literal["file", "tree"]
+    bytes: int
+    sha256: str
+    files: int
+
+
+class TerminalObservation(Observation):
+    """An interactive terminal has ended."""
+
+    observation: Literal["terminal"] = "terminal"
+    exit_code: int
+
+
+class ErrorObservation(Observation):
+    """An action failed. `code` is stable; `hint` says what to do next."""
+
+    observation: Literal["error"] = "error"
+    code: str
+    message: str
+    hint: str = ""
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+AnyObservation = Annotated[
+    CmdOutputObservation
+    | SessionResetObservation
+    | ExecObservation
+    | DoneObservation
+    | FileReadObservation
+    | FileWriteObservation
+    | FileEditObservation
+    | ListFilesObservation
+    | TransferObservation
+    | TerminalObservation
+    | ErrorObservation,
+    Field(discriminator="observation"),
+]
+
+observation_adapter: TypeAdapter[AnyObservation] = TypeAdapter(AnyObservation)
