@@ -8,16 +8,17 @@ task, no queue and no copy stand between the socket and the protocol.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from websockets.client import ClientProtocol
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import OPEN
+from websockets.protocol import CLOSED, OPEN
 from websockets.server import ServerProtocol
 from websockets.uri import WebSocketURI
 
-from .limits import MAX_FRAME
+from .limits import HANDSHAKE_TIMEOUT_S, MAX_FRAME
 
 WRITE_HIGH_WATER = 1024 * 1024
 """Bytes waiting in the transport at which a sender is asked to stop."""
@@ -35,6 +36,9 @@ class Receiver(Protocol):
     def on_binary(self, data: bytes) -> None:
         """A whole binary message."""
 
+    def on_pong(self) -> None:
+        """The peer answered a ping."""
+
     def on_writable(self) -> None:
         """The transport drained after `Channel.congested` was true."""
 
@@ -42,18 +46,33 @@ class Receiver(Protocol):
         """The pipe is gone. Also called when it never opened."""
 
 
-class Channel(asyncio.Protocol):
-    """One websocket, either side. Not reusable."""
+Route = Callable[[str], Receiver | None]
+"""Chooses the receiver for a request's path; None answers 404."""
 
-    def __init__(self, core: ClientProtocol | ServerProtocol, receiver: Receiver) -> None:
+
+class Channel(asyncio.Protocol):
+    """One websocket, either side. Not reusable.
+
+    `closed` is done when the pipe is gone, after the receiver's `on_close`.
+    """
+
+    def __init__(
+        self,
+        core: ClientProtocol | ServerProtocol,
+        *,
+        receiver: Receiver | None = None,
+        route: Route | None = None,
+    ) -> None:
         self._core = core
         self._receiver = receiver
+        self._route = route
+        self._handshake: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._parts: list[bytes] = []
         self._parts_opcode = Opcode.TEXT
         self._close_reason = ""
         self._eof_sent = False
-        self._closed = asyncio.get_running_loop().create_future()
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.congested = False
 
     # --- what users of a channel call
@@ -106,10 +125,6 @@ class Channel(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_reading():
             self._transport.resume_reading()
 
-    async def wait_closed(self) -> None:
-        """Return when the pipe is gone."""
-        await asyncio.shield(self._closed)
-
     # --- what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -117,6 +132,8 @@ class Channel(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        loop = asyncio.get_running_loop()
+        self._handshake = loop.call_later(HANDSHAKE_TIMEOUT_S, self.abort, "no websocket handshake")
         if isinstance(self._core, ClientProtocol):
             self._core.send_request(self._core.connect())
             self._flush()
@@ -139,15 +156,18 @@ class Channel(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The transport's buffer has drained."""
         self.congested = False
-        self._receiver.on_writable()
+        if self._receiver is not None:
+            self._receiver.on_writable()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The pipe is gone, for whatever reason."""
-        self._core.receive_eof()
+        if self._core.state is not CLOSED:
+            self._core.receive_eof()
+        self._end_handshake()
         self._transport = None
-        if not self._closed.done():
-            self._closed.set_result(None)
+        if self._receiver is not None:
             self._receiver.on_close(self._why_closed(exc))
+        self.closed.set_result(None)
 
     # --- inside
 
@@ -163,28 +183,47 @@ class Channel(asyncio.Protocol):
 
     def _on_request(self, request: Request) -> None:
         assert isinstance(self._core, ServerProtocol)
+        assert self._route is not None
         response = self._core.accept(request)
+        if response.status_code == 101:
+            self._receiver = self._route(request.path)
+            if self._receiver is None:
+                response = self._core.reject(404, "nothing is served here\n")
         self._core.send_response(response)
         self._flush()
-        if self._core.state is OPEN:
-            self._receiver.on_open(self, request.path)
+        if self._receiver is not None:
+            self._open(request.path)
 
     def _on_response(self, response: Response) -> None:
         if self._core.handshake_exc is None:
-            self._receiver.on_open(self, "")
-            return
-        self._close_reason = f"websocket handshake refused ({response.status_code})"
+            self._open("")
+        else:
+            self._close_reason = f"websocket handshake refused ({response.status_code})"
+
+    def _open(self, path: str) -> None:
+        assert self._receiver is not None
+        self._end_handshake()
+        self._receiver.on_open(self, path)
+
+    def _end_handshake(self) -> None:
+        if self._handshake is not None:
+            self._handshake.cancel()
+            self._handshake = None
 
     def _on_frame(self, frame: Frame) -> None:
+        assert self._receiver is not None
         if frame.opcode is Opcode.TEXT and frame.fin:
             self._receiver.on_text(bytes(frame.data))
         elif frame.opcode is Opcode.BINARY and frame.fin:
             self._receiver.on_binary(bytes(frame.data))
+        elif frame.opcode is Opcode.PONG:
+            self._receiver.on_pong()
         elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
             self._on_part(frame)
 
     def _on_part(self, frame: Frame) -> None:
         """Tether sends whole messages; another peer may not. The core bounds their sum."""
+        assert self._receiver is not None
         if frame.opcode is not Opcode.CONT:
             self._parts_opcode = frame.opcode
         self._parts.append(bytes(frame.data))
@@ -223,9 +262,9 @@ def client_channel(path: str, receiver: Receiver) -> Channel:
     """The side that opens the handshake: the server beside the agent."""
     uri = WebSocketURI(secure=False, host="sandbox", port=80, path=path, query="")
     core = ClientProtocol(uri, max_size=MAX_FRAME)
-    return Channel(core, receiver)
+    return Channel(core, receiver=receiver)
 
 
-def server_channel(receiver: Receiver) -> Channel:
+def server_channel(route: Route) -> Channel:
     """The side that answers it: the runtime client."""
-    return Channel(ServerProtocol(max_size=MAX_FRAME), receiver)
+    return Channel(ServerProtocol(max_size=MAX_FRAME), route=route)

@@ -13,9 +13,9 @@ from pydantic_core import from_json
 
 from .actions import AnyAction
 from .errors import InvalidAction, MalformedFrame, TetherError
-from .events import AnySandboxEvent
+from .events import AnySandboxEvent, Event
 from .message import Message
-from .observations import AnyObservation
+from .observations import AnyObservation, Observation
 
 Role = Literal["controller", "operator"]
 ActionId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\w.:-]+$")]
@@ -147,6 +147,14 @@ class RejectedSubmission(Exception):
 def encode(frame: Message) -> bytes:
     """One frame as the UTF-8 JSON that goes into one text message."""
     return frame.__pydantic_serializer__.to_json(frame, exclude_none=True)
+
+
+def encode_numbered(epoch: str, seq: int, event: Event) -> bytes:
+    """An event as its frame: an `EventFrame`, or an `ObservationFrame` for an observation."""
+    kind = b"observation" if isinstance(event, Observation) else b"event"
+    body = event.__pydantic_serializer__.to_json(event, exclude_none=True)
+    parts = (kind, epoch.encode(), seq, kind, body)
+    return b'{"type":"%b","epoch":"%b","seq":%d,"%b":%b}' % parts
 
 
 def decode_from_client(text: bytes) -> FromClient:

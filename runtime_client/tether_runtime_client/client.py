@@ -1,0 +1,109 @@
+"""The runtime client's process: its parts put together, and its life from start to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+from .control import Control
+from .dispatcher import Dispatcher
+from .endpoint import Endpoint
+from .event_connection import EventConnection
+from .handlers import register_handlers
+from .handlers.shell import Sessions
+from .protocol.events import ClientStarted
+from .recorder import Recorder
+from .settings import ClientSettings, SettingsError, parse_settings, private_folder
+from .shell import choose_bash
+from .supervisor import CONFIG_ERROR, LEASE_EXPIRED, STOPPED, Handover
+from .tickets import Tickets
+from .version import VERSION
+
+READY = "tether-runtime-client: ready"
+
+log = logging.getLogger("tether_runtime_client")
+
+
+def run_client(handover: Handover, args: list[str]) -> int:
+    """Serve until told to stop; returns the exit code the supervisor understands."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    try:
+        settings = parse_settings(args)
+        private_folder(settings.state)
+        with os.fdopen(handover.secret_fd) as pipe:
+            secret = pipe.read().strip()
+        return asyncio.run(RuntimeClient(settings, secret).run())
+    except SettingsError as problem:
+        sys.stderr.write(f"tether-runtime-client: {problem}\n")
+        return CONFIG_ERROR
+
+
+class RuntimeClient:
+    """One life of the client. `run` returns the exit code."""
+
+    def __init__(self, settings: ClientSettings, secret: str) -> None:
+        self._settings = settings
+        self._secret = secret
+        self._exit_code = STOPPED
+        self._stop = asyncio.Event()
+        self._recorder = Recorder(settings.state / "journal")
+        self._dispatcher = Dispatcher(self._recorder)
+        self._control = Control(settings.lease, self._on_abandoned)
+        self._tickets = Tickets()
+        self._endpoint = Endpoint(self._make_connection, self._tickets)
+
+    async def run(self) -> int:
+        """Start listening, serve, and stop in good order on SIGTERM or SIGINT."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        sessions = await self._start()
+        await self._stop.wait()
+        await self._dispatcher.close()
+        await sessions.close()
+        await self._endpoint.close()
+        self._recorder.journal.close()
+        return self._exit_code
+
+    async def _start(self) -> Sessions:
+        choice = choose_bash(self._settings.bash, self._settings.bundled_bash)
+        self._recorder.start(
+            ClientStarted(
+                version=VERSION, pid=os.getpid(), shell=choice.path, shell_reason=choice.reason
+            )
+        )
+        sessions = register_handlers(
+            self._dispatcher, self._recorder, self._tickets, self._settings, choice
+        )
+        if self._settings.unix is not None:
+            await self._endpoint.listen_unix(self._settings.unix)
+        if self._settings.tcp is not None:
+            host, _, port = self._settings.tcp.rpartition(":")
+            await self._endpoint.listen_tcp(host, int(port))
+        self._control.start()
+        self._say_ready()
+        return sessions
+
+    def _make_connection(self) -> EventConnection:
+        return EventConnection(self._secret, self._recorder, self._dispatcher, self._control)
+
+    def _say_ready(self) -> None:
+        sys.stdout.write(READY + "\n")
+        sys.stdout.flush()
+        if self._settings.ready_fd is not None:
+            try:
+                os.write(self._settings.ready_fd, b"ready\n")
+                os.close(self._settings.ready_fd)
+            except OSError as problem:
+                # After a restart the descriptor is long gone, and nobody waits for it.
+                log.debug("nobody to tell that we are ready: %s", problem)
+
+    def _on_abandoned(self) -> None:
+        log.warning("no server was attached for %s s: the sandbox ends", self._settings.lease)
+        self._exit_code = LEASE_EXPIRED
+        self._stop.set()

@@ -1,0 +1,110 @@
+"""From an accepted action to its handler, and from the handler's end to the final event."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from .protocol.actions import Action
+from .protocol.errors import ActionCancelled, InternalError, TetherError, UnsupportedAction
+from .protocol.events import Event
+from .protocol.observations import Observation
+from .recorder import Recorder, error_observation
+
+log = logging.getLogger(__name__)
+
+A = TypeVar("A", bound=Action)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a handler knows beside its action."""
+
+    action_id: str
+    emit: Callable[[Event], None]
+
+
+Handle = Callable[[A, Context], Awaitable[Observation]]
+Lane = Callable[[A], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """How one action type is handled. Actions that share a lane run one after the other, in the
+    order they were accepted; without a lane they start at once.
+    """
+
+    handle: Handle[Any]
+    lane: Lane[Any] | None = None
+
+
+class Dispatcher:
+    """The handler table, by exact action type; a second registration is refused."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._handlers: dict[type[Action], Handler] = {}
+        self._lanes: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def register(self, kind: type[A], handle: Handle[A], *, lane: Lane[A] | None = None) -> None:
+        """Handle actions of exactly this type from now on."""
+        if kind in self._handlers:
+            raise ValueError(f"{kind.__name__} has a handler already")
+        self._handlers[kind] = Handler(handle, lane)
+
+    def submit(self, action_id: str, action: Action) -> None:
+        """Accept an action and start it, unless its id was accepted before.
+
+        Raises a `TetherError` when it is not accepted; it left no trace then.
+        """
+        handler = self._handlers.get(type(action))
+        if handler is None:
+            raise UnsupportedAction(f"this sandbox has no handler for {action.action!r} actions")
+        if self._recorder.accept(action_id, action) == "new":
+            self._start(handler, action_id, action)
+
+    async def close(self) -> None:
+        """Cancel what runs and wait for it. Every action still gets its final event."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _start(self, handler: Handler, action_id: str, action: Action) -> None:
+        lane = handler.lane(action) if handler.lane else None
+        before = self._lanes.get(lane) if lane else None
+        task = asyncio.create_task(self._run(handler, action_id, action, before))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if lane:
+            self._lanes[lane] = task
+            task.add_done_callback(lambda done: self._leave_lane(lane, done))
+
+    def _leave_lane(self, lane: str, task: asyncio.Task[None]) -> None:
+        if self._lanes.get(lane) is task:
+            del self._lanes[lane]
+
+    async def _run(
+        self,
+        handler: Handler,
+        action_id: str,
+        action: Action,
+        before: asyncio.Task[None] | None,
+    ) -> None:
+        try:
+            if before is not None:
+                await asyncio.wait([before])
+            context = Context(action_id, self._recorder.emit)
+            observation = await handler.handle(action, context)
+        except TetherError as error:
+            observation = error_observation(error)
+        except asyncio.CancelledError:
+            observation = error_observation(ActionCancelled("the runtime client was stopped"))
+        except Exception as error:
+            log.exception("the handler of a %s action failed", action.action)
+            text = f"{type(error).__name__}: {error}"
+            observation = error_observation(InternalError(f"the action's handler failed: {text}"))
+        self._recorder.finish(action_id, observation)

@@ -1,0 +1,139 @@
+"""The byte log of one command: exact in a file, bounded in memory, on its way as deltas."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import errno
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ..protocol.events import CmdOutputDelta
+from ..protocol.limits import CONTENT_LIMIT, DELTA_SIZE
+from ..protocol.render import HeadTail, render
+
+FLUSH_AFTER_S = 0.005
+"""Output waits this long for more of it, so that many small writes make one event."""
+
+log = logging.getLogger(__name__)
+
+
+class OutputLog:
+    """Takes what a command's terminal gets. One owner, on the loop."""
+
+    def __init__(
+        self, session: str, action_id: str, path: Path, emit: Callable[[CmdOutputDelta], None]
+    ) -> None:
+        self._session = session
+        self._action_id = action_id
+        self._path = path
+        self._emit = emit
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._pending = bytearray()
+        self._sent = 0
+        self._held = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._early = bytearray()
+        self._file = -1
+        self._new = HeadTail()
+        self.total = 0
+        self.incomplete: str | None = None
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Take the next bytes; never blocks and never fails."""
+        self.total += len(data)
+        self._new.write(data)
+        self._spill(data)
+        self._pending += data
+        if len(self._pending) >= DELTA_SIZE:
+            self.flush()
+        elif self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(FLUSH_AFTER_S, self.flush)
+
+    def flush(self) -> None:
+        """Send what waits as a delta now. Cuts between characters."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._pending:
+            self._send(bytes(self._pending[:DELTA_SIZE]))
+            del self._pending[:DELTA_SIZE]
+
+    def report(self, *, ansi: bool) -> tuple[str, bool, str | None]:
+        """What is new since the last report: content, whether it was cut, and the file's path.
+
+        The path is None when all of the command's bytes were in the contents, exactly.
+        """
+        self.flush()
+        new, self._new = self._new, HeadTail()
+        kept = new.kept()
+        content = render(kept, ansi=ansi)
+        if self._file < 0 and self.incomplete is None and content.encode() != kept:
+            self._open()
+        path = str(self._path) if self._file >= 0 and self.incomplete is None else None
+        return content, new.truncated, path
+
+    def close(self) -> None:
+        """Flush and close the file, which stays. Twice is safe."""
+        self.flush()
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _send(self, data: bytes) -> None:
+        content = self._decoder.decode(data)
+        held = len(self._decoder.getstate()[0])
+        end = self._sent + self._held + len(data) - held
+        length = end - self._sent
+        self._held = held
+        if length:
+            self._emit(
+                CmdOutputDelta(
+                    content=content,
+                    session=self._session,
+                    action_id=self._action_id,
+                    offset=self._sent,
+                    length=length,
+                )
+            )
+            self._sent = end
+
+    def _spill(self, data: bytes | memoryview) -> None:
+        """To the file once there is one, or once there is too much to keep."""
+        if self.incomplete is not None:
+            return
+        if self._file >= 0:
+            self._append(data)
+            return
+        self._early += data
+        if len(self._early) > CONTENT_LIMIT:
+            self._open()
+
+    def _open(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = os.open(self._path, flags, 0o600)
+        except OSError as problem:
+            self._give_up(problem)
+            return
+        early, self._early = self._early, bytearray()
+        self._append(early)
+
+    def _append(self, data: bytes | bytearray | memoryview) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._file, view) :]
+        except OSError as problem:
+            self._give_up(problem)
+
+    def _give_up(self, problem: OSError) -> None:
+        """The file cannot be written: say so in the observation, keep head and tail."""
+        full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
+        self.incomplete = "the disk is full" if full else str(problem)
+        self._early = bytearray()
+        log.warning("the output of %s cannot be kept whole: %s", self._action_id, problem)

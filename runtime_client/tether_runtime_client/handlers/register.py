@@ -1,0 +1,28 @@
+"""The handler table of a runtime client, filled in one place."""
+
+from __future__ import annotations
+
+from ..dispatcher import Dispatcher
+from ..protocol import actions as a
+from ..recorder import Recorder
+from ..settings import ClientSettings
+from ..shell import BashChoice
+from ..tickets import Tickets
+from .shell import Sessions
+
+
+def register_handlers(
+    dispatcher: Dispatcher,
+    recorder: Recorder,
+    tickets: Tickets,
+    settings: ClientSettings,
+    bash: BashChoice,
+) -> Sessions:
+    """Register every built-in handler; returns what has to be closed at the end."""
+    sessions = Sessions(settings, recorder, bash)
+    dispatcher.register(a.CmdRunAction, sessions.run, lane=lambda action: action.session)
+    dispatcher.register(a.CmdInputAction, sessions.type_in)
+    dispatcher.register(a.CmdInterruptAction, sessions.interrupt)
+    dispatcher.register(a.CmdPollAction, sessions.poll)
+    dispatcher.register(a.SessionResetAction, sessions.reset)
+    return sessions

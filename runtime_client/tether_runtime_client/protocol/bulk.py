@@ -1,0 +1,164 @@
+"""Bulk connections: files, trees and terminals as binary messages, beside the event stream.
+
+Whoever opens one shows a ticket first (`OpenFrame`). Binary messages carry the bytes; the sender
+of a file or tree closes it with an `EndFrame`, which the receiver checks against what came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from .actions import TerminalSide
+from .channel import Channel
+from .errors import MalformedFrame, TransferError
+from .frames import encode
+from .message import Message
+
+QUEUE_LIMIT = 8
+"""Messages that may wait for a slow reader before the socket is no longer read."""
+
+
+class OpenFrame(Message):
+    """The first message: the ticket of the action this connection belongs to."""
+
+    type: Literal["open"] = "open"
+    ticket: str
+
+
+class EndFrame(Message):
+    """All bytes were sent: how many, and their sha256 in hexadecimal."""
+
+    type: Literal["end"] = "end"
+    bytes: int
+    sha256: str
+    files: int = 1
+
+
+class ResizeFrame(Message):
+    """The terminal at the server's end has another size now."""
+
+    type: Literal["resize"] = "resize"
+    rows: TerminalSide
+    cols: TerminalSide
+
+
+class FailFrame(Message):
+    """The sender gives up; the action's error says why."""
+
+    type: Literal["fail"] = "fail"
+    message: str
+
+
+BulkFrame = Annotated[OpenFrame | EndFrame | ResizeFrame | FailFrame, Field(discriminator="type")]
+bulk_adapter: TypeAdapter[BulkFrame] = TypeAdapter(BulkFrame)
+
+
+class BulkStream:
+    """A channel `Receiver` with back-pressure both ways, for coroutines. Single reader and writer.
+
+    `read` returns bytes, a frame, or None once the peer closed. `write` returns when the
+    transport takes more.
+    """
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.opened: asyncio.Future[None] = loop.create_future()
+        self.closed_because: str | None = None
+        self._channel: Channel | None = None
+        self._messages: deque[bytes | BulkFrame] = deque()
+        self._readable = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    # --- Receiver
+
+    def on_open(self, channel: Channel, path: str) -> None:
+        """Ready for messages."""
+        self._channel = channel
+        if not self.opened.done():
+            self.opened.set_result(None)
+
+    def on_binary(self, data: bytes) -> None:
+        """Queue bytes."""
+        self._enqueue(data)
+
+    def on_text(self, text: bytes) -> None:
+        """Queue a frame; anything else ends the connection."""
+        try:
+            self._enqueue(bulk_adapter.validate_json(text))
+        except ValidationError:
+            self.abort("the peer sent a malformed bulk frame")
+
+    def on_pong(self) -> None:
+        """Nothing waits for one here."""
+
+    def on_writable(self) -> None:
+        """Let the writer go on."""
+        self._writable.set()
+
+    def on_close(self, reason: str) -> None:
+        """Wake whoever waits."""
+        self.closed_because = reason
+        self._readable.set()
+        self._writable.set()
+        if not self.opened.done():
+            self.opened.set_exception(TransferError(f"the bulk connection failed: {reason}"))
+
+    # --- what coroutines call
+
+    async def read(self) -> bytes | BulkFrame | None:
+        """The next message, or None when the connection is closed and all was read."""
+        while not self._messages:
+            if self.closed_because is not None:
+                return None
+            self._readable.clear()
+            await self._readable.wait()
+        message = self._messages.popleft()
+        if len(self._messages) == QUEUE_LIMIT // 2 and self._channel is not None:
+            self._channel.resume_reading()
+        return message
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """Send bytes; raises `TransferError` once the connection is gone."""
+        channel = self._open_channel()
+        channel.send_binary(data)
+        if channel.congested:
+            self._writable.clear()
+            await self._writable.wait()
+            self._open_channel()
+
+    def send(self, frame: BulkFrame) -> None:
+        """Send a frame; raises `TransferError` once the connection is gone."""
+        self._open_channel().send_text(encode(frame))
+
+    def close(self) -> None:
+        """Close in good order: what was sent still arrives. Twice is safe."""
+        if self._channel is not None:
+            self._channel.close()
+
+    def abort(self, reason: str) -> None:
+        """Drop the connection. Twice is safe."""
+        if self._channel is not None:
+            self._channel.abort(reason)
+
+    def _open_channel(self) -> Channel:
+        if self._channel is None or self.closed_because is not None:
+            raise TransferError(f"the bulk connection is closed: {self.closed_because}")
+        return self._channel
+
+    def _enqueue(self, message: bytes | BulkFrame) -> None:
+        self._messages.append(message)
+        self._readable.set()
+        if len(self._messages) >= QUEUE_LIMIT and self._channel is not None:
+            self._channel.pause_reading()
+
+
+def expect_open(message: bytes | BulkFrame | None) -> str:
+    """The ticket of a first message; raises `MalformedFrame` when it is none."""
+    if not isinstance(message, OpenFrame):
+        raise MalformedFrame("a bulk connection opens with its ticket")
+    return message.ticket

@@ -1,0 +1,82 @@
+"""The runtime client's options, read once at the edge."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+CLIENT_USAGE = """
+client options, after `--`:
+  --unix PATH           listen on this UNIX socket
+  --tcp HOST:PORT       listen on this address (port 0: any)
+  --run-dir DIR         where journal and long outputs go; must outlive a restart
+  --lease SECONDS       end when no server was attached for this long
+  --ready-fd N          write a line to this descriptor once listening
+  --bash PATH           the shell to use, instead of choosing one
+  --bundled-bash PATH   the shell to fall back to
+"""
+
+
+class SettingsError(Exception):
+    """The options cannot be understood; nothing was started."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """Where to listen, where to keep things, when to give up."""
+
+    run_dir: Path
+    unix: Path | None = None
+    tcp: str | None = None
+    lease: float | None = None
+    ready_fd: int | None = None
+    bash: str | None = None
+    bundled_bash: str | None = None
+
+    @property
+    def state(self) -> Path:
+        """The private part of the run directory."""
+        return self.run_dir / "state"
+
+
+def parse_settings(args: list[str]) -> ClientSettings:
+    """Read the command line; raises `SettingsError` that names the option."""
+    convert = {"run_dir": Path, "unix": Path, "lease": float, "ready_fd": int}
+    known = {field.name for field in fields(ClientSettings)}
+    settings = ClientSettings(run_dir=Path())
+    words = iter(args)
+    for word in words:
+        option, _, value = word.partition("=")
+        name = option.removeprefix("--").replace("-", "_")
+        if not option.startswith("--") or name not in known:
+            raise SettingsError(f"unknown option {option!r}")
+        text = value or next(words, "")
+        try:
+            settings = replace(settings, **{name: convert.get(name, str)(text)})
+        except ValueError:
+            raise SettingsError(f"{option} cannot be {text!r}") from None
+    return _checked(settings)
+
+
+def _checked(settings: ClientSettings) -> ClientSettings:
+    if settings.run_dir == Path():
+        raise SettingsError("--run-dir is missing")
+    if settings.unix is None and settings.tcp is None:
+        raise SettingsError("one of --unix and --tcp is needed")
+    return settings
+
+
+def private_folder(path: Path) -> Path:
+    """Make or check a folder that is ours alone; raises `SettingsError` when it cannot be that.
+
+    Its parent may be a place where anybody can put things, so what is there already is looked at.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
+        raise SettingsError(f"the run directory {path} cannot be made: {problem}") from None
+    found = path.lstat()
+    if path.is_symlink() or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise SettingsError(f"{path} exists and is not a private folder of ours")
+    return path

@@ -1,0 +1,88 @@
+"""What a backend is: start, find and stop a place where the runtime client runs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..link import Ended
+from ..record import SandboxRecord
+from ..transports import Transport
+
+Progress = Callable[[str], None]
+"""Told in a short sentence what a person would be waiting for."""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """Everything a backend needs to start one sandbox. `folder` is the sandbox's own, mode 0700."""
+
+    name: str
+    folder: Path
+    secret: str
+    image: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    workdir: str | None = None
+    user: str | None = None
+    mounts: Sequence[str] = ()
+    resources: Mapping[str, object] = field(default_factory=dict)
+    network: str | None = None
+    transport: str = "auto"
+    keep: bool = False
+    lease_s: float | None = 60.0
+
+
+class Sandbox(ABC):
+    """A started place. Made by `Backend.start` or `Backend.attach`; used by one runtime."""
+
+    backend: str
+    image: str | None
+
+    @property
+    @abstractmethod
+    def handle(self) -> dict[str, str]:
+        """What `Backend.attach` needs to find it again, as plain strings for the record."""
+
+    @abstractmethod
+    async def choose_transport(self) -> tuple[Transport, str]:
+        """The transport to use and, in a sentence, why; raises `TransportUnavailable`."""
+
+    @abstractmethod
+    async def ready(self) -> None:
+        """Return when the client says that it listens, or when it ended without saying so."""
+
+    @abstractmethod
+    async def ended(self) -> Ended | None:
+        """How the sandbox ended, or None while it lives. Cheap; called after a lost connection."""
+
+    @abstractmethod
+    def log_tail(self) -> str:
+        """The last lines the client wrote, bounded; hostile text."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """End it and free everything it holds, within seconds. Twice is safe."""
+
+    @abstractmethod
+    async def release(self) -> None:
+        """Let go of it without stopping it. Twice is safe."""
+
+
+class Backend(ABC):
+    """Called by one runtime. `close` comes last, always."""
+
+    name: str
+
+    @abstractmethod
+    async def start(self, spec: SandboxSpec, progress: Progress) -> Sandbox:
+        """Start a sandbox; when that fails, everything it had made is gone again."""
+
+    @abstractmethod
+    async def attach(self, record: SandboxRecord) -> Sandbox:
+        """Find a running sandbox again; raises `SandboxNotFound` when it is gone."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Free the backend's own connections. Twice is safe."""

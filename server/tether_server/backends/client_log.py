@@ -1,0 +1,38 @@
+"""What a client's process writes, watched for its word that it is ready. All of it is hostile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+READY_LINE = b"tether-runtime-client: ready"
+KEPT_LINES = 50
+LINE_LIMIT = 2_000
+
+
+class ClientLog:
+    """Keeps the last lines of a byte stream. `listening` is set by the ready line or the end."""
+
+    def __init__(self) -> None:
+        self._lines: deque[bytes] = deque(maxlen=KEPT_LINES)
+        self._partial = b""
+        self.listening = asyncio.Event()
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+        *lines, rest = (self._partial + data).split(b"\n")
+        self._partial = rest[:LINE_LIMIT]
+        for line in lines:
+            self._lines.append(line[:LINE_LIMIT])
+            if line.startswith(READY_LINE):
+                self.listening.set()
+
+    def end(self) -> None:
+        """The stream has ended: nothing more to wait for."""
+        self.listening.set()
+
+    def tail(self) -> str:
+        """The last lines, as text without control characters."""
+        lines = [*self._lines, self._partial] if self._partial else list(self._lines)
+        text = b"\n".join(lines).decode("utf-8", "replace")
+        return "".join(c for c in text if c.isprintable() or c in "\n\t")

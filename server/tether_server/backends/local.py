@@ -1,0 +1,208 @@
+"""A process on this machine: the embedded default, which needs nothing but this package.
+
+There is no isolation: actions run as this user, on this machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tether_runtime_client.protocol.errors import SandboxNotFound, StartFailed
+
+from ..link import Ended
+from ..record import SandboxRecord, process_start
+from ..transports import Transport, UnixTransport
+from .base import Backend, Progress, Sandbox, SandboxSpec
+from .client_log import ClientLog
+
+STOP_TIMEOUT_S = 12.0
+LOG_TAIL = 16 * 1024
+
+
+class LocalBackend(Backend):
+    """Runs `tether-runtime-client supervise` from this Python environment."""
+
+    name = "local"
+
+    async def start(self, spec: SandboxSpec, progress: Progress) -> Sandbox:
+        """Start the supervisor in a session of its own, with the secret on its standard input."""
+        _refuse_container_options(spec)
+        (spec.folder / "socket").mkdir(mode=0o700)
+        ready, told = os.pipe()
+        try:
+            process = _spawn(spec, told)
+        except BaseException:
+            os.close(ready)
+            raise
+        finally:
+            os.close(told)
+        return LocalSandbox(spec.folder, process.pid, process, ready)
+
+    async def attach(self, record: SandboxRecord) -> Sandbox:
+        """Find the supervisor by its pid and start time."""
+        pid = int(record.handle["pid"])
+        if process_start(pid) != int(record.handle["start"]):
+            raise SandboxNotFound(f"the process of sandbox {record.name!r} has ended")
+        return LocalSandbox(Path(record.handle["folder"]), pid)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class LocalSandbox(Sandbox):
+    """A supervisor process and what descends from it."""
+
+    backend = "local"
+    image = None
+
+    def __init__(
+        self,
+        folder: Path,
+        pid: int,
+        process: subprocess.Popen[bytes] | None = None,
+        ready: int = -1,
+    ) -> None:
+        self._folder = folder
+        self._pid = pid
+        self._start = process_start(pid)
+        self._process = process
+        self._ready = ready
+
+    @property
+    def handle(self) -> dict[str, str]:
+        """Pid, start time and folder."""
+        return {"pid": str(self._pid), "start": str(self._start), "folder": str(self._folder)}
+
+    async def choose_transport(self) -> tuple[Transport, str]:
+        """A UNIX socket; there is nothing else to choose."""
+        path = self._folder / "socket" / "client.sock"
+        return UnixTransport(path), "the client is a process on this machine"
+
+    async def ready(self) -> None:
+        """Wait for its word on the pipe it was given; an attached one is taken to be ready."""
+        if self._ready >= 0:
+            await readable(self._ready)
+            self._close_ready()
+
+    async def ended(self) -> Ended | None:
+        """Its exit code, when it is our child."""
+        if not self._exited and process_start(self._pid) == self._start:
+            return None
+        code = self._process.returncode if self._process is not None else None
+        return Ended(f"the local runtime client ended (exit code {code})", code)
+
+    def log_tail(self) -> str:
+        """What the supervisor and the client wrote last."""
+        log = ClientLog()
+        with (self._folder / "client.log").open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_TAIL))
+            log.write(file.read(LOG_TAIL))
+        return log.tail()
+
+    async def stop(self) -> None:
+        """SIGTERM to the supervisor, which ends everything below it; SIGKILL if it does not."""
+        self._signal(signal.SIGTERM)
+        if not await self._wait_exit(STOP_TIMEOUT_S):
+            self._signal(signal.SIGKILL)
+            await self._wait_exit(STOP_TIMEOUT_S)
+        await self.release()
+
+    async def release(self) -> None:
+        """Close the pipe; a child that is to live on is nobody's to wait for."""
+        self._close_ready()
+        if self._process is not None and self._process.poll() is None:
+            self._process.returncode = 0  # or Popen would warn that it still runs
+
+    def _close_ready(self) -> None:
+        if self._ready >= 0:
+            os.close(self._ready)
+            self._ready = -1
+
+    @property
+    def _exited(self) -> bool:
+        return self._process is not None and self._process.poll() is not None
+
+    def _signal(self, number: signal.Signals) -> None:
+        if process_start(self._pid) == self._start:
+            os.kill(self._pid, number)
+
+    async def _wait_exit(self, timeout_s: float) -> bool:
+        """Wait by pidfd: it works for a process that is not our child too."""
+        if self._exited or process_start(self._pid) != self._start:
+            return True
+        descriptor = os.pidfd_open(self._pid)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await readable(descriptor)
+        except TimeoutError:
+            return False
+        finally:
+            os.close(descriptor)
+        return self._exited or self._process is None
+
+
+async def readable(descriptor: int) -> None:
+    """Return when the descriptor can be read, or is at its end."""
+    loop = asyncio.get_running_loop()
+    event = asyncio.Event()
+    loop.add_reader(descriptor, event.set)
+    try:
+        await event.wait()
+    finally:
+        loop.remove_reader(descriptor)
+
+
+def _spawn(spec: SandboxSpec, told: int) -> subprocess.Popen[bytes]:
+    with (spec.folder / "client.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*_command(spec), "--ready-fd", str(told)],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **spec.env},
+            cwd=spec.workdir,
+            start_new_session=True,
+            pass_fds=[told],
+        )
+    assert process.stdin is not None
+    with process.stdin:
+        process.stdin.write(spec.secret.encode() + b"\n")
+    return process
+
+
+def _command(spec: SandboxSpec) -> list[str]:
+    folder = spec.folder
+    lease = [] if spec.lease_s is None else ["--lease", str(spec.lease_s)]
+    return [
+        sys.executable,
+        "-m",
+        "tether_runtime_client",
+        "supervise",
+        "--",
+        "--unix",
+        str(folder / "socket" / "client.sock"),
+        "--run-dir",
+        str(folder / "run"),
+        *lease,
+    ]
+
+
+def _refuse_container_options(spec: SandboxSpec) -> None:
+    given = {
+        "image": spec.image,
+        "user": spec.user,
+        "mounts": spec.mounts,
+        "resources": spec.resources,
+        "network": spec.network,
+    }
+    unusable = [name for name, value in given.items() if value]
+    if unusable:
+        raise StartFailed(
+            f"backend='local' has no {', '.join(unusable)}: it runs on this machine as it is",
+            hint="Leave the option out, or use backend='docker'",
+        )

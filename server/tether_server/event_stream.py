@@ -1,0 +1,68 @@
+"""The event stream as its readers see it: the whole past, then what comes, each event once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+from tether_runtime_client.protocol.events import Event
+
+from .history import History
+
+
+class EventStream:
+    """Readers of one history. A slow reader falls behind in the file; memory does not grow."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._ended = False
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the newest event; 0 when there is none."""
+        return self._history.last_seq
+
+    def since(self, seq: int = 0) -> Iterator[Event]:
+        """The stored events after number `seq`, in order; ends at the newest. Any thread."""
+        return self._history.since(seq)
+
+    async def subscribe(
+        self, since: int = 0, *, action_id: str | None = None
+    ) -> AsyncIterator[Event]:
+        """The events after number `since`, then each new one as it comes.
+
+        Ends when the runtime is closed and all was read. With `action_id` only the events about
+        that action. Any number of subscribers, each at its own pace.
+        """
+        while True:
+            ended = self._ended
+            page = self._history.page(since, action_id)
+            for event in page:
+                since = event.seq
+                yield event
+            if page:
+                continue
+            if ended:
+                return
+            await self._next_event()
+
+    def wake(self) -> None:
+        """There is a new event. Called by the writer, on the loop."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+
+    def end(self) -> None:
+        """There will be no more events. Twice is safe."""
+        self._ended = True
+        self.wake()
+
+    async def _next_event(self) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)

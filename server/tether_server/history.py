@@ -1,0 +1,194 @@
+"""The server's history of one sandbox: a SQLite file with every event, in order, for good.
+
+Written in batches without fsync: it survives the death of this process, not of the kernel. What
+is not committed yet was not acknowledged either, so the client sends it again. Any number of
+readers, in this process or others, may read while it is written.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import TypeAdapter
+
+from tether_runtime_client.protocol.actions import Action, AnyAction
+from tether_runtime_client.protocol.events import ActionSubmitted, Event, server_event_adapter
+from tether_runtime_client.protocol.frames import (
+    EventFrame,
+    ObservationFrame,
+    decode_from_client,
+)
+from tether_runtime_client.protocol.observations import Observation, observation_adapter
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY,
+    epoch TEXT NOT NULL,      -- '' for what the server itself saw
+    client_seq INTEGER NOT NULL,
+    action_id TEXT,
+    final INTEGER NOT NULL,   -- 1 for the observation that ends its action
+    body BLOB NOT NULL        -- the frame as it came, or the server's event as JSON
+);
+CREATE INDEX events_of_action ON events (action_id, seq) WHERE action_id IS NOT NULL;
+CREATE TABLE progress (epoch TEXT PRIMARY KEY, stored INTEGER NOT NULL) WITHOUT ROWID;
+"""
+_INSERT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)"
+_PAGE = 256
+
+
+class History:
+    """One writer's view of a history file. Reading is safe from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path = path
+        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = OFF")
+        self._migrate()
+        row = self._database.execute("SELECT MAX(seq) FROM events").fetchone()
+        self.last_seq: int = row[0] or 0
+        self.progress: dict[str, int] = dict(self._database.execute("SELECT * FROM progress"))
+        self._unsaved: set[str] = set()
+        self._closed = False
+
+    # --- writing
+
+    def store_frame(self, frame: EventFrame | ObservationFrame, raw: bytes) -> Event:
+        """Store a numbered frame of the client, as it came; returns its event with `seq` set."""
+        final = isinstance(frame, ObservationFrame)
+        event: Event = frame.observation if isinstance(frame, ObservationFrame) else frame.event
+        seq = self._insert(frame.epoch, frame.seq, event.action_id, final, raw)
+        self.progress[frame.epoch] = frame.seq
+        self._unsaved.add(frame.epoch)
+        return _with_seq(event, seq)
+
+    def store_event(self, event: Event) -> Event:
+        """Store what the server itself saw, or an observation it had to make up."""
+        stamped = event.model_copy(update={"time": time.time()})
+        final = isinstance(event, Observation)
+        body = stamped.__pydantic_serializer__.to_json(stamped, exclude_none=True)
+        seq = self._insert("", 0, event.action_id, final, body)
+        return _with_seq(stamped, seq)
+
+    def store_action(self, action_id: str, action: Action) -> Event:
+        """Store an action and commit: from here on it is safe to send."""
+        known = cast(AnyAction, action)
+        submitted = ActionSubmitted.model_construct(
+            seq=0, time=0.0, action_id=action_id, event="submitted", action=known
+        )
+        event = self.store_event(submitted)
+        self.commit()
+        return event
+
+    def skip(self, epoch: str, last: int) -> None:
+        """Events of `epoch` up to `last` are gone; a `HistoryGap` was stored in their place."""
+        self.progress[epoch] = last
+        self._unsaved.add(epoch)
+
+    def commit(self) -> None:
+        """Make what was stored visible to other processes; only then may it be acknowledged."""
+        if not self._database.in_transaction:
+            return
+        for epoch in self._unsaved:
+            row = (epoch, self.progress[epoch])
+            self._database.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", row)
+        self._unsaved.clear()
+        self._database.execute("COMMIT")
+
+    def close(self) -> None:
+        """Commit and close for writing; reading goes on. Twice is safe."""
+        if not self._closed:
+            self.commit()
+            self._closed = True
+            self._database.close()
+
+    # --- reading
+
+    def since(self, seq: int, action_id: str | None = None) -> Iterator[Event]:
+        """The stored events after `seq`, all or those about one action, in order."""
+        while page := self._page(seq, action_id):
+            for row in page:
+                yield _to_event(row)
+            seq = page[-1][0]
+
+    def page(self, seq: int, action_id: str | None = None) -> list[Event]:
+        """A bounded number of the same."""
+        return [_to_event(row) for row in self._page(seq, action_id)]
+
+    def submitted(self, action_id: str) -> bool:
+        """Whether an action of this id was ever stored."""
+        query = "SELECT 1 FROM events WHERE action_id = ? LIMIT 1"
+        return self._database.execute(query, (action_id,)).fetchone() is not None
+
+    def final(self, action_id: str) -> Observation | None:
+        """The observation that ended an action, if it has ended."""
+        query = "SELECT seq, epoch, final, body FROM events WHERE action_id = ? AND final = 1"
+        row = self._database.execute(query, (action_id,)).fetchone()
+        event = _to_event(row) if row else None
+        return event if isinstance(event, Observation) else None
+
+    def unfinished(self) -> dict[str, AnyAction]:
+        """Actions that were stored and have no final event, in order."""
+        query = (
+            "SELECT seq, epoch, final, body FROM events AS e WHERE epoch = '' AND final = 0"
+            " AND action_id IS NOT NULL AND NOT EXISTS"
+            " (SELECT 1 FROM events WHERE action_id = e.action_id AND final = 1) ORDER BY seq"
+        )
+        events = (_to_event(row) for row in self._database.execute(query).fetchall())
+        return {
+            e.action_id: e.action for e in events if isinstance(e, ActionSubmitted) and e.action_id
+        }
+
+    # --- inside
+
+    def _migrate(self) -> None:
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise ValueError(f"{self.path} was written by a newer Tether (schema {version})")
+        if version == 0:
+            script = f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            self._database.executescript(script)
+
+    def _insert(
+        self, epoch: str, client_seq: int, action_id: str | None, final: bool, body: bytes
+    ) -> int:
+        if not self._database.in_transaction:
+            self._database.execute("BEGIN IMMEDIATE")
+        self.last_seq += 1
+        row = (self.last_seq, epoch, client_seq, action_id, final, body)
+        self._database.execute(_INSERT, row)
+        return self.last_seq
+
+    def _page(self, seq: int, action_id: str | None) -> list[tuple[int, str, int, bytes]]:
+        query = "SELECT seq, epoch, final, body FROM events WHERE seq > ? {} ORDER BY seq LIMIT ?"
+        if action_id is None:
+            return self._select(query.format(""), (seq, _PAGE))
+        return self._select(query.format("AND action_id = ?"), (seq, action_id, _PAGE))
+
+    def _select(self, query: str, values: tuple[object, ...]) -> list[Any]:
+        if not self._closed:
+            return self._database.execute(query, values).fetchall()
+        with closing(sqlite3.connect(self.path)) as database:
+            return database.execute(query, values).fetchall()
+
+
+def _to_event(row: tuple[int, str, int, bytes]) -> Event:
+    seq, epoch, final, body = row
+    if epoch:
+        frame = decode_from_client(body)
+        assert isinstance(frame, EventFrame | ObservationFrame)
+        event = frame.observation if isinstance(frame, ObservationFrame) else frame.event
+        return _with_seq(event, seq)
+    adapter: TypeAdapter[Any] = observation_adapter if final else server_event_adapter
+    return _with_seq(adapter.validate_json(body), seq)
+
+
+def _with_seq(event: Event, seq: int) -> Event:
+    return event.model_copy(update={"seq": seq})

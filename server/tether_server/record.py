@@ -1,0 +1,152 @@
+"""What is known on this machine of every sandbox: one private folder each.
+
+<state>/sandboxes/<name>/       mode 0700
+    sandbox.json                how to reach it, its secret, who owns it
+    history.sqlite3             all its events; stays when the sandbox is gone
+    socket/                     mode 1777, mounted into the sandbox
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import time
+from pathlib import Path
+
+from pydantic import Field
+
+from tether_runtime_client.protocol.errors import NameTaken, SandboxNotFound
+from tether_runtime_client.protocol.message import Message
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,47}")
+HISTORY_KEPT_S = 7 * 24 * 3600.0
+"""How long the history of a sandbox that is gone stays."""
+
+
+class SandboxRecord(Message):
+    """A sandbox that was started and not yet stopped."""
+
+    name: str
+    backend: str
+    image: str | None
+    handle: dict[str, str]
+    secret: str = Field(repr=False)
+    transport: str
+    keep: bool
+    created: float
+    server_pid: int
+    server_start: int
+
+    @property
+    def server_alive(self) -> bool:
+        """Whether the process that started or last attached to it still runs."""
+        return process_start(self.server_pid) == self.server_start
+
+
+def state_folder() -> Path:
+    """`$TETHER_STATE_DIR`, else `tether` under `$XDG_STATE_HOME`, else under ~/.local/state."""
+    explicit = os.environ.get("TETHER_STATE_DIR")
+    if explicit:
+        return Path(explicit)
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "tether"
+
+
+def new_name() -> str:
+    """A name nobody has."""
+    return f"sandbox-{secrets.token_hex(4)}"
+
+
+def sandbox_folder(name: str) -> Path:
+    """Where a sandbox of that name has its files; raises `ValueError` for an unusable name."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is no usable name: lower-case letters, digits, '_', '.' and '-', at most 48"
+        )
+    return state_folder() / "sandboxes" / name
+
+
+def claim_folder(name: str) -> Path:
+    """Make the folder of a new sandbox; raises `NameTaken`. Old history of that name goes."""
+    folder = sandbox_folder(name)
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    parent = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(parent, fcntl.LOCK_EX)
+        if _is_claimed(folder):
+            raise NameTaken(f"there is a sandbox named {name!r}")
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(mode=0o700)
+        pid = os.getpid()
+        (folder / "claim").write_text(f"{pid} {process_start(pid)}")
+    finally:
+        os.close(parent)
+    return folder
+
+
+def _is_claimed(folder: Path) -> bool:
+    """Whether a sandbox runs there, or one is being started there by a living process."""
+    if (folder / "sandbox.json").exists():
+        return True
+    try:
+        pid, start = (folder / "claim").read_text().split()
+    except FileNotFoundError:
+        return False
+    return process_start(int(pid)) == int(start)
+
+
+def save_record(record: SandboxRecord) -> None:
+    """Write a record whole or not at all."""
+    folder = sandbox_folder(record.name)
+    temporary = folder / f".sandbox.json.{os.getpid()}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(record.model_dump_json())
+    temporary.replace(folder / "sandbox.json")
+
+
+def load_record(name: str) -> SandboxRecord:
+    """The record of a sandbox; raises `SandboxNotFound`."""
+    try:
+        text = (sandbox_folder(name) / "sandbox.json").read_bytes()
+    except FileNotFoundError:
+        raise SandboxNotFound(f"no sandbox named {name!r} is known here") from None
+    return SandboxRecord.model_validate_json(text)
+
+
+def list_records() -> list[SandboxRecord]:
+    """All records, oldest first."""
+    paths = (state_folder() / "sandboxes").glob("*/sandbox.json")
+    records = [SandboxRecord.model_validate_json(path.read_bytes()) for path in paths]
+    return sorted(records, key=lambda record: record.created)
+
+
+def drop_record(name: str) -> None:
+    """The sandbox is gone: forget how to reach it, keep its history. Twice is safe."""
+    folder = sandbox_folder(name)
+    (folder / "sandbox.json").unlink(missing_ok=True)
+    (folder / "claim").unlink(missing_ok=True)
+    shutil.rmtree(folder / "socket", ignore_errors=True)
+    prune_histories()
+
+
+def prune_histories() -> None:
+    """Delete the folders of sandboxes that have been gone for long."""
+    oldest = time.time() - HISTORY_KEPT_S
+    for folder in (state_folder() / "sandboxes").iterdir():
+        gone = not (folder / "sandbox.json").exists()
+        if gone and folder.stat().st_mtime < oldest:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def process_start(pid: int) -> int | None:
+    """A process's start time in clock ticks since boot (tells reused pids apart), or None."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(stat.rpartition(")")[2].split()[19])

@@ -1,0 +1,409 @@
+"""`EventStreamRuntime`: actions in, typed observations out, for a sandbox of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self, overload
+
+from tether_runtime_client.protocol import actions as a
+from tether_runtime_client.protocol import auth
+from tether_runtime_client.protocol import observations as o
+from tether_runtime_client.protocol.errors import RuntimeClosed, StartFailed, error_from_code
+from tether_runtime_client.protocol.events import (
+    CmdOutputDelta,
+    ExecOutputDelta,
+    OutputOmitted,
+    SandboxStarted,
+)
+
+from .backends import Backend, Progress, Sandbox, SandboxSpec, open_backend
+from .event_stream import EventStream
+from .history import History
+from .link import Link
+from .record import (
+    SandboxRecord,
+    claim_folder,
+    drop_record,
+    load_record,
+    new_name,
+    process_start,
+    sandbox_folder,
+    save_record,
+)
+from .submissions import Submissions
+from .transfer import Transfers
+from .transports import Transport
+
+READY_TIMEOUT_S = 60.0
+"""How long a started sandbox may take until its client answers."""
+
+ShellAction = a.CmdRunAction | a.CmdInputAction | a.CmdInterruptAction | a.CmdPollAction
+
+
+def _silent(message: str) -> None:
+    """Show no progress."""
+
+
+class EventStreamRuntime:
+    """A sandbox and the event stream to and from it.
+
+    An async context manager: entering starts (or, from `attach`, finds) the sandbox; leaving
+    frees everything, also after a failed start. With `keep=True` leaving leaves the sandbox.
+
+    Args:
+        image: the image to run; None with `backend="local"`.
+        backend: `docker`, or `local` (a process on this machine, without isolation).
+        env: environment of everything that runs in the sandbox, over the image's own.
+        workdir: where sessions start; the image's own WORKDIR when None.
+        user: whom to run as, a name, uid or `uid:gid`; the image's own USER when None.
+        mounts: bind mounts as `host:container[:ro]`.
+        resources: limits as the engine takes them, such as `{"mem_limit": "1g"}`.
+        network: an engine network's name, or `none`.
+        transport: `auto`, `unix`, `tcp` or `exec`.
+        name: of the sandbox, for `attach` and `tether ps`; a random one when None.
+        keep: leave the sandbox when the block is left.
+        lease_s: seconds after which a sandbox without a server ends itself; None with `keep`.
+        progress: told in short sentences what a person would be waiting for.
+    """
+
+    def __init__(
+        self,
+        image: str | None = None,
+        *,
+        backend: str = "docker",
+        env: Mapping[str, str] | None = None,
+        workdir: str | None = None,
+        user: str | None = None,
+        mounts: Sequence[str] = (),
+        resources: Mapping[str, object] | None = None,
+        network: str | None = None,
+        transport: str = "auto",
+        name: str | None = None,
+        keep: bool = False,
+        lease_s: float = 60.0,
+        progress: Progress = _silent,
+    ) -> None:
+        self.name = name or new_name()
+        self._backend: Backend = open_backend(backend)
+        self._progress = progress
+        self._keep = keep
+        self._record: SandboxRecord | None = None
+        self._takeover = False
+        self._sandbox: Sandbox | None = None
+        self._history: History | None = None
+        self._events: EventStream | None = None
+        self._submissions: Submissions | None = None
+        self._link: Link | None = None
+        self._transfers: Transfers | None = None
+        self._closed = False
+        self._spec = SandboxSpec(
+            name=self.name,
+            folder=sandbox_folder(self.name),
+            secret=auth.new_secret(),
+            image=image,
+            env=dict(env or {}),
+            workdir=workdir,
+            user=user,
+            mounts=tuple(mounts),
+            resources=dict(resources or {}),
+            network=network,
+            transport=transport,
+            keep=keep,
+            lease_s=None if keep else lease_s,
+        )
+
+    @classmethod
+    def attach(
+        cls, name: str, *, takeover: bool = False, progress: Progress = _silent
+    ) -> EventStreamRuntime:
+        """A runtime for the sandbox of that name, with its history; enter it to connect.
+
+        Raises `SandboxNotFound` when none is known. Entering raises `ControllerBusy` while another
+        server controls the sandbox and answers; `takeover=True` replaces it.
+        """
+        record = load_record(name)
+        runtime = cls(
+            record.image,
+            backend=record.backend,
+            name=name,
+            keep=record.keep,
+            transport=record.transport,
+            progress=progress,
+        )
+        runtime._record = record
+        runtime._spec = replace(runtime._spec, secret=record.secret)
+        runtime._takeover = takeover
+        return runtime
+
+    # --- lifetime
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """What entering the block does. A failed start frees what it had made."""
+        try:
+            if self._record is None:
+                await self._start_new()
+            else:
+                await self._find(self._record)
+        except BaseException:
+            await self.close(keep=self._record is not None)
+            raise
+
+    async def close(self, *, keep: bool | None = None) -> None:
+        """What leaving the block does; `keep` overrides the runtime's own. Twice is safe."""
+        self._closed = True
+        keep = self._keep if keep is None else keep
+        if self._submissions is not None:
+            self._submissions.save()
+        if self._link is not None:
+            await self._link.close()
+        try:
+            await self._leave_sandbox(keep=keep)
+        finally:
+            if self._submissions is not None and self._history is not None:
+                self._submissions.close()
+                self._history.close()
+            await self._backend.close()
+
+    # --- actions
+
+    @overload
+    async def run(
+        self, action: ShellAction, *, id: str | None = None
+    ) -> o.CmdOutputObservation: ...
+    @overload
+    async def run(self, action: a.ExecAction, *, id: str | None = None) -> o.ExecObservation: ...
+    @overload
+    async def run(
+        self, action: a.SessionResetAction, *, id: str | None = None
+    ) -> o.SessionResetObservation: ...
+    @overload
+    async def run(
+        self, action: a.FileReadAction, *, id: str | None = None
+    ) -> o.FileReadObservation: ...
+    @overload
+    async def run(
+        self, action: a.FileWriteAction, *, id: str | None = None
+    ) -> o.FileWriteObservation: ...
+    @overload
+    async def run(
+        self, action: a.FileEditAction, *, id: str | None = None
+    ) -> o.FileEditObservation: ...
+    @overload
+    async def run(
+        self, action: a.ListFilesAction, *, id: str | None = None
+    ) -> o.ListFilesObservation: ...
+    @overload
+    async def run(self, action: a.Action, *, id: str | None = None) -> o.Observation: ...
+
+    async def run(self, action: a.Action, *, id: str | None = None) -> o.Observation:
+        """Run an action and return its observation; raises the `ActionError` it ended in.
+
+        The action is stored under `id` (a random one when None) before it is sent. Running the
+        same id again, in this process or a later one, never runs the action again: it returns
+        the observation, as soon as there is one. A cancelled `run` leaves the action running.
+        """
+        observation = await asyncio.shield(self._active.submit(id or new_action_id(), action))
+        return raise_error(observation)
+
+    async def stream(
+        self, action: a.Action, *, id: str | None = None
+    ) -> AsyncIterator[CmdOutputDelta | ExecOutputDelta | OutputOmitted | o.Observation]:
+        """Run an action; yields its output as it comes, then its observation. Raises as `run`."""
+        action_id = id or new_action_id()
+        since = 0 if id else self.events.last_seq
+        self._active.submit(action_id, action)
+        async for event in self.events.subscribe(since, action_id=action_id):
+            if isinstance(event, o.Observation):
+                yield raise_error(event)
+                return
+            if isinstance(event, CmdOutputDelta | ExecOutputDelta | OutputOmitted):
+                yield event
+
+    async def exec(
+        self,
+        command: Sequence[str] | str,
+        *,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        user: str | None = None,
+        timeout_s: float | None = None,
+    ) -> o.ExecObservation:
+        """Run a process without a terminal: a list of arguments, or text for `sh -c`.
+
+        `stdout` and `stderr` of the observation are whole, however long, and the bytes exact.
+        """
+        is_text = isinstance(command, str)
+        action = a.ExecAction(
+            argv=None if is_text else tuple(command),
+            command=command if isinstance(command, str) else None,
+            stdin=stdin,
+            env=dict(env) if env is not None else None,
+            cwd=cwd,
+            user=user,
+            timeout_s=timeout_s,
+        )
+        return await self._bulk.complete(await self.run(action))
+
+    async def upload(
+        self, source: str | os.PathLike[str], target: str, *, progress: Progress | None = None
+    ) -> o.TransferObservation:
+        """Copy a file or a folder's tree into the sandbox, under the name `target`."""
+        return await self._bulk.upload(Path(source), target)
+
+    async def download(
+        self, source: str, target: str | os.PathLike[str], *, progress: Progress | None = None
+    ) -> o.TransferObservation:
+        """Copy a file or a folder's tree out of the sandbox, under the name `target`."""
+        return await self._bulk.download(source, Path(target))
+
+    # --- the event stream
+
+    @property
+    def events(self) -> EventStream:
+        """Every event of the sandbox; stays readable after the runtime is closed."""
+        if self._events is None:
+            raise RuntimeClosed("the runtime was not started: use `async with`")
+        return self._events
+
+    @property
+    def connection(self) -> str:
+        """The transport in use and where it leads, for people."""
+        link = self._link
+        return f"{link.transport.name}: {link.transport.describe()}" if link else "not connected"
+
+    # --- inside
+
+    @property
+    def _active(self) -> Submissions:
+        if self._submissions is None or self._link is None:
+            raise RuntimeClosed("the runtime was not started: use `async with`")
+        if self._closed:
+            raise RuntimeClosed("the runtime is closed")
+        return self._submissions
+
+    @property
+    def _bulk(self) -> Transfers:
+        if self._transfers is None:
+            raise RuntimeClosed("the runtime was not started: use `async with`")
+        return self._transfers
+
+    async def _start_new(self) -> None:
+        folder = claim_folder(self.name)
+        self._open_history(folder)
+        self._sandbox = await self._backend.start(self._spec, self._progress)
+        self._save_record(self._sandbox)
+        await self._connect(self._sandbox, attached=False)
+
+    async def _find(self, record: SandboxRecord) -> None:
+        self._open_history(sandbox_folder(record.name))
+        self._sandbox = await self._backend.attach(record)
+        await self._connect(self._sandbox, attached=True)
+        self._save_record(self._sandbox)
+
+    def _open_history(self, folder: Path) -> None:
+        self._history = History(folder / "history.sqlite3")
+        self._events = EventStream(self._history)
+        self._submissions = Submissions(self._history, self._events)
+
+    async def _connect(self, sandbox: Sandbox, *, attached: bool) -> None:
+        assert self._submissions is not None
+        self._submissions.record(
+            SandboxStarted(
+                name=self.name, backend=sandbox.backend, image=sandbox.image, attached=attached
+            )
+        )
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await sandbox.ready()
+                transport, why = await sandbox.choose_transport()
+                self._link = self._make_link(sandbox, transport)
+                self._submissions.bind(self._link, why)
+                self._transfers = Transfers(self.stream, transport)
+                await self._link.start()
+        except TimeoutError:
+            raise _start_failed(sandbox, f"no answer within {READY_TIMEOUT_S:.0f} s") from None
+        except OSError as problem:
+            ended = await sandbox.ended()
+            raise _start_failed(sandbox, ended.reason if ended else str(problem)) from None
+
+    def _make_link(self, sandbox: Sandbox, transport: Transport) -> Link:
+        assert self._submissions is not None
+        return Link(
+            transport,
+            self._spec.secret,
+            self._submissions,
+            sandbox.ended,
+            takeover=self._takeover,
+        )
+
+    def _save_record(self, sandbox: Sandbox) -> None:
+        pid = os.getpid()
+        self._record = SandboxRecord(
+            name=self.name,
+            backend=sandbox.backend,
+            image=sandbox.image,
+            handle=sandbox.handle,
+            secret=self._spec.secret,
+            transport=self._spec.transport,
+            keep=self._keep,
+            created=self._record.created if self._record else time.time(),
+            server_pid=pid,
+            server_start=process_start(pid) or 0,
+        )
+        save_record(self._record)
+
+    async def _leave_sandbox(self, *, keep: bool) -> None:
+        sandbox, self._sandbox = self._sandbox, None
+        if sandbox is None:
+            if self._record is None and self._history is not None:
+                drop_record(self.name)
+            return
+        if keep:
+            await sandbox.release()
+            return
+        await sandbox.stop()
+        drop_record(self.name)
+
+
+def new_action_id() -> str:
+    """An id no action has."""
+    return secrets.token_hex(12)
+
+
+def raise_error(observation: o.Observation) -> o.Observation:
+    """The observation, unless it is an error: then the matching `TetherError` is raised."""
+    if isinstance(observation, o.ErrorObservation):
+        raise error_from_code(
+            observation.code, observation.message, observation.hint, observation.data
+        )
+    return observation
+
+
+def _start_failed(sandbox: Sandbox, reason: str) -> StartFailed:
+    tail = sandbox.log_tail().strip()
+    log = f"; the last lines of its log:\n{tail}\n" if tail else "; it logged nothing"
+    return StartFailed(
+        f"the runtime client did not come up: {reason}{log}",
+        hint="`tether doctor` checks this machine",
+        log=tail,
+    )

@@ -1,0 +1,211 @@
+"""Between the link and the history: what was asked, what came, and who waits for the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from tether_runtime_client.protocol.actions import Action, AnyAction
+from tether_runtime_client.protocol.errors import FrameTooLarge, SandboxGone
+from tether_runtime_client.protocol.events import (
+    Connected,
+    ConnectionLost,
+    Event,
+    HistoryGap,
+    SandboxStopped,
+)
+from tether_runtime_client.protocol.frames import (
+    EventFrame,
+    ObservationFrame,
+    RejectedFrame,
+    SubmitFrame,
+    WelcomeFrame,
+    encode,
+)
+from tether_runtime_client.protocol.limits import MAX_FRAME
+from tether_runtime_client.protocol.observations import ErrorObservation, Observation
+from tether_runtime_client.protocol.server_side import Gap
+
+from .event_stream import EventStream
+from .history import History
+from .link import Ended, Link
+
+SAVE_AFTER_S = 0.05
+"""Events are committed and acknowledged together, this long after the first of them."""
+
+SAVE_AFTER_BYTES = 1024 * 1024
+"""Or once they are this much."""
+
+
+class Submissions:
+    """The `LinkUser` of a controller. Every event goes into the history once, then to readers."""
+
+    def __init__(self, history: History, events: EventStream) -> None:
+        self._history = history
+        self._events = events
+        self._link: Link | None = None
+        self._why_transport = ""
+        self._waiting: dict[str, asyncio.Future[Observation]] = {}
+        self._frames = {i: _submit_frame(i, a) for i, a in history.unfinished().items()}
+        self._unacknowledged: set[str] = set()
+        self._unsaved = 0
+        self._save_timer: asyncio.TimerHandle | None = None
+        self.ended: Ended | None = None
+
+    def bind(self, link: Link, why_transport: str) -> None:
+        """The link to submit on; before its `start`."""
+        self._link = link
+        self._why_transport = why_transport
+
+    def submit(self, action_id: str, action: Action) -> asyncio.Future[Observation]:
+        """Store and send an action, or find what became of it; the future has its observation.
+
+        Raises `FrameTooLarge` before anything is stored.
+        """
+        waiting = self._waiting.get(action_id)
+        if waiting is not None:
+            return waiting
+        future: asyncio.Future[Observation] = asyncio.get_running_loop().create_future()
+        if action_id not in self._frames and self._history.submitted(action_id):
+            future.set_result(self._known_final(action_id))
+            return future
+        if action_id not in self._frames:
+            self._submit_new(action_id, action)
+        self._waiting[action_id] = future
+        if self.ended is not None:
+            self._give_up(action_id)
+        return future
+
+    def record(self, event: Event) -> None:
+        """Store what the server itself saw."""
+        self._history.store_event(event)
+        self._stored(0)
+
+    def save(self) -> None:
+        """Commit now, and acknowledge what was committed."""
+        if self._save_timer is not None:
+            self._save_timer.cancel()
+            self._save_timer = None
+        self._unsaved = 0
+        self._history.commit()
+        if self._link is not None and self._link.connected:
+            for epoch in self._unacknowledged:
+                self._link.acknowledge(epoch, self._history.progress[epoch])
+            self._unacknowledged.clear()
+
+    def close(self) -> None:
+        """No answers will come any more. Twice is safe."""
+        self.save()
+        for future in self._waiting.values():
+            future.cancel()
+        self._waiting.clear()
+        self._events.end()
+
+    # --- LinkUser
+
+    def progress(self) -> dict[str, int]:
+        """What the history has."""
+        return dict(self._history.progress)
+
+    def on_connected(self, welcome: WelcomeFrame, outage_s: float) -> None:
+        """Send again what has no answer: the client runs nothing twice."""
+        assert self._link is not None
+        self.record(
+            Connected(
+                transport=self._link.transport.name,
+                reason=self._why_transport,
+                epoch=welcome.epoch,
+                outage_s=outage_s,
+            )
+        )
+        for frame in self._frames.values():
+            self._link.send_text(frame)
+
+    def on_frame(self, frame: EventFrame | ObservationFrame, raw: bytes) -> None:
+        """Store, wake readers, answer who waits."""
+        event = self._history.store_frame(frame, raw)
+        self._unacknowledged.add(frame.epoch)
+        self._stored(len(raw))
+        if isinstance(event, Observation) and event.action_id is not None:
+            self._resolve(event.action_id, event)
+
+    def on_rejected(self, frame: RejectedFrame) -> None:
+        """The submission has its end here: the client knows nothing of it."""
+        self._end_here(
+            ErrorObservation(
+                action_id=frame.id,
+                code=frame.code,
+                message=frame.message,
+                hint=frame.hint,
+                data=frame.data,
+            )
+        )
+
+    def on_gap(self, gap: Gap) -> None:
+        """Say in the history what the history lacks."""
+        self._history.skip(gap.epoch, gap.last)
+        reason = "another server had acknowledged them, or this history was lost"
+        self.record(HistoryGap(epoch=gap.epoch, first=gap.first, last=gap.last, reason=reason))
+
+    def on_disconnected(self, reason: str) -> None:
+        """Say so; the link is at work."""
+        self.record(ConnectionLost(reason=reason))
+
+    def on_ended(self, ended: Ended) -> None:
+        """Nothing more will come: answer everybody."""
+        self.ended = ended
+        self.record(SandboxStopped(reason=ended.reason, exit_code=ended.exit_code))
+        for action_id in list(self._frames):
+            self._give_up(action_id)
+        self.save()
+        self._events.end()
+
+    # --- inside
+
+    def _submit_new(self, action_id: str, action: Action) -> None:
+        frame = _submit_frame(action_id, action)
+        if len(frame) > MAX_FRAME:
+            raise FrameTooLarge(
+                f"the action is {len(frame):,} bytes long, and {MAX_FRAME:,} is the most"
+            )
+        self._history.store_action(action_id, action)
+        self._frames[action_id] = frame
+        self._events.wake()
+        if self._link is not None:
+            self._link.send_text(frame)
+
+    def _known_final(self, action_id: str) -> Observation:
+        final = self._history.final(action_id)
+        assert final is not None, "an action without a final event is in self._frames"
+        return final
+
+    def _stored(self, size: int) -> None:
+        self._unsaved += size
+        self._events.wake()
+        if self._unsaved >= SAVE_AFTER_BYTES:
+            self.save()
+        elif self._save_timer is None:
+            loop = asyncio.get_running_loop()
+            self._save_timer = loop.call_later(SAVE_AFTER_S, self.save)
+
+    def _resolve(self, action_id: str, observation: Observation) -> None:
+        self._frames.pop(action_id, None)
+        future = self._waiting.pop(action_id, None)
+        if future is not None and not future.done():
+            future.set_result(observation)
+
+    def _end_here(self, observation: ErrorObservation) -> None:
+        stored = self._history.store_event(observation)
+        self._stored(0)
+        assert isinstance(stored, Observation)
+        self._resolve(observation.action_id or "", stored)
+
+    def _give_up(self, action_id: str) -> None:
+        assert self.ended is not None
+        gone = SandboxGone(f"the sandbox is gone: {self.ended.reason}")
+        self._end_here(ErrorObservation(action_id=action_id, code=gone.code, message=gone.message))
+
+
+def _submit_frame(action_id: str, action: Action) -> bytes:
+    known = cast(AnyAction, action)
+    return encode(SubmitFrame.model_construct(type="submit", id=action_id, action=known))
