@@ -1,0 +1,46 @@
+# Everything a newcomer, a developer and CI need. `make help` lists the targets.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup engine demo test lint test-slow bench clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
+
+setup: $(STAMP)  ## make the virtual environment
+
+$(STAMP): pyproject.toml docker/setup
+	@docker/setup $(PYTHON) $(VENV)
+	@touch $@
+
+engine: setup  ## make sure that a container engine answers, and that it has the base images
+	@docker/ready
+
+demo: setup  ## run a short session in a real container and show its events
+	@docker/ready --for-demo
+	@$(BIN)/python docker/demo.py
+
+test: setup  ## run all checks and all tests, the ones on the real engine included
+	@docker/ready
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/pytest -n 2 --dist loadgroup -m "not slow" $(ARGS)
+
+test-slow: setup  ## run the tests that take minutes
+	@docker/ready
+	@$(BIN)/pytest -m slow $(ARGS)
+
+lint: setup  ## ruff and mypy
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+bench: setup  ## measure against floors, side by side
+	@docker/ready
+	@$(BIN)/python -m benchmarks
+
+clean:  ## remove what was built here
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
