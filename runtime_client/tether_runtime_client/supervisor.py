@@ -1,0 +1,348 @@
+"""The small process that starts the client, outlives it and collects what others leave: PID 1.
+
+It imports nothing heavy and never runs a loop of asyncio. Only it collects orphans, and it
+collects only orphans and its own children: the client's children are the client's to wait for.
+
+Signals: TERM, INT, QUIT and RTMIN+3 (all used as a container's stop signal) stop everything in
+order: the client gets TERM, the image's entrypoint the signal as it came, both get the grace
+period, then whatever is left is killed. A second one cuts the grace short. HUP, USR1, USR2 and
+WINCH are passed to both.
+
+Exit codes: see the constants `STOPPED` to `CONFIG_ERROR`; 128+n when signal n asked for the end
+and the client had to be killed for it, or was not running.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from tether_runtime_client import prctl, session_registry
+from tether_runtime_client.beside import start_beside
+from tether_runtime_client.proctree import Process, descendants, end_all, snapshot
+from tether_runtime_client.supervisor_io import (
+    as_exit_code,
+    describe_status,
+    log,
+    reset_signals,
+    run_child,
+    signal_name,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+#: The client ended because it was asked to, and wrote down what it had.
+STOPPED = 0
+#: The client died too often (EX_SOFTWARE).
+GAVE_UP = 70
+#: The client saw no server for the length of its lease (EX_TEMPFAIL).
+LEASE_EXPIRED = 75
+#: The settings or the secret cannot work; starting again would not help (EX_CONFIG).
+CONFIG_ERROR = 78
+
+_FINAL_CODES = (STOPPED, LEASE_EXPIRED, CONFIG_ERROR)
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGRTMIN + 3)
+_PASSED_ON = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
+_SIGNALS = frozenset((signal.SIGCHLD, *_STOP_SIGNALS, *_PASSED_ON))
+
+#: More deaths than this within the window, and the supervisor gives up.
+_MAX_DEATHS = 5
+_DEATH_WINDOW_S = 60.0
+#: Waits before the first to fifth restart.
+_BACK_OFF_S = (0.0, 0.1, 0.2, 0.4, 0.8)
+#: Docker kills a container 10 s after asking it to stop: be done before.
+DEFAULT_GRACE_S = 8.0
+#: How long killed processes may take to vanish before they are reported and left.
+_KILL_LIMIT_S = 5.0
+
+
+class Handover:
+    """What a client gets from the supervisor that starts it.
+
+    `secret_fd`: read to its end, it gives the secret. `notice_fd`: a pipe on which the supervisor
+    writes lines, `beside-ended pid=P exit code N` among them. `deaths`: how the clients before
+    this one ended, oldest first.
+    """
+
+    __slots__ = ("deaths", "notice_fd", "secret_fd")
+
+    def __init__(self, secret_fd: int, notice_fd: int, deaths: tuple[str, ...]) -> None:
+        self.secret_fd = secret_fd
+        self.notice_fd = notice_fd
+        self.deaths = deaths
+
+
+def supervise(
+    start_client: Callable[[Handover], int] | Sequence[str],
+    secret: bytes,
+    *,
+    beside: Sequence[str] = (),
+    beside_env: Mapping[str, str] | None = None,
+    registry: str | None = None,
+    grace_s: float = DEFAULT_GRACE_S,
+) -> int:
+    """Run the client until it is told to stop or cannot go on; return the code to exit with.
+
+    `start_client` is called in a forked child and its result is the child's exit code: no exec,
+    because the fork starts 10 ms sooner and shares the interpreter's memory with this process,
+    and because the child stays non-dumpable, which an exec would undo. A sequence is run instead,
+    with `--secret-fd N --notice-fd N` appended.
+
+    `beside` is the image's own entrypoint with its arguments, started first and once. `registry`
+    is the folder in which the client registers its sessions (see `session_registry`).
+
+    Changes this process for good (signal mask, sub-reaper, dumpable) and collects every child it
+    has or inherits, so nothing else may run in it.
+    """
+    return _Supervisor(start_client, secret, registry, grace_s).run(beside, beside_env)
+
+
+class _Supervisor:
+    def __init__(
+        self,
+        start_client: Callable[[Handover], int] | Sequence[str],
+        secret: bytes,
+        registry: str | None,
+        grace_s: float,
+    ) -> None:
+        self._start = start_client
+        self._secret = secret
+        self._registry = registry
+        self._grace_s = grace_s
+        self._client = 0
+        self._keeper = 0
+        self._spare: set[int] = set()
+        self._deaths: list[tuple[float, str]] = []
+        self._restart_at: float | None = None
+        self._kill_at: float | None = None
+        self._code: int | None = None
+        self._notices = os.pipe()
+
+    def run(self, beside: Sequence[str], beside_env: Mapping[str, str] | None) -> int:
+        _prepare_process()
+        self._end_earlier_life()
+        # An entrypoint that ended in `exec` on us may have left children of its own: not ours.
+        self._spare = {process.pid for process in self._children(snapshot())}
+        if beside:
+            self._keeper = start_beside(beside, beside_env, _SIGNALS, self._notices[1])
+        self._start_client()
+        while not self._is_over():
+            self._step()
+        self._end_all("the end", spare=())
+        assert self._code is not None
+        return self._code
+
+    def _is_over(self) -> bool:
+        if self._code is None:
+            return False
+        gone = not self._client and not self._keeper
+        return gone or (self._kill_at is not None and time.monotonic() >= self._kill_at)
+
+    def _step(self) -> None:
+        """Wait for one signal, or for the time when something is due, and act on it."""
+        due = [at for at in (self._restart_at, self._kill_at) if at is not None]
+        if due:
+            info = signal.sigtimedwait(_SIGNALS, max(0.0, min(due) - time.monotonic()))
+        else:
+            info = signal.sigwaitinfo(_SIGNALS)
+        if info is None:
+            self._on_due()
+        elif info.si_signo == signal.SIGCHLD:
+            self._reap()
+        else:
+            self._on_signal(info.si_signo)
+
+    def _on_due(self) -> None:
+        if self._restart_at is not None and time.monotonic() >= self._restart_at:
+            self._restart_at = None
+            self._start_client()
+
+    # Signals
+
+    def _on_signal(self, number: int) -> None:
+        if number in _PASSED_ON:
+            self._signal_children(number, number)
+        elif self._code is not None:
+            log(f"{signal_name(number)} again: not waiting any longer")
+            self._kill_at = time.monotonic()
+        else:
+            log(f"{signal_name(number)}: stopping")
+            self._begin_end(128 + number, beside_signal=number)
+
+    def _begin_end(self, code: int, beside_signal: int = signal.SIGTERM) -> None:
+        """Ask what runs to end, within the grace period; `code` holds unless the client ends well.
+
+        The client knows one stop signal, TERM, whichever came.
+        """
+        self._code = code
+        self._restart_at = None
+        self._kill_at = time.monotonic() + self._grace_s
+        self._signal_children(signal.SIGTERM, beside_signal)
+
+    def _signal_children(self, client_signal: int, beside_signal: int) -> None:
+        """Only this process collects them, so a pid it has not collected is still the same."""
+        if self._client:
+            os.kill(self._client, client_signal)
+        if self._keeper:
+            os.kill(self._keeper, beside_signal)
+
+    # Children
+
+    def _reap(self) -> set[int]:
+        """Collect everything that has ended, without waiting."""
+        collected: set[int] = set()
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return collected
+            if pid == 0:
+                return collected
+            collected.add(pid)
+            self._collected(pid, status)
+
+    def _collected(self, pid: int, status: int) -> None:
+        self._spare.discard(pid)
+        if pid == self._client:
+            self._client = 0
+            self._client_ended(status)
+        elif pid == self._keeper:
+            self._keeper = 0
+
+    def _client_ended(self, status: int) -> None:
+        code = as_exit_code(status)
+        if self._code is not None:
+            self._code = code if code in _FINAL_CODES else self._code
+        elif code in _FINAL_CODES:
+            log(f"the client ended with exit code {code}: ending everything")
+            self._begin_end(code)
+        else:
+            self._client_died(describe_status(status))
+
+    def _client_died(self, how: str) -> None:
+        now = time.monotonic()
+        self._deaths = [*self._deaths[-_MAX_DEATHS:], (now, how)]
+        recent = sum(now - at < _DEATH_WINDOW_S for at, _ in self._deaths)
+        if recent > _MAX_DEATHS:
+            log(
+                f"the client died {recent} times within {_DEATH_WINDOW_S:g} s, last with {how}: "
+                "giving up; its own messages above say why"
+            )
+            self._begin_end(GAVE_UP)
+            return
+        wait_s = _BACK_OFF_S[recent - 1]
+        log(f"the client died with {how}: ending what it had started, restart in {wait_s:g} s")
+        self._end_all("the client's death", spare=(self._keeper, *self._spare))
+        self._restart_at = now + wait_s
+
+    def _start_client(self) -> None:
+        read_end, write_end = os.pipe()
+        os.write(write_end, self._secret + b"\n")  # fits: a pipe holds 64 KiB, at the least 4 KiB
+        deaths = tuple(how for _, how in self._deaths)
+        handover = Handover(read_end, self._notices[0], deaths)
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            os.close(write_end)
+            os.close(self._notices[1])
+            run_child("client", lambda: _run_client(self._start, handover, parent))
+        os.close(write_end)
+        os.close(read_end)
+        self._client = pid
+        log(f"the client runs as pid {pid}")
+
+    # Ending what is left
+
+    def _children(self, processes: dict[int, Process]) -> list[Process]:
+        own = os.getpid()
+        return [process for process in processes.values() if process.ppid == own]
+
+    def _end_all(self, why: str, spare: tuple[int, ...]) -> None:
+        """Kill everything below this process, and registered, but the trees of `spare`."""
+        leaders = session_registry.registered(self._registry) if self._registry else {}
+
+        def find(processes: Mapping[int, Process]) -> list[Process]:
+            return _find(processes, [os.getpid()], leaders, spare)
+
+        left = end_all(find, self._reap, _KILL_LIMIT_S)
+        if left:
+            pids = " ".join(str(process.pid) for process in left)
+            log(f"processes that could not be ended at {why}: {pids}")
+        if self._registry is not None:
+            session_registry.clear(self._registry)
+
+    def _end_earlier_life(self) -> None:
+        """Kill sessions that a supervisor killed outright has left running."""
+        if self._registry is None:
+            return
+        leaders = session_registry.registered(self._registry)
+        if leaders:
+            log(f"ending {len(leaders)} sessions that an earlier supervisor left")
+            end_all(lambda all_: _find(all_, [], leaders, ()), self._reap, _KILL_LIMIT_S)
+        session_registry.clear(self._registry)
+
+
+def _find(
+    processes: Mapping[int, Process],
+    roots: Collection[int],
+    leaders: Mapping[int, int],
+    spare: Collection[int],
+) -> list[Process]:
+    """What is below `roots` outside `spare`, and the sessions of `leaders` with all below them.
+
+    Sessions matter where this process could not become a sub-reaper, or was not there.
+    """
+    found = descendants(roots, processes, spare)
+    members = session_registry.members(leaders, processes)
+    below = descendants([process.pid for process in members], processes, spare)
+    by_pid = {process.pid: process for process in (*found, *members, *below)}
+    by_pid.pop(os.getpid(), None)
+    return list(by_pid.values())
+
+
+def _prepare_process() -> None:
+    # An ignored SIGCHLD, inherited through exec, would have the kernel collect every child.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # Blocked signals wait for sigwaitinfo, also in PID 1, where an unhandled one would be dropped.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        prctl.set_not_dumpable()
+        if os.getpid() != 1:
+            prctl.set_subreaper()
+    except (OSError, ImportError) as error:
+        log(f"this kernel or Python cannot do all that protects and collects: {error}")
+
+
+def _run_client(
+    start: Callable[[Handover], int] | Sequence[str], handover: Handover, parent: int
+) -> int:
+    os.setsid()  # a terminal's C-c reaches the supervisor alone, which passes it on in order
+    prctl.set_parent_death_signal(signal.SIGTERM)
+    reset_signals(_SIGNALS)
+    if os.getppid() != parent:
+        return 128 + signal.SIGTERM
+    for number in _PASSED_ON:
+        # Harmless until the client asks for them; unlike an ignored signal, gone after an exec.
+        signal.signal(number, _do_nothing)
+    if callable(start):
+        prctl.set_name("tether-client")
+        return start(handover)
+    return _exec_client(start, handover)
+
+
+def _do_nothing(number: int, frame: object) -> None:
+    """A handler for signals that must not end the client."""
+
+
+def _exec_client(argv: Sequence[str], handover: Handover) -> int:
+    for descriptor in (handover.secret_fd, handover.notice_fd):
+        os.set_inheritable(descriptor, True)
+    descriptors = (f"--secret-fd={handover.secret_fd}", f"--notice-fd={handover.notice_fd}")
+    try:
+        os.execvp(argv[0], [*argv, *descriptors])
+    except OSError as error:
+        log(f"cannot run the client {argv[0]!r}: {error.strerror}")
+        return CONFIG_ERROR

@@ -1,0 +1,133 @@
+"""`tether-runtime-client supervise`: options in, `supervise` called, exit code out."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from tether_runtime_client.secret import (
+    DEFAULT_SECRET_TIMEOUT_S,
+    SecretError,
+    read_secret,
+    read_secret_file,
+)
+from tether_runtime_client.supervisor import CONFIG_ERROR, DEFAULT_GRACE_S, Handover, supervise
+from tether_runtime_client.supervisor_io import log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn
+
+USAGE = """\
+usage: tether-runtime-client supervise [OPTIONS] [-- CLIENT ARGS]
+
+  --secret-fd N        read the secret, one line, from this descriptor (default 0)
+  --secret-file PATH   read it from a file, which is then unlinked, or from a named pipe
+  --secret-timeout S   wait this many seconds for it (default 30)
+  --registry DIR       where the client registers the sessions it starts
+  --grace S            seconds between asking to stop and killing (default 8)
+  --beside WORD        one word of the image's own command line; repeat for each word
+"""
+
+
+class UsageError(Exception):
+    """The command line cannot be understood."""
+
+
+class Options:
+    """The command line of `supervise`; `client_args` is what follows `--`."""
+
+    def __init__(self) -> None:
+        self.secret_fd = 0
+        self.secret_file: str | None = None
+        self.secret_timeout_s = DEFAULT_SECRET_TIMEOUT_S
+        self.registry: str | None = None
+        self.grace_s = DEFAULT_GRACE_S
+        self.beside: list[str] = []
+        self.client_args: list[str] = []
+
+    def set(self, name: str, value: str) -> None:
+        """Set one option from its text. Raises UsageError."""
+        setters: dict[str, Callable[[], None]] = {
+            "--secret-fd": lambda: setattr(self, "secret_fd", int(value)),
+            "--secret-file": lambda: setattr(self, "secret_file", value),
+            "--secret-timeout": lambda: setattr(self, "secret_timeout_s", float(value)),
+            "--registry": lambda: setattr(self, "registry", value),
+            "--grace": lambda: setattr(self, "grace_s", float(value)),
+            "--beside": lambda: self.beside.append(value),
+        }
+        try:
+            setters[name]()
+        except KeyError:
+            raise UsageError(f"unknown option {name!r}") from None
+        except ValueError:
+            raise UsageError(f"{name} needs a number, not {value!r}") from None
+
+
+def parse(args: Sequence[str]) -> Options:
+    """Read `args` (what follows `supervise`). Raises UsageError.
+
+    By hand: argparse costs 10 ms and 2 MB that this process would keep for its whole life.
+    """
+    options = Options()
+    rest = list(args)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            options.client_args = rest
+            break
+        name, separator, value = word.partition("=")
+        if not separator:
+            if not rest:
+                raise UsageError(f"{name} needs a value")
+            value = rest.pop(0)
+        options.set(name, value)
+    return options
+
+
+def main(args: Sequence[str], start_client: Callable[[Handover, list[str]], int]) -> int:
+    """Run `supervise` with the command line `args`; return the exit code.
+
+    `start_client` is called in the forked child with what follows `--`.
+    """
+    try:
+        options = parse(args)
+        secret = _secret_before_anything(options)
+    except UsageError as error:
+        log(f"{error}\n{USAGE}")
+        return CONFIG_ERROR
+    except SecretError as error:
+        log(str(error))
+        return CONFIG_ERROR
+    return supervise(
+        lambda handover: start_client(handover, options.client_args),
+        secret,
+        beside=options.beside,
+        registry=options.registry,
+        grace_s=options.grace_s,
+    )
+
+
+def _secret_before_anything(options: Options) -> bytes:
+    """Wait for the secret; a stop signal ends the wait, also in PID 1, which has no defaults."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, _end_at_once)
+    if options.secret_file is not None:
+        secret = read_secret_file(options.secret_file, options.secret_timeout_s)
+    else:
+        secret = read_secret(options.secret_fd, options.secret_timeout_s)
+        os.close(options.secret_fd)
+    _close_standard_input()
+    return secret
+
+
+def _close_standard_input() -> None:
+    null = os.open(os.devnull, os.O_RDONLY)
+    if null != 0:
+        os.dup2(null, 0)
+        os.close(null)
+
+
+def _end_at_once(number: int, frame: object) -> NoReturn:
+    raise SystemExit(128 + number)

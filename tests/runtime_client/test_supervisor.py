@@ -1,0 +1,436 @@
+"""The supervisor as a plain process, which makes itself a sub-reaper in place of being PID 1."""
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tether_runtime_client import session_registry
+from tether_runtime_client.proctree import Process, descendants, read_process, send, snapshot
+from tether_runtime_client.supervisor import CONFIG_ERROR, GAVE_UP, LEASE_EXPIRED
+
+CLIENTS = Path(__file__).with_name("supervised_clients.py")
+
+
+class Supervised:
+    """A supervisor with one of the clients, and what both have printed."""
+
+    def __init__(
+        self,
+        client: str,
+        *args: str,
+        secret: bytes | None = b"s3cret\n",
+        through: Sequence[str] = (),
+    ) -> None:
+        self.process = subprocess.Popen(
+            [*through, sys.executable, str(CLIENTS), client, *args],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        self.text = ""
+        assert self.process.stdin
+        if secret is not None:
+            self.process.stdin.write(secret)
+            self.process.stdin.flush()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def expect(self, pattern: str, timeout_s: float = 10) -> re.Match[str]:
+        """Read on until the output matches; what matched is taken out of it."""
+        assert self.process.stdout
+        deadline = time.monotonic() + timeout_s
+        while not (match := re.search(pattern, self.text)):
+            ready = select.select([self.process.stdout], [], [], deadline - time.monotonic())[0]
+            chunk = os.read(self.process.stdout.fileno(), 65536) if ready else b""
+            assert chunk, f"no {pattern!r} in: {self.text}"
+            self.text += chunk.decode()
+        self.text = self.text[: match.start()] + self.text[match.end() :]
+        return match
+
+    def ready(self) -> int:
+        return int(self.expect(r"ready (\d+)\n")[1])
+
+    def below(self) -> list[Process]:
+        return descendants([self.pid], snapshot())
+
+    def wait(self, timeout_s: float = 15) -> int:
+        return self.process.wait(timeout_s)
+
+    def close(self) -> None:
+        left = self.below()
+        self.process.kill()
+        self.process.wait()
+        for process in left:
+            send(process, signal.SIGKILL)
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe
+            pipe.close()
+
+
+@pytest.fixture
+def run() -> Iterator[type[Supervised]]:
+    made: list[Supervised] = []
+
+    class Tracked(Supervised):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            made.append(self)
+
+    yield Tracked
+    for supervised in made:
+        supervised.close()
+
+
+def until(found: Callable[[], bool], timeout_s: float = 5) -> None:
+    """Wait for what /proc alone can show."""
+    deadline = time.monotonic() + timeout_s
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def vanished(pids: list[int], timeout_s: float = 5) -> bool:
+    """Wait until none of the processes lives."""
+    deadline = time.monotonic() + timeout_s
+    for pid in pids:
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        ended = select.select([descriptor], [], [], max(0, deadline - time.monotonic()))[0]
+        os.close(descriptor)
+        if not ended:
+            return False
+    return True
+
+
+# The secret
+
+
+def test_secret_reaches_the_client_and_no_other_eye(run: type[Supervised]) -> None:
+    supervised = run("obedient")
+    assert supervised.expect(r"secret (.*) then (.*)\n").groups() == (repr(b"s3cret\n"), "b''")
+    client = supervised.ready()
+    for pid in (supervised.pid, client):
+        assert b"s3cret" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        assert b"s3cret" not in Path(f"/proc/{pid}/environ").read_bytes()
+        assert os.stat(f"/proc/{pid}/environ").st_uid == 0
+
+
+def test_processes_are_not_dumpable(run: type[Supervised]) -> None:
+    supervised = run("obedient")
+    client = supervised.ready()
+    if os.getuid() != 0:
+        pytest.skip("only root can become the other user")
+    for pid in (supervised.pid, client):
+        read = f"import os; os.setuid(65534); open('/proc/{pid}/environ').read()"
+        assert subprocess.run([sys.executable, "-c", read], capture_output=True).returncode == 1
+
+
+def test_standard_input_is_the_null_device_afterwards(run: type[Supervised]) -> None:
+    supervised = run("reads_input", secret=b"s3cret\nmore\n")
+    supervised.expect(r"stdin b''\n")
+    assert supervised.wait() == 0
+
+
+def test_secret_without_line_end(run: type[Supervised]) -> None:
+    supervised = run("obedient", secret=b"abc")
+    assert supervised.process.stdin
+    supervised.process.stdin.close()
+    supervised.expect(re.escape(repr(b"abc\n")))
+
+
+def test_secret_on_another_descriptor(run: type[Supervised]) -> None:
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"other\n")
+    command = [sys.executable, str(CLIENTS), "reads_input", "--secret-fd", str(read_end)]
+    done = subprocess.run(
+        command, pass_fds=[read_end], input=b"", capture_output=True, timeout=10, check=False
+    )
+    os.close(read_end)
+    os.close(write_end)
+    assert (done.returncode, done.stdout) == (0, b"stdin b''\n")
+
+
+def test_secret_file_is_unlinked(run: type[Supervised], tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text("from a file\n")
+    supervised = run("obedient", "--secret-file", str(path), secret=None)
+    supervised.expect("secret b'from a file")
+    assert not path.exists()
+
+
+def test_secret_pipe_may_be_filled_later(run: type[Supervised], tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    supervised = run("obedient", f"--secret-file={path}", secret=None)
+    path.write_text("late\n")
+    supervised.expect("secret b'late")
+    assert path.exists()
+
+
+@pytest.mark.parametrize(
+    ("secret", "why"),
+    [(None, "no secret came.*within 0.2 s"), (b"\n", "empty"), (b"x" * 5000, "longer than 4096")],
+)
+def test_secret_that_cannot_be_used(run: type[Supervised], secret: bytes | None, why: str) -> None:
+    supervised = run("obedient", "--secret-timeout", "0.2", secret=secret)
+    supervised.expect(why)
+    assert supervised.wait() == CONFIG_ERROR
+
+
+def test_stop_while_waiting_for_the_secret(run: type[Supervised]) -> None:
+    supervised = run("obedient", secret=None)
+    time.sleep(0.3)
+    supervised.process.terminate()
+    assert supervised.wait(2) == 143
+
+
+@pytest.mark.parametrize("args", [["--what", "1"], ["--grace", "soon"], ["--registry"]])
+def test_command_line_that_cannot_be_read(run: type[Supervised], args: list[str]) -> None:
+    supervised = run("obedient", *args)
+    supervised.expect("usage: ")
+    assert supervised.wait() == CONFIG_ERROR
+
+
+# Reaping
+
+
+def test_a_thousand_exit_codes_amid_orphan_storms(run: type[Supervised]) -> None:
+    supervised = run("storm")
+    assert supervised.expect(r"wrong (.*)\n", 60)[1] == "[]"
+    client = supervised.ready()
+    until(lambda: [process.pid for process in supervised.below()] == [client])
+
+
+# Ends
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGRTMIN + 3]
+)
+def test_stop_in_order(run: type[Supervised], number: int) -> None:
+    supervised = run("obedient")
+    supervised.ready()
+    supervised.process.send_signal(number)
+    assert supervised.wait(2) == 0
+
+
+def test_client_deaf_to_term_is_killed_after_the_grace(run: type[Supervised]) -> None:
+    supervised = run("deaf", "--grace", "0.3")
+    client = supervised.ready()
+    supervised.process.terminate()
+    assert supervised.wait(3) == 143
+    assert vanished([client])
+
+
+def test_second_stop_signal_cuts_the_grace(run: type[Supervised]) -> None:
+    supervised = run("deaf", "--grace", "60")
+    supervised.ready()
+    supervised.process.send_signal(signal.SIGINT)
+    supervised.expect("SIGINT: stopping")
+    supervised.process.send_signal(signal.SIGINT)
+    assert supervised.wait(3) == 130
+
+
+@pytest.mark.parametrize(("client", "code"), [("lease", LEASE_EXPIRED), ("config", CONFIG_ERROR)])
+def test_codes_that_end_everything(run: type[Supervised], client: str, code: int) -> None:
+    supervised = run(client)
+    started = int(supervised.expect(r"started (\d+)\n")[1])
+    assert supervised.wait(5) == code
+    assert vanished([started])
+
+
+@pytest.mark.parametrize(("client", "why"), [("exits", "exit code 3"), ("raises", "exit code 1")])
+def test_gives_up_after_six_deaths(run: type[Supervised], client: str, why: str) -> None:
+    started = time.monotonic()
+    supervised = run(client, "--", "3")
+    supervised.expect(f"died 6 times within 60 s, last with {why}: giving up")
+    assert supervised.wait(5) == GAVE_UP
+    assert 1.5 < time.monotonic() - started < 10
+
+
+def test_a_bug_in_the_client_is_shown(run: type[Supervised]) -> None:
+    supervised = run("raises")
+    supervised.expect("RuntimeError: a client's bug")
+
+
+def test_stop_during_back_off(run: type[Supervised]) -> None:
+    supervised = run("exits", "--", "3")
+    supervised.expect("restart in 0.8 s")
+    supervised.process.terminate()
+    assert supervised.wait(0.6) == 143
+
+
+def test_client_dies_with_the_supervisor(run: type[Supervised]) -> None:
+    supervised = run("obedient")
+    client = supervised.ready()
+    supervised.process.kill()
+    assert vanished([client])
+
+
+# Restart
+
+
+@pytest.mark.parametrize("registry", [False, True])
+def test_restart_ends_every_tree_of_the_dead_client(
+    run: type[Supervised], tmp_path: Path, registry: bool
+) -> None:
+    folder = str(tmp_path / "sessions")
+    supervised = run("forest", *(["--registry", folder, "--", folder] if registry else []))
+    client = int(supervised.expect(r"planted (\d+)\n")[1])
+    assert len(session_registry.registered(folder)) == (4 if registry else 0)
+    until(lambda: len(supervised.below()) >= 1 + 3 * 5 + 1)
+    planted = [process.pid for process in supervised.below()]
+    os.kill(client, signal.SIGKILL)
+    supervised.expect(r"died with signal 9 \(SIGKILL\)")
+    assert supervised.expect(r"deaths (.*)\n")[1] == "('signal 9 (SIGKILL)',)"
+    assert vanished(planted)
+    assert [p.pid for p in supervised.below()] == [supervised.ready()]
+    assert session_registry.registered(folder) == {}
+
+
+def test_a_process_that_forks_all_the_time_is_caught(run: type[Supervised]) -> None:
+    supervised = run("forker")
+    os.kill(int(supervised.expect(r"planted (\d+)\n")[1]), signal.SIGKILL)
+    second = supervised.ready()
+    assert [process.pid for process in supervised.below()] == [second]
+
+
+def test_sessions_of_a_killed_supervisor_are_ended_by_the_next(
+    run: type[Supervised], tmp_path: Path
+) -> None:
+    folder = str(tmp_path)
+    session = subprocess.Popen(["sleep", "987"], start_new_session=True)
+    bystander = subprocess.Popen(["sleep", "987"], start_new_session=True)
+    session_registry.register(folder, session.pid)
+    session_registry.register(folder, bystander.pid)
+    text = (tmp_path / str(bystander.pid)).read_text()
+    (tmp_path / str(bystander.pid)).write_text("1" + text)  # of an earlier process
+    try:
+        run("obedient", "--registry", folder).ready()
+        assert session.wait(5) == -signal.SIGKILL
+        assert bystander.poll() is None
+        assert session_registry.registered(folder) == {}
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+# Signals and the entrypoint beside
+
+
+def test_other_signals_reach_the_client(run: type[Supervised]) -> None:
+    supervised = run("tells_signals")
+    supervised.ready()
+    for name in ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH"):
+        supervised.process.send_signal(getattr(signal, name))
+        supervised.expect(f"got {name}\n")
+
+
+def test_other_signals_do_no_harm_to_a_client_without_handlers(run: type[Supervised]) -> None:
+    supervised = run("obedient")
+    client = supervised.ready()
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM):
+        supervised.process.send_signal(number)
+    assert supervised.wait(2) == 0
+    assert vanished([client])
+
+
+def beside(*words: str) -> list[str]:
+    return [part for word in words for part in ("--beside", word)]
+
+
+def test_entrypoint_survives_the_client_with_all_it_daemonised(run: type[Supervised]) -> None:
+    script = "(setsid sleep 987 &); echo entry $$; exec sleep 987"
+    supervised = run("forest", *beside("sh", "-c", script))
+    entry = read_process(int(supervised.expect(r"entry (\d+)\n")[1]))
+    client = int(supervised.expect(r"planted (\d+)\n")[1])
+    assert entry
+    keeper = entry.ppid
+    until(lambda: [name(p.pid) for p in descendants([keeper], snapshot())] == ["sleep"] * 2)
+    kept = {process.pid for process in descendants([keeper], snapshot())}
+    os.kill(client, signal.SIGKILL)
+    second = supervised.ready()
+    assert {p.pid for p in supervised.below()} == {keeper, second, *kept}
+    supervised.process.terminate()
+    assert supervised.wait(9) == 0
+    assert vanished(list(kept))
+
+
+def test_entrypoint_that_ends_is_told_and_the_client_goes_on(run: type[Supervised]) -> None:
+    supervised = run("notices", *beside("sh", "-c", "exit 7"))
+    assert re.fullmatch(
+        r"b'beside-ended pid=\d+ exit code 7\\n'", supervised.expect(r"notice (.*)\n")[1]
+    )
+    supervised.ready()
+
+
+@pytest.mark.parametrize(("path", "code"), [("/no/such", 127), ("/etc/passwd", 126)])
+def test_entrypoint_that_cannot_be_run(run: type[Supervised], path: str, code: int) -> None:
+    supervised = run("notices", *beside(path))
+    supervised.expect(f"exit code {code}")
+
+
+def test_entrypoint_gets_the_stop_signal_as_it_came(run: type[Supervised]) -> None:
+    script = "trap 'echo got quit; exit 5' QUIT; echo entry; while :; do sleep 0.01; done"
+    supervised = run("obedient", *beside("sh", "-c", script))
+    supervised.expect("entry\n")
+    supervised.ready()
+    supervised.process.send_signal(signal.SIGQUIT)
+    supervised.expect("got quit\n")
+    assert supervised.wait(2) == 0
+
+
+def test_children_from_before_are_spared(run: type[Supervised]) -> None:
+    """An image's entrypoint script may start daemons and end in `exec` on the supervisor."""
+    script = 'sleep 987 & echo before $!; exec "$@"'
+    supervised = run("forest", through=("sh", "-c", script, "sh"))
+    before = int(supervised.expect(r"before (\d+)\n")[1])
+    os.kill(int(supervised.expect(r"planted (\d+)\n")[1]), signal.SIGKILL)
+    supervised.ready()
+    assert read_process(before)
+    supervised.process.terminate()
+    assert supervised.wait(5) == 0
+    assert vanished([before])
+
+
+# Cost
+
+
+def test_it_is_small_and_starts_fast() -> None:
+    """Resident set under 12 MB; imports and parsing under 30 ms of CPU more than Python's own start."""
+    code = (
+        "import sys, time; t = time.process_time()\n"
+        "from tether_runtime_client.supervisor_cli import main, parse\n"
+        "from tether_runtime_client import prctl\n"
+        "prctl.set_not_dumpable(); parse([])\n"
+        "status = open('/proc/self/status').read()\n"
+        "print(time.process_time() - t, status.split('VmRSS:')[1].split()[0])\n"
+        "print(*(set(sys.modules) & {'asyncio', 'subprocess', 'threading', 'logging', 're'}))"
+    )
+    root = str(Path(session_registry.__file__).parents[1])
+    command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.append({root!r})\n{code}"]
+    runs = [subprocess.run(command, capture_output=True, text=True).stdout for _ in range(5)]
+    numbers = [[float(number) for number in run.split()[:2]] for run in runs]
+    assert {run.split("\n")[1] for run in runs} == {""}
+    assert max(kilobytes for _, kilobytes in numbers) < 12 * 1024
+    assert min(seconds for seconds, _ in numbers) < 0.03  # the least disturbed by other work
