@@ -22,7 +22,7 @@ engine: setup  ## make sure that a container engine answers, and that it has the
 
 demo: setup  ## run a short session in a real container and show its events
 	@docker/ready --for-demo
-	@$(BIN)/python docker/demo.py
+	@$(BIN)/python examples/demo.py
 
 test: setup  ## run all checks and all tests, the ones on the real engine included
 	@docker/ready

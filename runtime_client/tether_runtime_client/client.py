@@ -17,7 +17,7 @@ from .handlers.shell import Sessions
 from .protocol.events import ClientStarted
 from .recorder import Recorder
 from .settings import ClientSettings, SettingsError, parse_settings, private_folder
-from .shell import choose_bash
+from .handlers.bash import choose_bash
 from .supervisor import CONFIG_ERROR, LEASE_EXPIRED, STOPPED, Handover
 from .tickets import Tickets
 from .version import VERSION
@@ -71,7 +71,7 @@ class RuntimeClient:
         return self._exit_code
 
     async def _start(self) -> Sessions:
-        choice = choose_bash(self._settings.bash, self._settings.bundled_bash)
+        choice = choose_bash(self._settings)
         self._recorder.start(
             ClientStarted(
                 version=VERSION, pid=os.getpid(), shell=choice.path, shell_reason=choice.reason

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
+from ..protocol import observations as o
 from ..protocol.events import CommandEnded, Event
-from ..protocol.observations import CmdOutputObservation, CommandStatus, StateLost
-from ..shell import RunningCommand, ShellSession
+from ..shell import CommandEnd, RunningCommand, ShellSession, StateLost
 from .output_log import OutputLog
+from .report import Report
 
 
 class Command:
-    """Reports what is new since the last report, to whoever asks first.
+    """Reports what is new since the last report, to whoever asks.
 
-    Its end is told once: in the report of whoever waits, else as a `CommandEnded` event.
+    Its end is told once: in the report of whoever waits for it, else as a `CommandEnded` event.
     """
 
     def __init__(
@@ -34,11 +34,8 @@ class Command:
         self._output = output
         self._ansi = ansi
         self._emit = emit
-        self._started = time.monotonic()
         self._reporters = 0
-        self._wakers: set[asyncio.Future[None]] = set()
-        self._waits_answered = 0
-        running.done.add_done_callback(lambda _: self._on_end())
+        running.done.add_done_callback(self._on_end)
 
     @property
     def over(self) -> bool:
@@ -47,11 +44,79 @@ class Command:
 
     async def report(
         self, timeout_s: float | None, no_output_timeout_s: float | None = None
-    ) -> CmdOutputObservation:
+    ) -> o.CmdOutputObservation:
         """Report at the command's end, when it waits for input, or at a timeout."""
+        report = Report(self._running, self._output.last_write)
         self._reporters += 1
         try:
-            timed_out = await self._pause(timeout_s, no_output_timeout_s)
+            if not self.over:
+                await report.wait(timeout_s, no_output_timeout_s)
         finally:
             self._reporters -= 1
-        return self._observe(timed_out=timed_out)
+        return self._ended() if self.over else self._going_on(timed_out=report.timed_out)
+
+    def forget_wait(self) -> None:
+        """The command was given something: an earlier wait for input does not count any more."""
+        self._running.now_active()
+
+    def _on_end(self, _: object) -> None:
+        if self._reporters:
+            return
+        end = self._running.done.result()
+        self._output.close()
+        self._emit(
+            CommandEnded(
+                action_id=self._action_id,
+                session=self._shell.name,
+                exit_code=end.exit_code,
+                status=end.reason,
+                total_bytes=self._output.total,
+            )
+        )
+
+    def _ended(self) -> o.CmdOutputObservation:
+        end: CommandEnd = self._running.done.result()
+        content, truncated, path = self._output.report(ansi=self._ansi, last=True)
+        return o.CmdOutputObservation(
+            content=content,
+            exit_code=end.exit_code,
+            status=end.reason,
+            cwd=end.cwd,
+            session=self._shell.name,
+            pid=self._running.pid,
+            total_bytes=self._output.total,
+            truncated=truncated,
+            full_output_path=path,
+            state_lost=to_state_lost(end.state_lost),
+            duration_s=self._duration,
+        )
+
+    def _going_on(self, *, timed_out: bool) -> o.CmdOutputObservation:
+        content, truncated, path = self._output.report(ansi=self._ansi)
+        evidence = self._running.wait_evidence
+        status: o.CommandStatus = "timeout" if timed_out else "running"
+        return o.CmdOutputObservation(
+            content=content,
+            exit_code=None,
+            status="waiting_for_input" if evidence else status,
+            cwd=self._shell.cwd,
+            session=self._shell.name,
+            pid=self._running.pid,
+            foreground=tuple(self._shell.foreground()),
+            total_bytes=self._output.total,
+            truncated=truncated,
+            full_output_path=path,
+            wait_evidence=evidence,
+            duration_s=self._duration,
+        )
+
+    @property
+    def _duration(self) -> float:
+        return round(asyncio.get_running_loop().time() - self._running.started, 6)
+
+
+def to_state_lost(lost: StateLost | None) -> o.StateLost | None:
+    """The shell's word as the protocol's."""
+    if lost is None:
+        return None
+    return o.StateLost(reason=lost.reason, kept=lost.kept, lost=lost.lost)

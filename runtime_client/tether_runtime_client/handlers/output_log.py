@@ -38,12 +38,14 @@ class OutputLog:
         self._early = bytearray()
         self._file = -1
         self._new = HeadTail()
+        self._written = asyncio.get_running_loop().time()
         self.total = 0
         self.incomplete: str | None = None
 
     def write(self, data: bytes | memoryview) -> None:
         """Take the next bytes; never blocks and never fails."""
         self.total += len(data)
+        self._written = asyncio.get_running_loop().time()
         self._new.write(data)
         self._spill(data)
         self._pending += data
@@ -53,38 +55,47 @@ class OutputLog:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(FLUSH_AFTER_S, self.flush)
 
-    def flush(self) -> None:
-        """Send what waits as a delta now. Cuts between characters."""
+    def last_write(self) -> float:
+        """The loop's time of the newest output, or of the command's start."""
+        return self._written
+
+    def flush(self, *, last: bool = False) -> None:
+        """Send what waits as a delta now. Cuts between characters, but for the `last` one."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         while self._pending:
             self._send(bytes(self._pending[:DELTA_SIZE]))
             del self._pending[:DELTA_SIZE]
+        if last and self._held:
+            self._send(b"", last=True)
 
-    def report(self, *, ansi: bool) -> tuple[str, bool, str | None]:
+    def report(self, *, ansi: bool, last: bool = False) -> tuple[str, bool, str | None]:
         """What is new since the last report: content, whether it was cut, and the file's path.
 
-        The path is None when all of the command's bytes were in the contents, exactly.
+        The path is None when all of the command's bytes were in the contents, exactly. The
+        `last` report closes the file, which stays.
         """
-        self.flush()
+        self.flush(last=last)
         new, self._new = self._new, HeadTail()
         kept = new.kept()
         content = render(kept, ansi=ansi)
         if self._file < 0 and self.incomplete is None and content.encode() != kept:
             self._open()
         path = str(self._path) if self._file >= 0 and self.incomplete is None else None
+        if last:
+            self.close()
         return content, new.truncated, path
 
     def close(self) -> None:
         """Flush and close the file, which stays. Twice is safe."""
-        self.flush()
+        self.flush(last=True)
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
 
-    def _send(self, data: bytes) -> None:
-        content = self._decoder.decode(data)
+    def _send(self, data: bytes, *, last: bool = False) -> None:
+        content = self._decoder.decode(data, last)
         held = len(self._decoder.getstate()[0])
         end = self._sent + self._held + len(data) - held
         length = end - self._sent

@@ -6,7 +6,7 @@ from ..dispatcher import Dispatcher
 from ..protocol import actions as a
 from ..recorder import Recorder
 from ..settings import ClientSettings
-from ..shell import BashChoice
+from .bash import BashChoice
 from ..tickets import Tickets
 from .shell import Sessions
 
@@ -19,7 +19,7 @@ def register_handlers(
     bash: BashChoice,
 ) -> Sessions:
     """Register every built-in handler; returns what has to be closed at the end."""
-    sessions = Sessions(settings, recorder, bash)
+    sessions = Sessions(settings, bash, recorder.emit)
     dispatcher.register(a.CmdRunAction, sessions.run, lane=lambda action: action.session)
     dispatcher.register(a.CmdInputAction, sessions.type_in)
     dispatcher.register(a.CmdInterruptAction, sessions.interrupt)

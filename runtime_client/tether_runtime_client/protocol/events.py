@@ -78,7 +78,7 @@ class OutputOmitted(Event):
     event: Literal["output_omitted"] = "output_omitted"
     from_offset: int
     to_offset: int
-    path: str | None
+    path: str | None = None
 
 
 class BackgroundOutput(Event):
@@ -94,7 +94,7 @@ class CommandEnded(Event):
 
     event: Literal["command_ended"] = "command_ended"
     session: str
-    exit_code: int | None
+    exit_code: int | None = None
     status: Literal["completed", "interrupted", "session_ended"]
     total_bytes: int
 
@@ -131,7 +131,7 @@ class HistoryGap(Event):
     event: Literal["history_gap"] = "history_gap"
     epoch: str
     first: int
-    last: int | None
+    last: int | None = None
     reason: str
 
 
@@ -151,7 +151,7 @@ class SandboxStarted(Event):
     event: Literal["sandbox_started"] = "sandbox_started"
     name: str
     backend: str
-    image: str | None
+    image: str | None = None
     attached: bool = False
 
 

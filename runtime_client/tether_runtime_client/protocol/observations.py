@@ -23,11 +23,11 @@ class Observation(Event):
 
 
 class StateLost(Message):
-    """What a replaced shell could not carry over, and what it did."""
+    """Why a shell was replaced, what its successor has again, and what it has not."""
 
     reason: str
-    cwd: str
-    restored_env: int = 0
+    kept: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 class CmdOutputObservation(Observation):
@@ -40,7 +40,7 @@ class CmdOutputObservation(Observation):
 
     observation: Literal["run"] = "run"
     content: str
-    exit_code: int | None
+    exit_code: int | None = None
     status: CommandStatus
     cwd: str
     session: str = "default"

@@ -1,0 +1,186 @@
+"""Shell actions: named sessions, made at first use, and the commands in them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from .. import shell as core
+from ..dispatcher import Context
+from ..protocol import actions as a
+from ..protocol import errors as e
+from ..protocol import observations as o
+from ..protocol.events import BackgroundOutput, Event, SessionEnded, SessionWarning
+from ..protocol.render import render
+from ..settings import ClientSettings
+from .bash import BashChoice
+from .command import Command, to_state_lost
+from .output_log import OutputLog
+
+
+class Sessions:
+    """All shell sessions of a client. `close` ends them."""
+
+    def __init__(
+        self, settings: ClientSettings, bash: BashChoice, emit: Callable[[Event], None]
+    ) -> None:
+        self._output = settings.state / "output"
+        self._bash = bash
+        self._emit = emit
+        self._starting: dict[str, asyncio.Task[Session]] = {}
+
+    async def run(self, action: a.CmdRunAction, context: Context) -> o.CmdOutputObservation:
+        """Start a command; report at its end, its wait for input, or its timeout."""
+        session = await self._get(action.session)
+        path = self._output / f"{context.action_id}.log"
+        output = OutputLog(action.session, context.action_id, path, context.emit)
+        command = session.start(action, context, output)
+        return await command.report(action.timeout_s, action.no_output_timeout_s)
+
+    async def type_in(self, action: a.CmdInputAction, _: Context) -> o.CmdOutputObservation:
+        """Type into the running command; report as `run` does."""
+        session = self._existing(action.session)
+        command = session.running()
+        with shell_errors():
+            if action.key is not None:
+                session.shell.send_key(action.key)
+            else:
+                await session.shell.send_input((action.text or "").encode())
+        return await command.report(action.timeout_s)
+
+    async def interrupt(self, action: a.CmdInterruptAction, _: Context) -> o.CmdOutputObservation:
+        """Signal the running command; report its end, or that it goes on."""
+        session = self._existing(action.session)
+        command = session.running()
+        command.forget_wait()
+        with shell_errors():
+            session.shell.interrupt(action.signal)
+        return await command.report(action.timeout_s)
+
+    async def poll(self, action: a.CmdPollAction, _: Context) -> o.CmdOutputObservation:
+        """Report what is new of the running command, or of one that ended unasked."""
+        return await self._existing(action.session).latest().report(action.timeout_s)
+
+    async def reset(self, action: a.SessionResetAction, _: Context) -> o.SessionResetObservation:
+        """Kill everything in the session and start a fresh shell."""
+        session = await self._get(action.session)
+        with shell_errors():
+            lost = await session.shell.reset()
+        state_lost = to_state_lost(lost)
+        assert state_lost is not None
+        return o.SessionResetObservation(
+            session=action.session, cwd=session.shell.cwd, state_lost=state_lost
+        )
+
+    async def close(self) -> None:
+        """End every session and everything that runs in it. Twice is safe."""
+        starting, self._starting = list(self._starting.values()), {}
+        for session in await asyncio.gather(*starting, return_exceptions=True):
+            if isinstance(session, Session):
+                await session.shell.close()
+
+    async def _get(self, name: str) -> Session:
+        """The session, started if it is new. Whoever else asks meanwhile waits for the same."""
+        if name not in self._starting:
+            self._starting[name] = asyncio.create_task(self._start(name))
+        task = self._starting[name]
+        try:
+            return await asyncio.shield(task)
+        except e.TetherError:
+            if self._starting.get(name) is task:
+                del self._starting[name]
+            raise
+
+    async def _start(self, name: str) -> Session:
+        session = Session(name, self._bash.path, self._emit)
+        with shell_errors():
+            await session.shell.start()
+        return session
+
+    def _existing(self, name: str) -> Session:
+        task = self._starting.get(name)
+        if task is None or not task.done():
+            raise e.NothingRunning(f"session {name!r} has not run a command yet")
+        return task.result()
+
+
+class Session:
+    """One named session: its shell and its latest command. A `SessionListener`."""
+
+    def __init__(self, name: str, bash: str, emit: Callable[[Event], None]) -> None:
+        config = core.ShellConfig(bash=bash, cwd=os.getcwd(), env=dict(os.environ))
+        self.shell = core.ShellSession(name, config, listener=self)
+        self._name = name
+        self._emit = emit
+        self._latest: Command | None = None
+
+    def start(self, action: a.CmdRunAction, context: Context, output: OutputLog) -> Command:
+        """Hand a command to the shell."""
+        with shell_errors():
+            running = self.shell.start_command(
+                action.command, output, cwd=action.cwd, env=action.env, hidden=action.hidden
+            )
+        self._latest = Command(
+            context.action_id, self.shell, running, output, ansi=action.ansi, emit=self._emit
+        )
+        return self._latest
+
+    def latest(self) -> Command:
+        """The newest command; raises `NothingRunning` when there was none."""
+        if self._latest is None:
+            raise e.NothingRunning(f"session {self._name!r} has not run a command yet")
+        return self._latest
+
+    def running(self) -> Command:
+        """The running command; raises `NothingRunning` when there is none."""
+        command = self.latest()
+        if command.over:
+            raise e.NothingRunning(
+                f"nothing runs in session {self._name!r}",
+                hint="The command has ended; poll tells how, or start another",
+            )
+        return command
+
+    # --- SessionListener
+
+    def background_output(self, _: core.ShellSession, data: memoryview | bytes) -> None:
+        """Output between commands: jobs, mostly."""
+        content = render(bytes(data))
+        self._emit(BackgroundOutput(session=self._name, content=content))
+
+    def warning(self, _: core.ShellSession, message: str) -> None:
+        """Something odd that lost nothing."""
+        self._emit(SessionWarning(session=self._name, message=message))
+
+    def ended(self, _: core.ShellSession, lost: core.StateLost) -> None:
+        """The shell is gone, and a new one takes its place."""
+        self._emit(SessionEnded(session=self._name, reason=lost.reason))
+
+
+@contextmanager
+def shell_errors() -> Iterator[None]:
+    """Raise the shell's errors as the protocol's."""
+    try:
+        yield
+    except core.CommandRunning as problem:
+        raise e.CommandStillRunning(
+            f"session {problem.session!r} is still running a command",
+            command=problem.command,
+            session=problem.session,
+            pid=problem.pid,
+            foreground=list(problem.foreground),
+        ) from None
+    except core.NoForeground as problem:
+        raise e.NothingRunning(str(problem)) from None
+    except core.InputTooLong as problem:
+        raise e.InputTooLong(str(problem), length=problem.length, limit=problem.limit) from None
+    except core.UnknownKey as problem:
+        raise e.InvalidKey(str(problem)) from None
+    except core.CommandInvalid as problem:
+        raise e.InvalidCommand(str(problem)) from None
+    except core.NoShell as problem:
+        raise e.NoShell(str(problem)) from None
+    except core.ShellError as problem:
+        raise e.ShellStartFailed(str(problem)) from None

@@ -1,0 +1,50 @@
+"""Fixtures that every test may use. What is here is real: a real engine, real containers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DEBIAN = "tether-test/debian:bookworm"
+BUSYBOX = "tether-test/busybox:latest"
+
+
+@pytest.fixture(autouse=True)
+def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state folder of the test's own, so that tests know nothing of each other's sandboxes."""
+    folder = tmp_path / "state"
+    monkeypatch.setenv("TETHER_STATE_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[str]:
+    """A container engine that answers. As root its absence is a failure, else a skip."""
+    if subprocess.run([ROOT / "docker" / "engine", "status"], capture_output=True).returncode:
+        message = "no container engine answers (docker/engine start)"
+        if os.geteuid() == 0:
+            pytest.fail(message)
+        pytest.skip(message)
+    yield "docker"
+
+
+@pytest.fixture(scope="session")
+def debian(engine: str) -> str:
+    """A plain Debian image."""
+    return _image("debian:bookworm", DEBIAN)
+
+
+@pytest.fixture(scope="session")
+def busybox(engine: str) -> str:
+    """An image with one static binary and no libraries."""
+    return _image("busybox", BUSYBOX)
+
+
+def _image(name: str, tag: str) -> str:
+    subprocess.run([ROOT / "docker" / "images" / "make-image", name], check=True)
+    return tag
