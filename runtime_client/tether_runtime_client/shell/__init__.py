@@ -1,0 +1,38 @@
+"""Stateful bash sessions: commands go in on one channel, status comes out on another.
+
+The terminal carries only what programs read and write. Start with `ShellSession`.
+"""
+
+from .command import CommandEnd, OutputSink, RunningCommand, StateLost, WaitEvidence
+from .errors import (
+    CommandInvalid,
+    CommandRunning,
+    InputTooLong,
+    NoForeground,
+    NoShell,
+    SessionClosed,
+    ShellError,
+    ShellStartError,
+    UnknownKey,
+)
+from .session import SessionListener, ShellConfig, ShellSession
+
+__all__ = [
+    "CommandEnd",
+    "CommandInvalid",
+    "CommandRunning",
+    "InputTooLong",
+    "NoForeground",
+    "NoShell",
+    "OutputSink",
+    "RunningCommand",
+    "SessionClosed",
+    "SessionListener",
+    "ShellConfig",
+    "ShellError",
+    "ShellSession",
+    "ShellStartError",
+    "StateLost",
+    "UnknownKey",
+    "WaitEvidence",
+]

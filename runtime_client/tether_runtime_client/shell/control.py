@@ -1,0 +1,231 @@
+r"""The lines that are written to the shell's control channel. Pure: text in, bytes out.
+
+bash reads its commands from a socket that is its standard input. One line carries one command:
+
+    { <before> \builtin eval $'...'; { <report> } 2>&NULL || \builtin :; } <&TTY 2>&STDERR
+
+Everything is on one physical line, which bash reads whole before it runs any of it. So while a
+command runs nothing is left in the channel for it to steal, and no continuation prompt is made.
+The group is what an interrupt ends as one. Outside of it the shell's standard error is
+/dev/null: prompts, `set -v` echoes, traces of these lines and job notices go there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .errors import CommandInvalid
+
+# A line after an interrupt can lose its first bytes to the interrupt: one for each signal.
+PADDING = b"\n\n"
+RECOVERY_PADDING = b"\n\n\n\n\n\n\n\n"
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ANSI_C = {
+    ord("\\"): "\\\\",
+    ord("'"): "\\'",
+    ord("\n"): "\\n",
+    ord("\r"): "\\r",
+    ord("\x01"): "\\001",
+    ord("\x7f"): "\\177",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptors:
+    """The shell's private descriptors, in one block well above what programs use."""
+
+    base: int
+
+    @property
+    def terminal(self) -> int:
+        return self.base
+
+    @property
+    def stderr(self) -> int:
+        """The standard error of commands: `exec 2>file` lasts because it is copied here."""
+        return self.base + 1
+
+    @property
+    def status(self) -> int:
+        return self.base + 2
+
+    @property
+    def null(self) -> int:
+        return self.base + 3
+
+    @property
+    def mailboxes(self) -> tuple[int, int]:
+        return self.base + 4, self.base + 5
+
+    @property
+    def saved_stderr(self) -> int:
+        """Where bash keeps the command's standard error while a report is written.
+
+        The saved copies of 0, 2 and 2 take the first free numbers after the block.
+        """
+        return self.base + 8
+
+    @property
+    def spare(self) -> int:
+        return self.base + 12
+
+    @property
+    def end(self) -> int:
+        return self.base + 16
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What the last report said and the next command must find again."""
+
+    exit_code: int = 0
+    flags: str = ""
+    traps: bytes = b""
+
+    @property
+    def suspended(self) -> str:
+        """The letters among `set -v` and `set -x` that are on."""
+        return "".join(flag for flag in "vx" if flag in self.flags)
+
+
+def quote(text: str) -> bytes:
+    """The text as one bash word on one line, whatever it contains. Raises CommandInvalid."""
+    if "\0" in text:
+        raise CommandInvalid("a NUL byte cannot be passed to a shell; write it as \\0 in printf")
+    return b"$'" + text.translate(_ANSI_C).encode("utf-8", "surrogateescape") + b"'"
+
+
+class ControlLines:
+    """Builds the control lines of one shell."""
+
+    def __init__(self, descriptors: Descriptors) -> None:
+        self._fds = descriptors
+        self._close = b" <&%d 2>&%d\n" % (descriptors.terminal, descriptors.stderr)
+
+    def setup(self, nonce: bytes) -> bytes:
+        """The first line of a shell: private descriptors, no history, plain prompts."""
+        return (
+            PADDING
+            + self._private()
+            + rb"\builtin set +o history +H; \builtin unset -v HISTFILE PROMPT_COMMAND; "
+            + rb"PS1='\[\]' PS2='\[\]'; { "
+            + self._report(nonce, b"0", 0)
+            + b"; }"
+            + self._close
+        )
+
+    def command(
+        self,
+        text: str,
+        nonce: bytes,
+        carried: Carried,
+        *,
+        mailbox: int = 0,
+        cwd: str | None = None,
+        back: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """The line that runs one command and reports its end.
+
+        `cwd` and `env` hold for this command alone; `back` is the directory to return to.
+        Raises CommandInvalid for what cannot be written as shell text.
+        """
+        run = _assignments(env) + rb"\builtin eval " + self._quoted(text, carried)
+        if cwd is not None:
+            run = rb"\builtin cd -- " + quote(_plain_path(cwd)) + b" && " + run
+        report = self._report(nonce, b"0", mailbox, back)
+        return PADDING + b"{ " + self._before(carried) + run + b"; " + report + b"; }" + self._close
+
+    def recovery(
+        self, nonce: bytes, number: int, mailbox: int = 0, back: str | None = None
+    ) -> bytes:
+        """The report alone, sent after an interrupt: the command's own may have been dropped.
+
+        Sending it again changes nothing: the first report of a command counts. `number` (from 1)
+        tells which repeat arrived.
+        """
+        report = self._report(nonce, b"%d" % number, mailbox, back)
+        return RECOVERY_PADDING + b"{ " + report + b"; }" + self._close
+
+    def _before(self, carried: Carried) -> bytes:
+        """Switch off what would show these lines; nothing in the usual case."""
+        if not (carried.suspended or carried.traps):
+            return b""
+        null = self._fds.null
+        return rb"{ \builtin trap - DEBUG ERR; \builtin set +vx; } 2>&%d >&%d; " % (null, null)
+
+    def _quoted(self, text: str, carried: Carried) -> bytes:
+        """The command after a line of ours, which sets `$?` and switches traces on again."""
+        first = "LINENO=0; "
+        if carried.suspended:
+            first += rf"\builtin set -{carried.suspended}; "
+        first += carried.traps.replace(b"\n", b"; ").decode("utf-8", "surrogateescape")
+        first += _status_call(carried.exit_code)
+        if carried.suspended or carried.traps:
+            first = f"{{ {first}}} 2>&{self._fds.null} >&{self._fds.null}"
+        return quote(f"{first}\n{text}")
+
+    def _report(self, nonce: bytes, number: bytes, mailbox: int, back: str | None = None) -> bytes:
+        fds = self._fds
+        go_back = rb"\builtin cd -- " + quote(back) + b"; " if back is not None else b""
+        # `exec 2>file` is kept by copying 2; bash would undo a duplicate onto a descriptor that
+        # is close-on-exec, so that one is closed first. Each builtin has its own redirection: a
+        # DEBUG trap runs before that is made, so what it writes does not land on our channels.
+        return (
+            rb"{ __tether=$?; \builtin trap -p DEBUG ERR >&%d; "
+            rb"""\builtin printf '%%s\0' '' %s %s "$__tether" "$-" "${PWD-}" "${TMOUT-}" >&%d; """
+            rb"\builtin unset -v __tether PROMPT_COMMAND; %s"
+            rb"\builtin : >&%d && \exec %d>&- %d>&%d; "
+            rb"\builtin declare -px >&%d; \builtin printf '\0%s\0' >&%d; "
+            rb"} 2>&%d >&%d || \builtin :"
+        ) % (
+            *(fds.status, nonce, number, fds.status, go_back),
+            *(fds.saved_stderr, fds.stderr, fds.stderr, fds.saved_stderr),
+            *(fds.mailboxes[mailbox], nonce, fds.mailboxes[mailbox], fds.null, fds.null),
+        )
+
+    def _private(self) -> bytes:
+        """Make the block close-on-exec, so that no program inherits it.
+
+        A shell cannot set that flag, but its own saved copies of descriptors have it, and a
+        duplicate of a descriptor that has it gets it too.
+        """
+        fds = self._fds
+        saved = fds.mailboxes[1] + 1
+        lines = b""
+        for fd in (fds.terminal, fds.stderr, fds.status, fds.null, *fds.mailboxes):
+            over = fds.mailboxes[1] if fd != fds.mailboxes[1] else fds.mailboxes[0]
+            lines += rb"{ \exec %d<&%d; } %d<&%d; " % (fds.spare, saved, fd, over)
+            lines += rb"\exec %d<&%d %d<&-; " % (fd, fds.spare, fds.spare)
+        return lines
+
+
+def _status_call(exit_code: int) -> str:
+    """Shell text that leaves `$?` at the value, by a function that removes itself.
+
+    `&&` keeps `set -e` and ERR traps from taking the value for a failure.
+    """
+    if exit_code == 0:
+        return ""
+    name = "__tether"
+    body = rf"\builtin unset -f {name}; \builtin return {exit_code}"
+    return rf"{name}() {{ {body}; }}; {name} && \builtin :; "
+
+
+def _assignments(env: Mapping[str, str] | None) -> bytes:
+    if not env:
+        return b""
+    for name in env:
+        if not _NAME.fullmatch(name):
+            raise CommandInvalid(f"{name!r} is not a variable name a shell can set")
+    return b"".join(name.encode() + b"=" + quote(value) + b" " for name, value in env.items())
+
+
+def _plain_path(path: str) -> str:
+    """A path that `cd` takes as it is: not `-`, and not looked up in CDPATH."""
+    if not path:
+        raise CommandInvalid("an empty working directory; leave it out or name one")
+    return path if path.startswith("/") else "./" + path

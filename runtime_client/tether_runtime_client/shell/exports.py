@@ -1,0 +1,59 @@
+"""Reads what `declare -px` prints. Pure."""
+
+from __future__ import annotations
+
+import os
+import re
+
+_LINE = re.compile(rb"(?:declare -([A-Za-z]+)|export) ([A-Za-z_][A-Za-z0-9_]*)=")
+_SIMPLE = {
+    ord("a"): 7, ord("b"): 8, ord("e"): 27, ord("E"): 27, ord("f"): 12, ord("n"): 10,
+    ord("r"): 13, ord("t"): 9, ord("v"): 11,
+}  # fmt: skip
+_OCTAL = re.compile(rb"[0-7]{1,3}")
+
+
+def parse_exports(text: bytes) -> dict[str, str]:
+    """The exported variables that have a value and are no arrays."""
+    found: dict[str, str] = {}
+    position = 0
+    while match := _LINE.search(text, position):
+        value, position = _value(text, match.end())
+        if value is not None and not set(match[1] or b"") & set(b"aA"):
+            found[match[2].decode()] = os.fsdecode(value)
+    return found
+
+
+def _value(text: bytes, start: int) -> tuple[bytes | None, int]:
+    if text[start : start + 1] == b'"':
+        return _double_quoted(text, start + 1)
+    if text[start : start + 2] == b"$'":
+        return _ansi_quoted(text, start + 2)
+    return None, start
+
+
+def _double_quoted(text: bytes, position: int) -> tuple[bytes, int]:
+    value = bytearray()
+    while text[position] != ord('"'):
+        position += text[position] == ord("\\")
+        value.append(text[position])
+        position += 1
+    return bytes(value), position + 1
+
+
+def _ansi_quoted(text: bytes, position: int) -> tuple[bytes, int]:
+    value = bytearray()
+    while text[position] != ord("'"):
+        if text[position] != ord("\\"):
+            value.append(text[position])
+            position += 1
+            continue
+        byte, position = _escape(text, position + 1)
+        value.append(byte)
+    return bytes(value), position + 1
+
+
+def _escape(text: bytes, position: int) -> tuple[int, int]:
+    if octal := _OCTAL.match(text, position):
+        return int(octal[0], 8) & 0xFF, octal.end()
+    return _SIMPLE.get(text[position], text[position]), position + 1

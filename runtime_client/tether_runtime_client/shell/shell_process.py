@@ -1,0 +1,317 @@
+"""One bash process with its terminal, control channel, status channel and mailboxes.
+
+Nothing here knows what a command is; `session.py` gives it lines and reads its reports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import resource
+import secrets
+import signal
+import socket
+import termios
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import pexpect
+import ptyprocess
+
+from .control import ControlLines, Descriptors
+from .errors import ShellStartError
+from .processes import process_info
+from .terminal import BashSpawn, Terminal, plain_mode
+
+MARKER = "TETHER_SHELL"
+_OOM_SCORE = 500  # commands go before the client does
+_HIGH, _LOW = 1000, 200
+
+
+class ShellEvents(Protocol):
+    """What a shell process tells its owner. All are called on the loop."""
+
+    def terminal_readable(self, shell: ShellProcess) -> None: ...
+
+    def status_readable(self, shell: ShellProcess) -> None: ...
+
+    def control_closed(self, shell: ShellProcess) -> None:
+        """bash let go of its control channel: it executed another program, or is ending."""
+
+    def exited(self, shell: ShellProcess) -> None: ...
+
+
+class ShellProcess:
+    """Starts in the constructor, which takes about as long as a fork and an exec.
+
+    Raises ShellStartError. `close` frees every descriptor and kills nothing.
+    """
+
+    def __init__(
+        self,
+        bash: str,
+        cwd: str,
+        env: Mapping[str, str],
+        size: tuple[int, int],
+        events: ShellEvents,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._events = events
+        self._unsent = bytearray()
+        self._untyped = bytearray()
+        self.exit_code: int | None = None  # a signal's negative number, as subprocess has it
+        self.alive = True
+        self.descriptors = Descriptors(_choose_base())
+        self.lines = ControlLines(self.descriptors)
+        value = secrets.token_hex(8)
+        self.marker = f"{MARKER}={value}".encode()
+        with contextlib.ExitStack() as failed:
+            self._open(failed)
+            self._spawn([bash, "--noediting", "--norc", "--noprofile", "-i"], cwd, env, value, size)
+            failed.pop_all()
+        self._image = 0
+        self._watch()
+
+    def _open(self, failed: contextlib.ExitStack) -> None:
+        ours, theirs = socket.socketpair()
+        status, reports = socket.socketpair()
+        self._control, self._status, self._theirs = ours, status, (theirs, reports)
+        self._mailboxes = tuple(os.memfd_create(f"tether-{n}") for n in range(2))
+        for sock in (ours, status, theirs, reports):
+            sock.setblocking(sock in self._theirs)
+            failed.callback(sock.close)
+        for mailbox in self._mailboxes:
+            failed.callback(os.close, mailbox)
+        # What a command writes back into the control channel, or reads from the status one,
+        # meets a closed end.
+        status.shutdown(socket.SHUT_WR)
+
+    def _spawn(
+        self, argv: list[str], cwd: str, env: Mapping[str, str], marker: str, size: tuple[int, int]
+    ) -> None:
+        handed = [sock.fileno() for sock in self._theirs] + list(self._mailboxes)
+        fds = self.descriptors
+        targets = [0, fds.status, *fds.mailboxes]
+        try:
+            self._child = BashSpawn(
+                argv,
+                env={**env, MARKER: marker},
+                size=size,
+                pass_fds=handed,
+                in_child=lambda: _become_shell(fds, handed, targets, cwd),
+            )
+        except (OSError, pexpect.ExceptionPexpect, ptyprocess.PtyProcessError) as error:
+            raise ShellStartError(f"cannot start {argv[0]}: {error}") from error
+        for sock in self._theirs:
+            sock.close()
+        self.pid = int(self._child.ptyproc.pid)
+        self.terminal = Terminal(int(self._child.ptyproc.fd))
+        self._pidfd = os.pidfd_open(self.pid)
+
+    def _watch(self) -> None:
+        self._loop.add_reader(self.terminal.fd, self._events.terminal_readable, self)
+        self._loop.add_reader(self._status.fileno(), self._events.status_readable, self)
+        self._loop.add_reader(self._control.fileno(), self._control_readable)
+        self._loop.add_reader(self._pidfd, self._ended)
+
+    def _control_readable(self) -> None:
+        try:
+            data = self._control.recv(65536)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(self._control.fileno())
+            self._events.control_closed(self)
+
+    def _ended(self) -> None:
+        self.reap()
+        self._events.exited(self)
+
+    def reap(self) -> bool:
+        """Collect the exit status if the shell has ended; returns whether it has."""
+        if not self.alive:
+            return True
+        try:
+            result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+        except ChildProcessError:  # somebody else reaped it: the code is not known
+            result, self.alive = None, False
+        if result is not None:
+            exited = result.si_code == os.CLD_EXITED
+            self.exit_code = result.si_status if exited else -result.si_status
+            self.alive = False
+        if not self.alive:
+            self._loop.remove_reader(self._pidfd)
+        return not self.alive
+
+    def send(self, line: bytes) -> None:
+        """Write to the control channel now; what does not fit follows as bash reads."""
+        if self._unsent:
+            self._unsent += line
+            return
+        sent = self._send(line)
+        if sent < len(line):
+            self._unsent += line[sent:]
+            self._loop.add_writer(self._control.fileno(), self._send_rest)
+
+    def _send(self, data: bytes | bytearray) -> int:
+        try:
+            return self._control.send(data)
+        except BlockingIOError:
+            return 0
+        except ConnectionError:  # the shell ended; its pidfd says so
+            return len(data)
+
+    def _send_rest(self) -> None:
+        del self._unsent[: self._send(self._unsent)]
+        if not self._unsent:
+            self._loop.remove_writer(self._control.fileno())
+
+    def type(self, data: bytes) -> None:
+        """Type the bytes; what the terminal cannot take yet follows as programs read."""
+        if self._untyped:
+            self._untyped += data
+            return
+        taken = self.terminal.write(data)
+        if taken < len(data):
+            self._untyped += data[taken:]
+            self._loop.add_writer(self.terminal.fd, self._type_rest)
+
+    def _type_rest(self) -> None:
+        del self._untyped[: self.terminal.write(bytes(self._untyped))]
+        if not self._untyped:
+            self._loop.remove_writer(self.terminal.fd)
+
+    def forget_typed(self) -> None:
+        """Drop what was typed and read by nobody, so that the next command does not get it."""
+        if self._untyped:
+            self._untyped.clear()
+            self._loop.remove_writer(self.terminal.fd)
+        self.terminal.flush_input()
+
+    def unread(self) -> int:
+        """What bash has not read yet of what was sent: 0 once it has taken everything."""
+        queued = fcntl.ioctl(self._control.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+        return len(self._unsent) + int.from_bytes(queued, "little")
+
+    def read_status(self) -> bytes:
+        """What arrived on the status channel, without waiting; empty when nothing did."""
+        try:
+            data = self._status.recv(65536)
+        except BlockingIOError:
+            return b""
+        except ConnectionError:
+            data = b""
+        if not data:  # every holder of the other end is gone
+            self._loop.remove_reader(self._status.fileno())
+        return data
+
+    def retire(self) -> None:
+        """Keep only the terminal: what the shell left running may still write to it."""
+        self._loop.remove_reader(self._status.fileno())
+        self._loop.remove_reader(self._control.fileno())
+        self._loop.remove_writer(self._control.fileno())
+
+    def rewind_mailbox(self, number: int) -> None:
+        """Let the next report overwrite this mailbox (its offset is shared with the shell)."""
+        os.lseek(self._mailboxes[number], 0, os.SEEK_SET)
+
+    def read_mailbox(self, number: int, nonce: bytes) -> bytes | None:
+        """The exported variables as `declare -px` printed them, or None if not all is there."""
+        mailbox = self._mailboxes[number]
+        content = os.pread(mailbox, os.fstat(mailbox).st_size, 0)
+        text, found, _ = content.partition(b"\0" + nonce + b"\0")
+        return text if found else None
+
+    def replaced_by_program(self) -> bool:
+        """Whether the process is alive but no longer the bash that was started (`exec`)."""
+        info = process_info(self.pid)
+        if info is None:
+            return False
+        self._image = self._image or info.image
+        return info.image != self._image
+
+    def continue_if_stopped(self) -> bool:
+        """Continue a shell that was stopped (`kill -STOP $$`, `suspend`); returns whether."""
+        info = process_info(self.pid)
+        if info is None or info.state not in "Tt":
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGCONT)
+        return True
+
+    def close(self) -> None:
+        """Free every descriptor. Twice is safe."""
+        if self._pidfd < 0:
+            return
+        self.reap()
+        for fd in (self.terminal.fd, self._status.fileno(), self._control.fileno(), self._pidfd):
+            self._loop.remove_reader(fd)
+        for fd in (self.terminal.fd, self._control.fileno()):
+            self._loop.remove_writer(fd)
+        self._child.release()
+        self._control.close()
+        self._status.close()
+        for fd in (self._pidfd, *self._mailboxes):
+            os.close(fd)
+        self._pidfd = -1
+
+
+def _choose_base() -> int:
+    """Above what programs use, below this process's limit (which the shell inherits)."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft in (-1, resource.RLIM_INFINITY):
+        return _HIGH
+    base = min(_HIGH, soft - 64)
+    if base < _LOW:
+        raise ShellStartError(f"at most {soft} open files are allowed here; a shell needs 264")
+    return base
+
+
+def _become_shell(fds: Descriptors, handed: list[int], targets: list[int], cwd: str) -> None:
+    """Runs in the child, between fork and exec, with the terminal on 0, 1 and 2."""
+    plain_mode(0)
+    os.dup2(1, fds.terminal)
+    os.dup2(1, fds.stderr)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, fds.null)
+    os.dup2(null, 2)
+    for fd, target in zip(handed, targets, strict=True):
+        os.dup2(fd, target)
+    for fd in (null, *handed):
+        if fd > 2 and fd not in targets:
+            os.close(fd)
+    _reset_signals()
+    _raise_oom_score()
+    _enter(cwd)
+
+
+def _reset_signals() -> None:
+    """Programs expect the defaults; Python ignores SIGPIPE, and a shell cannot undo that."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        with contextlib.suppress(OSError, ValueError):
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _raise_oom_score() -> None:
+    """When memory runs out, the kernel should take a command and not the client."""
+    score = Path("/proc/self/oom_score_adj")
+    with contextlib.suppress(OSError, ValueError):
+        if int(score.read_text()) < _OOM_SCORE:
+            score.write_text(str(_OOM_SCORE))
+
+
+def _enter(cwd: str) -> None:
+    """Go to the directory, or to the nearest one above it that is still there."""
+    while True:
+        try:
+            return os.chdir(cwd)
+        except OSError:
+            if cwd in ("", "/"):
+                return None
+            cwd = os.path.dirname(cwd.rstrip("/"))

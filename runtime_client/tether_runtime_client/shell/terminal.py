@@ -1,0 +1,185 @@
+"""The pseudo-terminal of a shell: pexpect owns it, the event loop reads it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import struct
+import termios
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pexpect
+import ptyprocess
+
+if TYPE_CHECKING:
+    _Spawn = pexpect.spawn[bytes]
+else:
+    _Spawn = pexpect.spawn
+
+LINE_LIMIT = 4095  # bytes a terminal in line mode takes in one line (N_TTY_BUF_SIZE - 1)
+_BLOCK = 64 * 1024
+_TIOCSIG = 0x40045436
+_TIOCGPTPEER = 0x5441
+_KEYBOARD_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
+
+
+class Sink(Protocol):
+    """Takes output. Called on the loop; must not block and must not keep the view."""
+
+    def write(self, data: memoryview | bytes, /) -> None: ...
+
+
+class BashSpawn(_Spawn):
+    """pexpect's spawn, with descriptors handed over to the child.
+
+    Its `close`, `terminate` and `wait` sleep and block: never call them on the loop. The session
+    kills and reaps the child itself and then calls `release`.
+    """
+
+    ptyproc: Any
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        size: tuple[int, int],
+        pass_fds: Sequence[int],
+        in_child: Callable[[], None],
+    ) -> None:
+        self._pass_fds = tuple(pass_fds)
+        super().__init__(
+            argv[0],
+            list(argv[1:]),
+            env=dict(env),
+            dimensions=size,
+            preexec_fn=in_child,
+            timeout=None,
+        )
+
+    def _spawnpty(self, args: list[Any], **kwargs: Any) -> Any:
+        with warnings.catch_warnings():
+            # Python 3.12 warns of any fork beside threads; this child only sets itself up
+            # and executes.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return ptyprocess.PtyProcess.spawn(args, pass_fds=self._pass_fds, **kwargs)
+
+    def release(self) -> None:
+        """Close the terminal without waiting for anything. Twice is safe."""
+        if self.ptyproc.closed:
+            return
+        self.ptyproc.fileobj.close()
+        self.ptyproc.terminated = self.ptyproc.closed = self.closed = True
+        self.ptyproc.fd = self.child_fd = -1
+
+
+class Terminal:
+    """The client's end of the pseudo-terminal."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        os.set_blocking(fd, False)
+        self._mode = termios.tcgetattr(fd)
+        self._buffer = bytearray(_BLOCK)
+        self._view = memoryview(self._buffer)
+
+    def read(self, sink: Sink, limit: int) -> tuple[int, bool]:
+        """Pass on what is there, at most about `limit` bytes, without waiting.
+
+        Returns the number of bytes and whether the terminal is still open.
+        """
+        total = 0
+        while total < limit:
+            filled, more = self._fill()
+            if filled:
+                total += filled
+                sink.write(self._view[:filled])
+            if more is not None:
+                return total, more
+        return total, True
+
+    def _fill(self) -> tuple[int, bool | None]:
+        """Fill the block: a read returns 4 KiB at most. The second value ends the reading."""
+        filled = 0
+        while filled <= _BLOCK - 4096:
+            try:
+                got = os.readv(self.fd, [self._view[filled:]])
+            except BlockingIOError:
+                return filled, True
+            except OSError:  # EIO: nobody has the other end open any more
+                return filled, False
+            if not got:
+                return filled, False
+            filled += got
+        return filled, None
+
+    def write(self, data: bytes) -> int:
+        """Type the bytes; returns how many were taken (0: the terminal's buffer is full)."""
+        try:
+            return os.write(self.fd, data)
+        except BlockingIOError:
+            return 0
+
+    def foreground_group(self) -> int:
+        """The process group in front, or 0 when there is none."""
+        try:
+            return max(os.tcgetpgrp(self.fd), 0)
+        except OSError:
+            return 0
+
+    def signal(self, number: int) -> None:
+        """Signal the group in front, as a key would, whatever `stty` made of the keys.
+
+        Raises ProcessLookupError when nothing is in front.
+        """
+        if number in _KEYBOARD_SIGNALS:
+            try:
+                fcntl.ioctl(self.fd, _TIOCSIG, int(number))
+            except OSError:  # a kernel without it
+                os.killpg(self._group(), number)
+        else:
+            os.killpg(self._group(), number)
+
+    def _group(self) -> int:
+        group = self.foreground_group()
+        if group <= 1:
+            raise ProcessLookupError("no process group has the terminal")
+        return group
+
+    def line_mode(self) -> bool:
+        """Whether the terminal collects lines (canonical mode), which have a limit."""
+        return bool(termios.tcgetattr(self.fd)[3] & termios.ICANON)
+
+    def echoes(self) -> bool:
+        return bool(termios.tcgetattr(self.fd)[3] & termios.ECHO)
+
+    def interrupts_on(self, byte: bytes) -> bool:
+        """Whether typing this byte makes the terminal send SIGINT."""
+        mode = termios.tcgetattr(self.fd)
+        return bool(mode[3] & termios.ISIG) and mode[6][termios.VINTR] == byte
+
+    def restore_mode(self) -> None:
+        """Undo what the last command did to the mode. Cheap when it did nothing."""
+        if termios.tcgetattr(self.fd) != self._mode:
+            termios.tcsetattr(self.fd, termios.TCSANOW, self._mode)
+
+    def flush_input(self) -> None:
+        """Drop what was typed and not read. Only the other end can do that, so it is opened."""
+        peer = fcntl.ioctl(self.fd, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        try:
+            termios.tcflush(peer, termios.TCIFLUSH)
+        finally:
+            os.close(peer)
+
+    def resize(self, rows: int, cols: int) -> None:
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+
+
+def plain_mode(fd: int) -> None:
+    """Switch output post-processing off: what programs write is what arrives."""
+    mode = termios.tcgetattr(fd)
+    mode[1] &= ~termios.OPOST
+    termios.tcsetattr(fd, termios.TCSANOW, mode)
