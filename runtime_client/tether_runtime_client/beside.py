@@ -14,11 +14,14 @@ import signal
 from tether_runtime_client import prctl
 from tether_runtime_client.proctree import descendants, send, snapshot
 from tether_runtime_client.supervisor_io import (
+    SIGNALS,
+    STOP_SIGNALS,
     as_exit_code,
     describe_status,
     log,
     reset_signals,
     run_child,
+    where_possible,
     write_if_ready,
 )
 
@@ -34,45 +37,44 @@ _CANNOT_RUN = 126
 def start_beside(
     argv: Sequence[str],
     env: Mapping[str, str] | None,
-    signals: frozenset[int],
     notice_fd: int,
 ) -> int:
     """Fork the keeper, which starts `argv`; return the keeper's pid.
 
-    `signals` are blocked in the caller; those the keeper gets it passes to the entrypoint. The
-    entrypoint's end is logged and written to `notice_fd` as `beside-ended pid=P exit code N`.
-    The keeper ends when nothing of the entrypoint is left, with the entrypoint's exit code.
+    The keeper passes the signals that it gets to the entrypoint, whose end is logged and written
+    to `notice_fd` as `beside-ended pid=P exit code N`. The keeper ends with the entrypoint's exit
+    code when nothing of the entrypoint is left, or when the entrypoint ended after a stop signal:
+    like PID 1, it then takes all with it.
     """
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
-        run_child("entrypoint's keeper", lambda: _keep(argv, env, signals, notice_fd, parent))
+        run_child("entrypoint's keeper", lambda: _keep(argv, env, notice_fd, parent))
     return pid
 
 
 def _keep(
     argv: Sequence[str],
     env: Mapping[str, str] | None,
-    signals: frozenset[int],
     notice_fd: int,
     parent: int,
 ) -> int:
     os.setsid()
-    prctl.set_name("tether-beside")
-    prctl.set_subreaper()
-    prctl.set_parent_death_signal(signal.SIGTERM)
+    where_possible(lambda: prctl.set_name("tether-beside"))
+    where_possible(prctl.set_subreaper)
+    where_possible(lambda: prctl.set_parent_death_signal(signal.SIGTERM))
     if os.getppid() != parent:
         return 128 + signal.SIGTERM
     main = os.fork()
     if main == 0:
-        run_child("entrypoint", lambda: _exec(argv, env, signals))
+        run_child("entrypoint", lambda: _exec(argv, env))
     log(f"the image's entrypoint runs as pid {main}: {' '.join(argv)}")
-    return _Keeper(main, notice_fd).run(signals)
+    return _Keeper(main, notice_fd).run()
 
 
-def _exec(argv: Sequence[str], env: Mapping[str, str] | None, signals: frozenset[int]) -> int:
+def _exec(argv: Sequence[str], env: Mapping[str, str] | None) -> int:
     os.setsid()
-    reset_signals(signals)
+    reset_signals(SIGNALS)
     try:
         os.execvpe(argv[0], list(argv), dict(os.environ if env is None else env))
     except OSError as error:
@@ -86,25 +88,27 @@ class _Keeper:
     def __init__(self, main: int, notice_fd: int) -> None:
         self._main = main
         self._code: int | None = None
+        self._asked_to_stop = False
         self._notice_fd = notice_fd
 
-    def run(self, signals: frozenset[int]) -> int:
+    def run(self) -> int:
         while self._reap():
-            number = signal.sigwaitinfo(signals).si_signo
+            number = signal.sigwaitinfo(SIGNALS).si_signo
             if number != signal.SIGCHLD:
                 self._forward(number)
         return self._code or 0
 
     def _forward(self, number: int) -> None:
         if self._code is None:
+            self._asked_to_stop |= number in STOP_SIGNALS
             os.kill(self._main, number)  # not yet collected, so the pid is still this process
             return
         for process in descendants([os.getpid()], snapshot()):
             send(process, number)
 
     def _reap(self) -> bool:
-        """Collect what has ended; False when there is no child left."""
-        while True:
+        """Collect what has ended; False when nothing is left to do."""
+        while not (self._asked_to_stop and self._code is not None):
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
@@ -113,6 +117,7 @@ class _Keeper:
                 return True
             if pid == self._main:
                 self._main_ended(status)
+        return False
 
     def _main_ended(self, status: int) -> None:
         self._code = as_exit_code(status)

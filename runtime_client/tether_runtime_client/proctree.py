@@ -161,6 +161,12 @@ def signal_all(find: Find, signal_number: int) -> list[Process]:
     return list(found.values())
 
 
+def kill_all(find: Find) -> list[Process]:
+    """Stop, then kill what `find` finds, without waiting; returns what it found."""
+    stop_all(find)
+    return signal_all(find, signal.SIGKILL)
+
+
 def end_all(find: Find, reap: Callable[[], Collection[int]], limit_s: float) -> list[Process]:
     """Stop, then kill whatever `find` finds, in rounds, until it finds nothing, not even remains.
 
@@ -174,8 +180,7 @@ def end_all(find: Find, reap: Callable[[], Collection[int]], limit_s: float) -> 
     deadline = time.monotonic() + limit_s
     while True:
         reap()
-        stop_all(find)
-        found = signal_all(find, signal.SIGKILL)
+        found = kill_all(find)
         if not found or time.monotonic() > deadline:
             return [process for process in found if process.alive]
         _await_ends({process.pid for process in found}, reap, deadline)

@@ -20,14 +20,17 @@ import time
 
 from tether_runtime_client import prctl, session_registry
 from tether_runtime_client.beside import start_beside
-from tether_runtime_client.proctree import Process, descendants, end_all, snapshot
+from tether_runtime_client.proctree import Process, descendants, end_all, kill_all, snapshot
 from tether_runtime_client.supervisor_io import (
+    PASSED_ON,
+    SIGNALS,
     as_exit_code,
     describe_status,
     log,
     reset_signals,
     run_child,
     signal_name,
+    where_possible,
 )
 
 TYPE_CHECKING = False
@@ -44,9 +47,6 @@ LEASE_EXPIRED = 75
 CONFIG_ERROR = 78
 
 _FINAL_CODES = (STOPPED, LEASE_EXPIRED, CONFIG_ERROR)
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGRTMIN + 3)
-_PASSED_ON = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
-_SIGNALS = frozenset((signal.SIGCHLD, *_STOP_SIGNALS, *_PASSED_ON))
 
 #: More deaths than this within the window, and the supervisor gives up.
 _MAX_DEATHS = 5
@@ -127,7 +127,7 @@ class _Supervisor:
         # An entrypoint that ended in `exec` on us may have left children of its own: not ours.
         self._spare = {process.pid for process in self._children(snapshot())}
         if beside:
-            self._keeper = start_beside(beside, beside_env, _SIGNALS, self._notices[1])
+            self._keeper = start_beside(beside, beside_env, self._notices[1])
         self._start_client()
         while not self._is_over():
             self._step()
@@ -145,9 +145,9 @@ class _Supervisor:
         """Wait for one signal, or for the time when something is due, and act on it."""
         due = [at for at in (self._restart_at, self._kill_at) if at is not None]
         if due:
-            info = signal.sigtimedwait(_SIGNALS, max(0.0, min(due) - time.monotonic()))
+            info = signal.sigtimedwait(SIGNALS, max(0.0, min(due) - time.monotonic()))
         else:
-            info = signal.sigwaitinfo(_SIGNALS)
+            info = signal.sigwaitinfo(SIGNALS)
         if info is None:
             self._on_due()
         elif info.si_signo == signal.SIGCHLD:
@@ -163,7 +163,7 @@ class _Supervisor:
     # Signals
 
     def _on_signal(self, number: int) -> None:
-        if number in _PASSED_ON:
+        if number in PASSED_ON:
             self._signal_children(number, number)
         elif self._code is not None:
             log(f"{signal_name(number)} again: not waiting any longer")
@@ -281,7 +281,8 @@ class _Supervisor:
         leaders = session_registry.registered(self._registry)
         if leaders:
             log(f"ending {len(leaders)} sessions that an earlier supervisor left")
-            end_all(lambda all_: _find(all_, [], leaders, ()), self._reap, _KILL_LIMIT_S)
+            # Whoever is their parent now collects them: nothing to wait for.
+            kill_all(lambda processes: _find(processes, [], leaders, ()))
         session_registry.clear(self._registry)
 
 
@@ -307,28 +308,25 @@ def _prepare_process() -> None:
     # An ignored SIGCHLD, inherited through exec, would have the kernel collect every child.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # Blocked signals wait for sigwaitinfo, also in PID 1, where an unhandled one would be dropped.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    try:
-        prctl.set_not_dumpable()
-        if os.getpid() != 1:
-            prctl.set_subreaper()
-    except (OSError, ImportError) as error:
-        log(f"this kernel or Python cannot do all that protects and collects: {error}")
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    where_possible(prctl.set_not_dumpable)
+    if os.getpid() != 1:
+        where_possible(prctl.set_subreaper)
 
 
 def _run_client(
     start: Callable[[Handover], int] | Sequence[str], handover: Handover, parent: int
 ) -> int:
     os.setsid()  # a terminal's C-c reaches the supervisor alone, which passes it on in order
-    prctl.set_parent_death_signal(signal.SIGTERM)
-    reset_signals(_SIGNALS)
+    where_possible(lambda: prctl.set_parent_death_signal(signal.SIGTERM))
+    reset_signals(SIGNALS)
     if os.getppid() != parent:
         return 128 + signal.SIGTERM
-    for number in _PASSED_ON:
+    for number in PASSED_ON:
         # Harmless until the client asks for them; unlike an ignored signal, gone after an exec.
         signal.signal(number, _do_nothing)
     if callable(start):
-        prctl.set_name("tether-client")
+        where_possible(lambda: prctl.set_name("tether-client"))
         return start(handover)
     return _exec_client(start, handover)
 

@@ -1,4 +1,4 @@
-"""What the supervisor's processes say, and how they leave: log lines, notices, exit codes."""
+"""What the supervisor's processes share: signals, log lines, notices, exit codes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import NoReturn
+
+#: Each of these is in use as the stop signal of some image.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGRTMIN + 3)
+PASSED_ON = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
+#: All that are blocked and waited for.
+SIGNALS = frozenset((signal.SIGCHLD, *STOP_SIGNALS, *PASSED_ON))
 
 #: A write of at most this many bytes to a pipe that polls as writable never blocks (PIPE_BUF).
 _ATOMIC_BYTES = 4096
@@ -35,6 +41,14 @@ def write_if_ready(descriptor: int, line: bytes) -> bool:
         return os.write(descriptor, line[:_ATOMIC_BYTES]) > 0
     except OSError:  # closed, or its reader is gone
         return False
+
+
+def where_possible(call: Callable[[], None]) -> None:
+    """Make a call that protects or tidies but is not needed to run; a refusal is logged."""
+    try:
+        call()
+    except (OSError, ImportError) as error:
+        log(f"this kernel or Python cannot do all that protects and collects: {error}")
 
 
 def describe_status(status: int) -> str:

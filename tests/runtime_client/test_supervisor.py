@@ -417,7 +417,7 @@ def test_children_from_before_are_spared(run: type[Supervised]) -> None:
 
 
 def test_it_is_small_and_starts_fast() -> None:
-    """Resident set under 12 MB; imports and parsing under 30 ms of CPU more than Python's own start."""
+    """Resident set under 12 MB; at most 30 ms of CPU on top of Python's own start."""
     code = (
         "import sys, time; t = time.process_time()\n"
         "from tether_runtime_client.supervisor_cli import main, parse\n"
