@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import click
+
 from tether_server import (
     CmdInputAction,
     CmdOutputDelta,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,14 +22,14 @@ def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[str]:
+def engine() -> str:
     """A container engine that answers. As root its absence is a failure, else a skip."""
     if subprocess.run([ROOT / "docker" / "engine", "status"], capture_output=True).returncode:
         message = "no container engine answers (docker/engine start)"
         if os.geteuid() == 0:
             pytest.fail(message)
         pytest.skip(message)
-    yield "docker"
+    return "docker"
 
 
 @pytest.fixture(scope="session")

@@ -13,11 +13,11 @@ from .dispatcher import Dispatcher
 from .endpoint import Endpoint
 from .event_connection import EventConnection
 from .handlers import register_handlers
+from .handlers.bash import choose_bash
 from .handlers.shell import Sessions
 from .protocol.events import ClientStarted
 from .recorder import Recorder
 from .settings import ClientSettings, SettingsError, parse_settings, private_folder
-from .handlers.bash import choose_bash
 from .supervisor import CONFIG_ERROR, LEASE_EXPIRED, STOPPED, Handover
 from .tickets import Tickets
 from .version import VERSION

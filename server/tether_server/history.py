@@ -7,7 +7,10 @@ readers, in this process or others, may read while it is written.
 
 from __future__ import annotations
 
+import logging
+import secrets
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +20,7 @@ from typing import Any, cast
 from pydantic import TypeAdapter
 
 from tether_runtime_client.protocol.actions import Action, AnyAction
+from tether_runtime_client.protocol.errors import Fenced
 from tether_runtime_client.protocol.events import ActionSubmitted, Event, server_event_adapter
 from tether_runtime_client.protocol.frames import (
     EventFrame,
@@ -24,6 +28,8 @@ from tether_runtime_client.protocol.frames import (
     decode_from_client,
 )
 from tether_runtime_client.protocol.observations import Observation, observation_adapter
+
+log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 _SCHEMA = """
@@ -37,13 +43,20 @@ CREATE TABLE events (
 );
 CREATE INDEX events_of_action ON events (action_id, seq) WHERE action_id IS NOT NULL;
 CREATE TABLE progress (epoch TEXT PRIMARY KEY, stored INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE writer (id TEXT NOT NULL);   -- one row: whoever claimed the history last
+INSERT INTO writer VALUES ('');
 """
 _INSERT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)"
 _PAGE = 256
 
+Row = tuple[int, str, int, str | None, bool, bytes]
+
 
 class History:
-    """One writer's view of a history file. Reading is safe from any thread."""
+    """One process's view of a history file. Reading is safe from any thread.
+
+    Only the last process that called `claim` may write; another one's writes raise `Fenced`.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -52,11 +65,25 @@ class History:
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = OFF")
         self._migrate()
-        row = self._database.execute("SELECT MAX(seq) FROM events").fetchone()
-        self.last_seq: int = row[0] or 0
-        self.progress: dict[str, int] = dict(self._database.execute("SELECT * FROM progress"))
-        self._unsaved: set[str] = set()
+        self._lock = threading.RLock()
+        self._writer = secrets.token_hex(8)
+        self._pending: list[Row] = []
+        self._advanced: set[str] = set()
         self._closed = False
+        self.last_seq = 0
+        self.progress: dict[str, int] = {}
+        self._read_state()
+
+    def claim(self) -> None:
+        """Become the only writer. What a former writer had not committed, it cannot any more."""
+        with self._lock:
+            self._database.execute("UPDATE writer SET id = ?", (self._writer,))
+            self._read_state()
+
+    def _read_state(self) -> None:
+        row = self._database.execute("SELECT MAX(seq) FROM events").fetchone()
+        self.last_seq = row[0] or 0
+        self.progress = dict(self._database.execute("SELECT epoch, stored FROM progress"))
 
     # --- writing
 
@@ -66,7 +93,7 @@ class History:
         event: Event = frame.observation if isinstance(frame, ObservationFrame) else frame.event
         seq = self._insert(frame.epoch, frame.seq, event.action_id, final, raw)
         self.progress[frame.epoch] = frame.seq
-        self._unsaved.add(frame.epoch)
+        self._advanced.add(frame.epoch)
         return _with_seq(event, seq)
 
     def store_event(self, event: Event) -> Event:
@@ -90,24 +117,37 @@ class History:
     def skip(self, epoch: str, last: int) -> None:
         """Events of `epoch` up to `last` are gone; a `HistoryGap` was stored in their place."""
         self.progress[epoch] = last
-        self._unsaved.add(epoch)
+        self._advanced.add(epoch)
 
     def commit(self) -> None:
-        """Make what was stored visible to other processes; only then may it be acknowledged."""
-        if not self._database.in_transaction:
-            return
-        for epoch in self._unsaved:
-            row = (epoch, self.progress[epoch])
-            self._database.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", row)
-        self._unsaved.clear()
-        self._database.execute("COMMIT")
+        """Write what was stored; only then may it be acknowledged.
+
+        Raises `Fenced` when another process has claimed the history, and then drops what was
+        not written: the client gives it to the other one.
+        """
+        with self._lock:
+            if self._closed or not (self._pending or self._advanced):
+                return
+            rows, self._pending = self._pending, []
+            epochs, self._advanced = self._advanced, set()
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                self._write(rows, epochs)
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")
 
     def close(self) -> None:
         """Commit and close for writing; reading goes on. Twice is safe."""
-        if not self._closed:
-            self.commit()
-            self._closed = True
-            self._database.close()
+        with self._lock:
+            if self._closed:
+                return
+            try:
+                self.commit()
+            finally:
+                self._closed = True
+                self._database.close()
 
     # --- reading
 
@@ -125,13 +165,13 @@ class History:
     def submitted(self, action_id: str) -> bool:
         """Whether an action of this id was ever stored."""
         query = "SELECT 1 FROM events WHERE action_id = ? LIMIT 1"
-        return self._database.execute(query, (action_id,)).fetchone() is not None
+        return bool(self._select(query, (action_id,)))
 
     def final(self, action_id: str) -> Observation | None:
         """The observation that ended an action, if it has ended."""
         query = "SELECT seq, epoch, final, body FROM events WHERE action_id = ? AND final = 1"
-        row = self._database.execute(query, (action_id,)).fetchone()
-        event = _to_event(row) if row else None
+        rows = self._select(query, (action_id,))
+        event = _to_event(rows[0]) if rows else None
         return event if isinstance(event, Observation) else None
 
     def unfinished(self) -> dict[str, AnyAction]:
@@ -141,7 +181,7 @@ class History:
             " AND action_id IS NOT NULL AND NOT EXISTS"
             " (SELECT 1 FROM events WHERE action_id = e.action_id AND final = 1) ORDER BY seq"
         )
-        events = (_to_event(row) for row in self._database.execute(query).fetchall())
+        events = (_to_event(row) for row in self._select(query, ()))
         return {
             e.action_id: e.action for e in events if isinstance(e, ActionSubmitted) and e.action_id
         }
@@ -159,12 +199,19 @@ class History:
     def _insert(
         self, epoch: str, client_seq: int, action_id: str | None, final: bool, body: bytes
     ) -> int:
-        if not self._database.in_transaction:
-            self._database.execute("BEGIN IMMEDIATE")
-        self.last_seq += 1
-        row = (self.last_seq, epoch, client_seq, action_id, final, body)
-        self._database.execute(_INSERT, row)
-        return self.last_seq
+        with self._lock:
+            self.last_seq += 1
+            self._pending.append((self.last_seq, epoch, client_seq, action_id, final, body))
+            return self.last_seq
+
+    def _write(self, rows: list[Row], epochs: set[str]) -> None:
+        (writer,) = self._database.execute("SELECT id FROM writer").fetchone()
+        if writer != self._writer:
+            raise Fenced("another server has claimed this sandbox's history")
+        self._database.executemany(_INSERT, rows)
+        for epoch in epochs:
+            row = (epoch, self.progress[epoch])
+            self._database.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", row)
 
     def _page(self, seq: int, action_id: str | None) -> list[tuple[int, str, int, bytes]]:
         query = "SELECT seq, epoch, final, body FROM events WHERE seq > ? {} ORDER BY seq LIMIT ?"
@@ -173,10 +220,19 @@ class History:
         return self._select(query.format("AND action_id = ?"), (seq, action_id, _PAGE))
 
     def _select(self, query: str, values: tuple[object, ...]) -> list[Any]:
-        if not self._closed:
-            return self._database.execute(query, values).fetchall()
+        with self._lock:
+            if not self._closed:
+                self._write_pending()
+                return self._database.execute(query, values).fetchall()
         with closing(sqlite3.connect(self.path)) as database:
             return database.execute(query, values).fetchall()
+
+    def _write_pending(self) -> None:
+        """Readers see what was stored, committed or not; one that lost its claim sees the rest."""
+        try:
+            self.commit()
+        except Fenced as fenced:
+            log.debug("reading only: %s", fenced)
 
 
 def _to_event(row: tuple[int, str, int, bytes]) -> Event:

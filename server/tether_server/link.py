@@ -40,10 +40,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The sandbox is gone, and how."""
+    """The sandbox is gone, and how; `fenced` when it lives on and is another server's now."""
 
     reason: str
     exit_code: int | None = None
+    fenced: bool = False
 
 
 class LinkUser(Protocol):
@@ -159,7 +160,7 @@ class Link:
         assert self._connection is not None
         refusal = self._connection.refusal
         if isinstance(refusal, Fenced | ControllerBusy):
-            return Ended(refusal.message)
+            return Ended(refusal.message, fenced=True)
         return None
 
     async def _reconnect(self) -> Ended | None:
@@ -171,7 +172,7 @@ class Link:
                 self._connection = await self._connect(time.monotonic() - lost)
                 return None
             except (Fenced, ControllerBusy) as refusal:
-                return Ended(refusal.message)
+                return Ended(refusal.message, fenced=True)
             except (OSError, ProtocolError, TimeoutError) as problem:
                 log.debug("reconnecting failed: %s", problem)
             ended = await self._ended()
@@ -193,6 +194,7 @@ class _Connection:
         self._heard = loop.time()
         self._lost: asyncio.Future[str] = loop.create_future()
         self.attached: asyncio.Future[None] = loop.create_future()
+        self.caught_up: asyncio.Future[None] = loop.create_future()
         self.refusal: ProtocolError | None = None
 
     async def open(self, transport: Transport) -> None:
@@ -205,6 +207,7 @@ class _Connection:
         self._channel = channel
         try:
             await self.attached
+            await self.caught_up
         except BaseException:
             channel.abort()
             raise
@@ -256,6 +259,8 @@ class _Connection:
             self._channel.send_text(answer)
         for item in incoming:
             self._hand_on(item, text)
+        if not self.caught_up.done() and self._rules.caught_up:
+            self.caught_up.set_result(None)
 
     def on_binary(self, data: bytes) -> None:
         """There are none on this connection."""
@@ -272,8 +277,7 @@ class _Connection:
         """Wake who waits for the handshake or watches."""
         if not self._lost.done():
             self._lost.set_result(reason)
-        if not self.attached.done():
-            self.attached.set_exception(ConnectionError(f"no handshake: {reason}"))
+        self._fail(ConnectionError(f"the connection was lost at its start: {reason}"))
 
     def _hand_on(self, item: Incoming, raw: bytes) -> None:
         match item:
@@ -290,6 +294,11 @@ class _Connection:
     def _refuse(self, error: ProtocolError) -> None:
         """What came is unusable, or is the client's refusal: this connection ends."""
         self.refusal = error
-        if not self.attached.done():
-            self.attached.set_exception(error)
+        self._fail(error)
         self.abort(error.message)
+
+    def _fail(self, error: Exception) -> None:
+        """Tell whoever waits in `open`, whichever of the two it waits for."""
+        waited_for = self.caught_up if self.attached.done() else self.attached
+        if not waited_for.done():
+            waited_for.set_exception(error)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self, overload
+from typing import TYPE_CHECKING, Self, Unpack, overload
 
 from tether_runtime_client.protocol import actions as a
 from tether_runtime_client.protocol import auth
@@ -21,6 +21,7 @@ from tether_runtime_client.protocol.events import (
     ExecOutputDelta,
     OutputOmitted,
     SandboxStarted,
+    SandboxStopped,
 )
 
 from .backends import Backend, Progress, Sandbox, SandboxSpec, open_backend
@@ -40,6 +41,9 @@ from .record import (
 from .submissions import Submissions
 from .transfer import Transfers
 from .transports import Transport
+
+if TYPE_CHECKING:
+    from .sync import RuntimeOptions, SyncEventStreamRuntime
 
 READY_TIMEOUT_S = 60.0
 """How long a started sandbox may take until its client answers."""
@@ -141,6 +145,15 @@ class EventStreamRuntime:
         runtime._spec = replace(runtime._spec, secret=record.secret)
         runtime._takeover = takeover
         return runtime
+
+    @classmethod
+    def sync(
+        cls, image: str | None = None, **options: Unpack[RuntimeOptions]
+    ) -> SyncEventStreamRuntime:
+        """The same runtime for code that does not use asyncio."""
+        from .sync import SyncEventStreamRuntime
+
+        return SyncEventStreamRuntime(image, **options)
 
     # --- lifetime
 
@@ -291,6 +304,11 @@ class EventStreamRuntime:
         link = self._link
         return f"{link.transport.name}: {link.transport.describe()}" if link else "not connected"
 
+    def cut_connection(self) -> None:
+        """Drop the event connection as a broken network would: a drill. Nothing is lost by it."""
+        if self._link is not None:
+            self._link.cut()
+
     # --- inside
 
     @property
@@ -327,17 +345,15 @@ class EventStreamRuntime:
 
     async def _connect(self, sandbox: Sandbox, *, attached: bool) -> None:
         assert self._submissions is not None
-        self._submissions.record(
-            SandboxStarted(
-                name=self.name, backend=sandbox.backend, image=sandbox.image, attached=attached
-            )
+        started = SandboxStarted(
+            name=self.name, backend=sandbox.backend, image=sandbox.image, attached=attached
         )
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await sandbox.ready()
                 transport, why = await sandbox.choose_transport()
                 self._link = self._make_link(sandbox, transport)
-                self._submissions.bind(self._link, why)
+                self._submissions.bind(self._link, why, started)
                 self._transfers = Transfers(self.stream, transport)
                 await self._link.start()
         except TimeoutError:
@@ -382,6 +398,8 @@ class EventStreamRuntime:
             await sandbox.release()
             return
         await sandbox.stop()
+        if self._submissions is not None and self._submissions.ended is None:
+            self._submissions.record(SandboxStopped(reason="the runtime was closed"))
         drop_record(self.name)
 
 

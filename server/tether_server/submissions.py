@@ -6,20 +6,29 @@ import asyncio
 from typing import cast
 
 from tether_runtime_client.protocol.actions import Action, AnyAction
-from tether_runtime_client.protocol.errors import FrameTooLarge, SandboxGone
+from tether_runtime_client.protocol.errors import (
+    Fenced,
+    FrameTooLarge,
+    InvalidAction,
+    MalformedFrame,
+    SandboxGone,
+)
 from tether_runtime_client.protocol.events import (
     Connected,
     ConnectionLost,
     Event,
     HistoryGap,
+    SandboxStarted,
     SandboxStopped,
 )
 from tether_runtime_client.protocol.frames import (
     EventFrame,
     ObservationFrame,
     RejectedFrame,
+    RejectedSubmission,
     SubmitFrame,
     WelcomeFrame,
+    decode_from_server,
     encode,
 )
 from tether_runtime_client.protocol.limits import MAX_FRAME
@@ -45,6 +54,8 @@ class Submissions:
         self._events = events
         self._link: Link | None = None
         self._why_transport = ""
+        self._started: Event = Event()
+        self._claimed = False
         self._waiting: dict[str, asyncio.Future[Observation]] = {}
         self._frames = {i: _submit_frame(i, a) for i, a in history.unfinished().items()}
         self._unacknowledged: set[str] = set()
@@ -52,15 +63,16 @@ class Submissions:
         self._save_timer: asyncio.TimerHandle | None = None
         self.ended: Ended | None = None
 
-    def bind(self, link: Link, why_transport: str) -> None:
-        """The link to submit on; before its `start`."""
+    def bind(self, link: Link, why_transport: str, started: SandboxStarted) -> None:
+        """The link to submit on, before its `start`; `started` is the first event to store."""
         self._link = link
+        self._started = started
         self._why_transport = why_transport
 
     def submit(self, action_id: str, action: Action) -> asyncio.Future[Observation]:
         """Store and send an action, or find what became of it; the future has its observation.
 
-        Raises `FrameTooLarge` before anything is stored.
+        Raises `FrameTooLarge` or `InvalidAction` before anything is stored.
         """
         waiting = self._waiting.get(action_id)
         if waiting is not None:
@@ -69,6 +81,8 @@ class Submissions:
         if action_id not in self._frames and self._history.submitted(action_id):
             future.set_result(self._known_final(action_id))
             return future
+        if self.ended is not None and self.ended.fenced:
+            raise Fenced(self.ended.reason)
         if action_id not in self._frames:
             self._submit_new(action_id, action)
         self._waiting[action_id] = future
@@ -87,7 +101,11 @@ class Submissions:
             self._save_timer.cancel()
             self._save_timer = None
         self._unsaved = 0
-        self._history.commit()
+        try:
+            self._history.commit()
+        except Fenced as fenced:
+            self.on_ended(Ended(fenced.message, fenced=True))
+            return
         if self._link is not None and self._link.connected:
             for epoch in self._unacknowledged:
                 self._link.acknowledge(epoch, self._history.progress[epoch])
@@ -110,6 +128,10 @@ class Submissions:
     def on_connected(self, welcome: WelcomeFrame, outage_s: float) -> None:
         """Send again what has no answer: the client runs nothing twice."""
         assert self._link is not None
+        if not self._claimed:
+            self._claimed = True
+            self._history.claim()
+            self.record(self._started)
         self.record(
             Connected(
                 transport=self._link.transport.name,
@@ -123,6 +145,8 @@ class Submissions:
 
     def on_frame(self, frame: EventFrame | ObservationFrame, raw: bytes) -> None:
         """Store, wake readers, answer who waits."""
+        if frame.seq <= self._history.progress.get(frame.epoch, 0):
+            return  # a former controller had stored it after this connection asked for it
         event = self._history.store_frame(frame, raw)
         self._unacknowledged.add(frame.epoch)
         self._stored(len(raw))
@@ -152,9 +176,12 @@ class Submissions:
         self.record(ConnectionLost(reason=reason))
 
     def on_ended(self, ended: Ended) -> None:
-        """Nothing more will come: answer everybody."""
+        """Nothing more will come: answer everybody. Twice is safe."""
+        if self.ended is not None:
+            return
         self.ended = ended
-        self.record(SandboxStopped(reason=ended.reason, exit_code=ended.exit_code))
+        if not ended.fenced:
+            self.record(SandboxStopped(reason=ended.reason, exit_code=ended.exit_code))
         for action_id in list(self._frames):
             self._give_up(action_id)
         self.save()
@@ -168,6 +195,7 @@ class Submissions:
             raise FrameTooLarge(
                 f"the action is {len(frame):,} bytes long, and {MAX_FRAME:,} is the most"
             )
+        _check(frame)
         self._history.store_action(action_id, action)
         self._frames[action_id] = frame
         self._events.wake()
@@ -202,6 +230,12 @@ class Submissions:
 
     def _give_up(self, action_id: str) -> None:
         assert self.ended is not None
+        if self.ended.fenced:
+            self._frames.pop(action_id, None)
+            future = self._waiting.pop(action_id, None)
+            if future is not None and not future.done():
+                future.set_exception(Fenced(self.ended.reason))
+            return
         gone = SandboxGone(f"the sandbox is gone: {self.ended.reason}")
         self._end_here(ErrorObservation(action_id=action_id, code=gone.code, message=gone.message))
 
@@ -209,3 +243,13 @@ class Submissions:
 def _submit_frame(action_id: str, action: Action) -> bytes:
     known = cast(AnyAction, action)
     return encode(SubmitFrame.model_construct(type="submit", id=action_id, action=known))
+
+
+def _check(frame: bytes) -> None:
+    """Refuse what the client would: an action built past its model's validation, or a bad id."""
+    try:
+        decode_from_server(frame)
+    except RejectedSubmission as rejected:
+        raise rejected.error from None
+    except MalformedFrame as problem:
+        raise InvalidAction(problem.message) from None

@@ -47,7 +47,7 @@ class Sessions:
             if action.key is not None:
                 session.shell.send_key(action.key)
             else:
-                await session.shell.send_input((action.text or "").encode())
+                session.shell.send_input((action.text or "").encode())
         return await command.report(action.timeout_s)
 
     async def interrupt(self, action: a.CmdInterruptAction, _: Context) -> o.CmdOutputObservation:

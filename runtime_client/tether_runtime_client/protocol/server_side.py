@@ -59,6 +59,13 @@ class ServerSide:
         self.progress = progress
         self.welcome: WelcomeFrame | None = None
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether everything the welcome announced has come."""
+        if self.welcome is None:
+            return False
+        return all(self._expected[span.epoch] > span.last for span in self.welcome.epochs)
+
     def hello(self) -> bytes:
         """The first message, to be sent as soon as the websocket is open."""
         return encode(HelloFrame(version=PROTOCOL_VERSION, nonce=self._nonce))
