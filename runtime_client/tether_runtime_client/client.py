@@ -32,6 +32,8 @@ def run_client(handover: Handover, args: list[str]) -> int:
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
     )
+    # A peer that goes away is an error of one connection, not the end of this process.
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     try:
         settings = parse_settings(args)
         private_folder(settings.state)

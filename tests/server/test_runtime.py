@@ -55,7 +55,7 @@ async def kill_client(runtime: EventStreamRuntime) -> None:
     """From inside, as an agent could: the runtime client dies, the sandbox does not."""
     pid = await client_pid(runtime)
     await runtime.run(
-        CmdRunAction(command=f"(sleep 0.2; kill -9 {pid}) >/dev/null 2>&1 &", session="killer")
+        CmdRunAction(command=f"(sleep 1.5; kill -9 {pid}) >/dev/null 2>&1 &", session="killer")
     )
 
 
