@@ -9,8 +9,8 @@
     │   └── TransferError
     └── SandboxError       the place where actions run: engine, image, start, end
 
-Codes never change their meaning. A code this version does not know becomes plain `ActionError`
-with that code: class names are never taken from the wire.
+Codes never change their meaning. A code this version does not know becomes a plain `ActionError`
+that names it in its data: class names are never taken from the wire.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ class TetherError(Exception):
 
 
 def _rebuild(kind: type[TetherError], message: str, hint: str, data: dict[str, Any]) -> TetherError:
-    return kind(message, hint=hint, **data)
+    """Data that came over the wire may use any key, so it is no keyword argument here."""
+    error = kind(message, hint=hint)
+    error.data = data
+    return error
 
 
 # --- the connection ----------------------------------------------------------------------------
@@ -420,8 +423,12 @@ ERRORS_BY_CODE: dict[str, type[TetherError]] = {kind.code: kind for kind in _tre
 def error_from_code(
     code: str, message: str, hint: str = "", data: dict[str, Any] | None = None
 ) -> TetherError:
-    """The error for a code off the wire; an unknown code keeps its text in an `ActionError`."""
+    """The error for a code off the wire.
+
+    For a code this version does not know it is a plain `ActionError`, with the code in
+    `data["unknown_code"]`.
+    """
     kind = ERRORS_BY_CODE.get(code)
     if kind is None:
-        return ActionError(message, hint=hint, **{**(data or {}), "unknown_code": code})
-    return kind(message, hint=hint, **(data or {}))
+        return _rebuild(ActionError, message, hint, {**(data or {}), "unknown_code": code})
+    return _rebuild(kind, message, hint, dict(data or {}))

@@ -4,14 +4,15 @@ import re
 
 from .limits import CONTENT_LIMIT
 
-# ECMA-48: CSI, then OSC/DCS/SOS/PM/APC strings up to BEL or ST, then the short escapes.
+# ECMA-48: CSI; OSC up to BEL or ST, on one line; DCS, SOS, PM and APC up to ST; then the short
+# escapes, the openers of strings that never end among them: their text is not swallowed.
 _CONTROL_SEQUENCE = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"
-    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"
+    r"|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)"
+    r"|\x1b[PX^_][^\x1b]*\x1b\\"
     r"|\x1b[ -/]+[0-~]"
-    r"|\x1b[0-Z\\^-~]"
+    r"|\x1b[0-Z\\-~]"
 )
-_OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\r\n])")
 
 
 def render(log: bytes, *, ansi: bool = False) -> str:
@@ -29,7 +30,12 @@ def render(log: bytes, *, ansi: bool = False) -> str:
 
 
 def _fold(text: str) -> str:
-    return _OVERWRITTEN.sub("", text)
+    return "\n".join(_last_state(line) if "\r" in line else line for line in text.split("\n"))
+
+
+def _last_state(line: str) -> str:
+    """What carriage returns left of a line; those at its end overwrite nothing."""
+    return line[line.rstrip("\r").rfind("\r") + 1 :]
 
 
 def omission(missing: int) -> bytes:
