@@ -21,20 +21,22 @@ PACKAGES = Path("/recipe/packages")
 ELF_MAGIC = b"\x7fELF"
 
 # The parts of the standard library that nothing in a sandbox uses.
-UNUSED = """
-    EXTERNALLY-MANAGED LICENSE.txt __phello__ antigravity.py config-3.11-* ensurepip idlelib lib2to3
-    pydoc_data sitecustomize.py test tkinter turtle.py turtledemo venv
-    lib-dynload/_ctypes_test.* lib-dynload/_dbm.* lib-dynload/_gdbm.* lib-dynload/_test*
-    lib-dynload/_tkinter.* lib-dynload/_xxtestfuzz.* lib-dynload/nis.* lib-dynload/ossaudiodev.*
-    lib-dynload/xxlimited*
-""".split()
+UNUSED = [
+    *("EXTERNALLY-MANAGED", "LICENSE.txt", "__phello__", "antigravity.py", "config-3.11-*"),
+    *("ensurepip", "idlelib", "lib2to3", "pydoc_data", "sitecustomize.py", "test", "tkinter"),
+    *("turtle.py", "turtledemo", "venv", "lib-dynload/_ctypes_test.*", "lib-dynload/_dbm.*"),
+    *("lib-dynload/_gdbm.*", "lib-dynload/_test*", "lib-dynload/_tkinter.*"),
+    *("lib-dynload/_xxtestfuzz.*", "lib-dynload/nis.*", "lib-dynload/ossaudiodev.*"),
+    "lib-dynload/xxlimited*",
+]
 
 # A test suite or type stubs inside a package that was installed from an index.
 UNUSED_IN_PACKAGES = ["bin", "**/tests", "**/*.pyi", "**/*.c", "**/*.h"]
 
-TERMINALS = """
-    dumb linux screen screen-256color tmux tmux-256color vt100 xterm xterm-256color xterm-color
-""".split()
+TERMINALS = [
+    *("dumb", "linux", "screen", "screen-256color", "tmux", "tmux-256color", "vt100", "xterm"),
+    *("xterm-256color", "xterm-color"),
+]
 
 # What the loader reads of the image's own /etc; nothing there is meant for these libraries.
 LOADER_FILES = {b"/etc/ld.so.preload": b"preload", b"/etc/ld.so.cache": b"cache"}

@@ -1,0 +1,72 @@
+"""How `runtime-build` shows its progress: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+
+    from .models import BuildProgress
+
+
+class Display(Protocol):
+    """Is told each step, in order."""
+
+    def __call__(self, progress: BuildProgress, /) -> None:
+        """Shows a step."""
+
+
+@contextmanager
+def open_display(stream: TextIO) -> Iterator[Display]:
+    """A display that suits the stream; it is cleared away at the end."""
+    if not stream.isatty():
+        yield PlainDisplay(stream)
+        return
+    from rich.console import Console
+
+    console = Console(file=stream)
+    with console.status("looking at the image") as status:
+        yield LiveDisplay(console, status)
+
+
+class PlainDisplay:
+    """A line for each thing that is new; counting goes unsaid."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._last = ""
+
+    def __call__(self, progress: BuildProgress, /) -> None:
+        line = f"{progress.phase}: {progress.message}"
+        if line != self._last:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+        self._last = line
+
+
+class LiveDisplay:
+    """A line that changes; what is worth keeping stays above it."""
+
+    def __init__(self, console: Console, status: Status) -> None:
+        self._console = console
+        self._status = status
+
+    def __call__(self, progress: BuildProgress, /) -> None:
+        from rich.text import Text
+
+        if progress.phase == "done":
+            self._console.print(Text(progress.message))
+        else:
+            self._status.update(Text(f"{progress.message}{_count(progress)}"))
+
+
+def _count(progress: BuildProgress) -> str:
+    if progress.current is None or progress.total is None:
+        return ""
+    if progress.phase == "pull":
+        return f" {progress.current / 1e6:.0f} of {progress.total / 1e6:.0f} MB"
+    return f" ({progress.current} of {progress.total})"

@@ -1,0 +1,200 @@
+"""The container engine as this package needs it: look up, pull, build and name images."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .errors import engine_unavailable, root_cause
+from .models import Image, Phase, ProgressReport
+from .stream import PullProgress, StepProgress, with_silence_limit
+
+if TYPE_CHECKING:
+    import docker
+
+DEFAULT_HOST = "unix:///var/run/docker.sock"
+KEPT_LINES = 25
+REQUEST_TIMEOUT_S = 120
+
+
+class EngineRefusal(Exception):
+    """The engine said no; `reason` is its own wording, `log` the end of a build's output."""
+
+    def __init__(self, reason: str, log: Iterable[str] = ()) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.log = list(log)
+
+
+@contextmanager
+def connected(client: docker.DockerClient | None) -> Iterator[Engine]:
+    """An engine that answers. A client that the caller brought stays open.
+
+    Raises:
+        EngineUnavailable: no engine answers.
+    """
+    import docker
+    import docker.errors
+    import requests.exceptions
+
+    failures = (docker.errors.DockerException, requests.exceptions.RequestException)
+    own = None
+    try:
+        if client is None:
+            client = own = docker.from_env(version="auto", timeout=REQUEST_TIMEOUT_S)
+        version = client.version()
+    except failures as problem:
+        if own is not None:
+            own.close()
+        raise engine_unavailable(_where(problem)) from None
+    try:
+        yield Engine(client, f"{version['Os']}/{version['Arch']}")
+    except requests.exceptions.RequestException as problem:  # it went away
+        raise engine_unavailable(_where(problem)) from None
+    finally:
+        if own is not None:
+            own.close()
+
+
+def _where(problem: Exception) -> str:
+    return f"{os.environ.get('DOCKER_HOST') or DEFAULT_HOST} ({root_cause(problem)})"
+
+
+class Engine:
+    """One engine; `platform` is what it runs, as in `linux/amd64`."""
+
+    def __init__(self, client: docker.DockerClient, platform: str) -> None:
+        self._client = client
+        self.platform = platform
+
+    def find(self, name: str) -> Image | None:
+        """An image on this engine, by any name or id of it."""
+        import docker.errors
+
+        try:
+            return Image.from_engine(self._client.images.get(name).attrs)
+        except docker.errors.NotFound:
+            return None
+        except docker.errors.APIError as problem:  # a name that is no name
+            if problem.status_code == 400:
+                return None
+            raise
+
+    def pull(
+        self, name: str, report: ProgressReport, *, phase: Phase, silence_s: float | None = None
+    ) -> None:
+        """Pulls an image.
+
+        Args:
+            name: the image; without a tag it is `latest`.
+            report: is told how many bytes have come.
+            phase: what it is told to be a part of.
+            silence_s: how long the registry may say nothing, None for however long it takes.
+
+        Raises:
+            EngineRefusal: it could not be pulled.
+        """
+        import docker.errors
+
+        repository, tag = _split(name)
+        progress = PullProgress(name, phase, report)
+        try:
+            pull = partial(self._client.api.pull, repository, tag=tag, stream=True, decode=True)
+            for line in with_silence_limit(pull, silence_s):
+                if "error" in line:
+                    raise EngineRefusal(str(line["error"]))
+                progress.take(line)
+        except docker.errors.APIError as problem:
+            raise EngineRefusal(problem.explanation or str(problem)) from None
+        except TimeoutError as problem:
+            raise EngineRefusal(str(problem)) from None
+
+    def build(
+        self,
+        context: bytes,
+        *,
+        tag: str,
+        report: ProgressReport,
+        phase: Phase,
+        dockerfile: str = "Dockerfile",
+        arguments: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        no_cache: bool = False,
+    ) -> None:
+        """Builds a context with the classic builder, which copies from local images.
+
+        Raises:
+            EngineRefusal: with the end of the output.
+        """
+        import docker.errors
+
+        log: deque[str] = deque(maxlen=KEPT_LINES)
+        progress = StepProgress(phase, report)
+        try:
+            for line in self._client.api.build(
+                fileobj=io.BytesIO(context),
+                custom_context=True,
+                dockerfile=dockerfile,
+                tag=tag,
+                rm=True,
+                forcerm=True,
+                nocache=no_cache,
+                buildargs=dict(arguments or {}),
+                labels=dict(labels or {}),
+                decode=True,
+            ):
+                if "error" in line:
+                    raise EngineRefusal(str(line["error"]), log)
+                for text in _lines(line):
+                    log.append(text)
+                    progress.take(text)
+        except docker.errors.APIError as problem:
+            raise EngineRefusal(problem.explanation or str(problem), log) from None
+
+    def tag(self, image_id: str, name: str) -> None:
+        """Gives an image one more name."""
+        repository, tag = _split(name)
+        self._client.api.tag(image_id, repository, tag=tag)
+
+    def without_triggers(self, image_id: str) -> str:
+        """A copy of an image's description without its ONBUILD instructions; gives its id.
+
+        They are meant for builds of the user's own and would run in ours.
+        """
+        api = self._client.api
+        container = api.create_container(image_id, command=["-"])
+        try:
+            return str(api.commit(container["Id"])["Id"])
+        finally:
+            api.remove_container(container["Id"])
+
+    def remove_unnamed(self, label: str) -> None:
+        """Removes images without a name that carry a label: what a build leaves of its stages."""
+        import docker.errors
+
+        for image in self._client.api.images(filters={"dangling": True, "label": label}):
+            try:
+                self._client.api.remove_image(image["Id"])
+            except docker.errors.APIError as problem:
+                if problem.status_code not in (404, 409):  # gone, or in use by another build
+                    raise
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Repository and tag; a digest takes the tag's place."""
+    if "@" in name:
+        repository, digest = name.split("@", 1)
+        return re.sub(r":[^/:]+$", "", repository), digest
+    found = re.fullmatch(r"(.+?)(?::([^/:]+))?", name)
+    return (found[1], found[2] or "latest") if found else (name, "latest")
+
+
+def _lines(line: Mapping[str, Any]) -> list[str]:
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(line.get("stream", "")))
+    return [part.rstrip() for part in re.split(r"[\r\n]+", text) if part.strip()]

@@ -1,0 +1,112 @@
+"""What can go wrong when an image is built: classes of the project's one tree of errors.
+
+TetherError
+└── SandboxError
+    ├── EngineUnavailable        no container engine answers
+    ├── ImageNotFound            neither on this machine nor in a registry that can be reached
+    ├── WrongArchitecture        the image is made for another kind of machine
+    ├── EnvironmentUnavailable   the runtime environment can neither be found nor built
+    └── BuildFailed              the engine gave up on a build
+
+Each has a stable `code`, a `message`, a `hint` that says what to do, and `data`. The functions
+here word them; a name that no image can have is a plain `ValueError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tether_runtime_client.protocol.errors import (
+    BuildFailed,
+    EngineUnavailable,
+    EnvironmentUnavailable,
+    ImageNotFound,
+    TetherError,
+    WrongArchitecture,
+)
+
+__all__ = [
+    "BuildFailed",
+    "EngineUnavailable",
+    "EnvironmentUnavailable",
+    "ImageNotFound",
+    "TetherError",
+    "WrongArchitecture",
+    "build_failed",
+    "engine_unavailable",
+    "environment_unavailable",
+    "image_not_found",
+    "invalid_tag",
+    "root_cause",
+    "wrong_architecture",
+]
+
+
+def root_cause(problem: BaseException) -> str:
+    """The innermost reason of an error: the outer ones are libraries wrapping it."""
+    while (cause := problem.__cause__ or problem.__context__) is not None:
+        problem = cause
+    return str(problem) or type(problem).__name__
+
+
+def engine_unavailable(reason: str) -> EngineUnavailable:
+    """No engine answers."""
+    return EngineUnavailable(
+        f"no container engine answers: {reason}",
+        hint="Start it (in a source checkout: `docker/engine start`), or name one with DOCKER_HOST",
+    )
+
+
+def image_not_found(image: str, pull_error: str) -> ImageNotFound:
+    """Neither here nor to be pulled."""
+    return ImageNotFound(
+        f"the image {image!r} is not on this machine, and pulling it failed: {pull_error}",
+        hint="Check its name (`docker images` lists those that are here), or bring it in with"
+        " `docker load`",
+        image=image,
+        pull_error=pull_error,
+    )
+
+
+def wrong_architecture(image: str, image_platform: str, engine_platform: str) -> WrongArchitecture:
+    """The image's programs cannot run beside the client's."""
+    return WrongArchitecture(
+        f"the image {image!r} is for {image_platform}, and the runtime environment of this engine"
+        f" is for {engine_platform}",
+        hint=f"Use an image for {engine_platform}, or an engine on {image_platform}",
+        image_platform=image_platform,
+        environment_platform=engine_platform,
+    )
+
+
+def environment_unavailable(name: str, reason: str, log: Iterable[str]) -> EnvironmentUnavailable:
+    """The environment is not there and its build failed."""
+    lines = list(log)
+    return EnvironmentUnavailable(
+        _with_log(f"the runtime environment {name!r} could not be built: {reason}", lines),
+        hint="Its build needs Debian's package archive and the Python package index, directly or"
+        " by the mirrors of this machine's apt and pip settings",
+        log=lines,
+    )
+
+
+def build_failed(image: str, reason: str, log: Iterable[str]) -> BuildFailed:
+    """The engine gave up on putting the client into an image."""
+    lines = list(log)
+    return BuildFailed(
+        _with_log(f"putting the runtime client into {image!r} failed: {reason}", lines),
+        hint="`runtime-build --dry-run` prints the Dockerfile; `--no-cache` builds from nothing",
+        log=lines,
+    )
+
+
+def invalid_tag(tag: str) -> ValueError:
+    """A name was asked for that no image can have."""
+    return ValueError(
+        f"{tag!r} is no valid name for an image: it is lower-case letters, digits, dots, dashes"
+        " and underscores, then optionally a colon and a tag, as in team/app:1"
+    )
+
+
+def _with_log(text: str, lines: list[str]) -> str:
+    return "\n".join([text, *(f"  {line}" for line in lines)])

@@ -1,0 +1,39 @@
+"""Locks between processes, so that two builds of the same thing make it once."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """TETHER_CACHE_DIR, else `tether` in the user's cache folder."""
+    if own := os.environ.get("TETHER_CACHE_DIR"):
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "tether"
+
+
+def _lock_folder() -> Path:
+    folder = cache_folder() / "locks"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a read-only home
+        folder = Path(tempfile.gettempdir()) / f"tether-locks-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def held(name: str) -> Iterator[None]:
+    """Holds the lock of that name, after waiting for whoever has it; threads count too.
+
+    The kernel lets go of it when the process ends, however it ends.
+    """
+    with (_lock_folder() / f"{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,54 @@
+"""Names of images: what is valid, and what a built image is called."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
+_REPOSITORY = re.compile(rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*")
+_REFERENCE = re.compile(
+    rf"(?P<repository>{_REPOSITORY.pattern})"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
+    r"(?:@(?P<digest>[A-Za-z][A-Za-z0-9]*(?:[+._-][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}))?"
+)
+_ID = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
+
+SUFFIX = "_tether"
+MAX_REPOSITORY = 255
+FINGERPRINT_DIGITS = 16
+
+
+def is_valid_tag(name: str) -> bool:
+    """Whether `docker tag` takes it: a repository, with or without a tag, without a digest."""
+    found = _REFERENCE.fullmatch(name)
+    return bool(found and found["digest"] is None and len(found["repository"]) <= MAX_REPOSITORY)
+
+
+def is_pullable(name: str) -> bool:
+    """Whether a registry can be asked for it (an image's id is none of a registry's names)."""
+    return not name.startswith("sha256:") and _REFERENCE.fullmatch(name) is not None
+
+
+def built_tag(image: str, image_id: str, fingerprint: str) -> str:
+    """The name of what is made from an image: `<repository>_tether:<16 digits>`.
+
+    A bare id and a name too long for the suffix give a name made of the id's first digits.
+    """
+    found = _REFERENCE.fullmatch(image)
+    repository = f"{found['repository']}{SUFFIX}" if found else ""
+    if not found or is_id_of(image, image_id) or len(repository) > MAX_REPOSITORY:
+        repository = f"image-{_short_id(image_id)}{SUFFIX}"
+    return f"{repository}:{fingerprint[:FINGERPRINT_DIGITS]}"
+
+
+def is_id_of(image: str, image_id: str) -> bool:
+    """Whether what the user wrote is the image's id or a beginning of it."""
+    found = _ID.fullmatch(image)
+    return bool(found and image_id.removeprefix("sha256:").startswith(found[1]))
+
+
+def _short_id(image_id: str) -> str:
+    found = re.fullmatch(r"sha256:([0-9a-f]{12,})", image_id)
+    return (found[1] if found else sha256(image_id.encode()).hexdigest())[:12]
