@@ -242,8 +242,13 @@ def _labels(spec: SandboxSpec) -> dict[str, str]:
 
 
 def _own(hijacked: Any) -> socket.socket:
-    """A socket of our own for a hijacked connection: the SDK closes its with its response."""
-    duplicate = raw_socket(hijacked).dup()
-    duplicate.setblocking(False)
+    """A socket of our own for a hijacked connection; the SDK's, and its response, are closed."""
+    theirs = raw_socket(hijacked)
+    ours = theirs.dup()
+    ours.setblocking(False)
+    response = getattr(hijacked, "_response", None)
     hijacked.close()
-    return duplicate
+    theirs.close()
+    if response is not None:
+        response.close()
+    return ours
