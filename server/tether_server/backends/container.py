@@ -246,9 +246,7 @@ def _own(hijacked: Any) -> socket.socket:
     theirs = raw_socket(hijacked)
     ours = theirs.dup()
     ours.setblocking(False)
-    response = getattr(hijacked, "_response", None)
-    hijacked.close()
+    # The response goes first: it flushes the file that the socket's wrapper is.
+    getattr(hijacked, "_response", hijacked).close()
     theirs.close()
-    if response is not None:
-        response.close()
     return ours
