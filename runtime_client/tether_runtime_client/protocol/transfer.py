@@ -1,0 +1,205 @@
+"""Sending and receiving a file or a tree on a bulk stream. Both ends do the same.
+
+The sender's bytes end with an `EndFrame`. The receiver checks it, gives what came its final name
+and answers with the same frame; a side that gives up sends a `FailFrame` or drops the stream.
+Errors: `FileError` for this side's paths, `UnsafeArchive` and `TransferError` for the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self, TypeVar
+
+from .bulk import BulkStream, EndFrame, FailFrame
+from .bulk_io import BulkReader, BulkWriter, TransferProgress, in_thread
+from .errors import FileAlreadyExists, TetherError, TransferError
+from .landing import FileLanding, TreeLanding
+from .limits import BULK_CHUNK
+from .os_errors import about, file_errors
+
+T = TypeVar("T")
+Kind = Literal["file", "tree"]
+GIVE_UP_TIMEOUT_S = 5.0
+"""How long a peer may take to notice that this side gave up, before the stream is cut."""
+
+_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Source:
+    """What is to be sent, opened and looked at: a context manager that closes it again.
+
+    `size` is None where it cannot be known before: of trees, and of files that the kernel makes
+    up while they are read. A file that grows meanwhile is sent as long as it was.
+    """
+
+    def __init__(self, path: Path, where: str) -> None:
+        """Open a file or folder, in a thread; raises `FileError`."""
+        self.path = path
+        self.where = where
+        with file_errors(path, where):
+            self._descriptor = os.open(path, _OPEN)
+            found = os.fstat(self._descriptor)
+        self.mode = stat.S_IMODE(found.st_mode)
+        self.kind: Kind = "tree" if stat.S_ISDIR(found.st_mode) else "file"
+        self.size = found.st_size or None
+        if self.kind == "tree":
+            self.size = None
+        elif not stat.S_ISREG(found.st_mode):
+            self.close()
+            raise FileAlreadyExists(**about("{} is neither file nor folder", path))
+
+    def read(self) -> bytes:
+        """The next part of a file, or nothing at its end."""
+        return os.read(self._descriptor, BULK_CHUNK)
+
+    def close(self) -> None:
+        """Close it. Twice is safe."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+async def send(
+    stream: BulkStream, source: Source, progress: TransferProgress | None = None
+) -> EndFrame:
+    """Send all of a source and its end, which is returned. The stream stays open if it worked."""
+    writer = BulkWriter(stream, total=source.size, progress=progress)
+    try:
+        return await in_thread(lambda: _send(writer, source), lambda: stream.abort("cancelled"))
+    except Exception as error:
+        told = await give_up(stream, error)
+        if told is not None and type(error) is TransferError:
+            raise TransferError(f"the receiver gave up: {told.message[:500]}") from error
+        raise
+
+
+async def confirmed(stream: BulkStream, end: EndFrame) -> None:
+    """Wait until the receiver says that all of it has its final name; close the stream."""
+    answer = await stream.read()
+    stream.close()
+    if isinstance(answer, FailFrame):
+        raise TransferError(f"the receiver gave up: {answer.message[:500]}")
+    if answer != end:
+        raise TransferError("the connection ended before the receiver said that it has everything")
+
+
+async def receive(
+    stream: BulkStream,
+    target: Path,
+    *,
+    kind: Kind,
+    where: str,
+    mode: int | None = None,
+    announced: int | None = None,
+    progress: TransferProgress | None = None,
+) -> EndFrame:
+    """Receive a file or tree under the name `target`, whole or not at all, and close the stream.
+
+    `mode` is for files: trees bring their own. More than `announced` bytes are an error.
+    """
+    reader = BulkReader(stream, announced=announced, progress=progress)
+
+    def work() -> EndFrame:
+        with file_errors(target, where):
+            if kind == "tree":
+                return _receive_tree(reader, target)
+            return _receive_file(reader, target, mode)
+
+    end = await _received(stream, work)
+    with suppress(TransferError):  # the sender is gone; it is all here all the same
+        stream.send(end)
+    stream.close()
+    return end
+
+
+async def receive_bytes(stream: BulkStream, announced: int) -> bytes:
+    """Receive a file of at most `announced` bytes into memory, and close the stream."""
+    reader = BulkReader(stream, announced=announced)
+    data = await _received(stream, lambda: b"".join(iter(reader.chunk, b"")))
+    with suppress(TransferError):  # as above
+        stream.send(reader.drain())
+    stream.close()
+    return data
+
+
+async def _received(stream: BulkStream, work: Callable[[], T]) -> T:
+    try:
+        return await in_thread(work, lambda: stream.abort("cancelled"))
+    except Exception as error:
+        await give_up(stream, error)
+        raise
+
+
+async def give_up(stream: BulkStream, error: Exception) -> FailFrame | None:
+    """Tell the peer why, and close; returns what the peer said, if it had given up before."""
+    message = error.message if isinstance(error, TetherError) else type(error).__name__
+    with suppress(TransferError):  # it is closed already
+        stream.send(FailFrame(message=message))
+    stream.close()
+    told: FailFrame | None = None
+    try:
+        async with asyncio.timeout(GIVE_UP_TIMEOUT_S):
+            # What is still on its way has to be read, or the peer cannot finish.
+            while (message_left := await stream.read()) is not None:
+                if isinstance(message_left, FailFrame):
+                    told = message_left
+    except TimeoutError:
+        stream.abort("the peer did not notice that this side gave up")
+    return told
+
+
+def _send(writer: BulkWriter, source: Source) -> EndFrame:
+    if source.kind == "tree":
+        from .tarstream import pack_tree
+
+        with file_errors(source.path, source.where):
+            files = pack_tree(source.path, writer.write)
+        return writer.finish(files)
+    left = source.size
+    while left != 0:
+        with file_errors(source.path, source.where):
+            data = source.read()
+        if left is not None:
+            data = data[:left]
+            left -= len(data)
+        if not data:
+            break
+        writer.chunk(data)
+    return writer.finish()
+
+
+def _receive_file(reader: BulkReader, target: Path, mode: int | None) -> EndFrame:
+    with FileLanding(target, mode) as landing:
+        while data := reader.chunk():
+            landing.write(data)
+        landing.commit()
+    return reader.drain()
+
+
+def _receive_tree(reader: BulkReader, target: Path) -> EndFrame:
+    from .tarstream import unpack_tree
+
+    with TreeLanding(target) as landing:
+        files = unpack_tree(reader, landing.stage)
+        end = reader.drain()
+        if end.files != files:
+            raise TransferError(f"{files} files arrived, and {end.files} were sent")
+        landing.commit()
+    return end
