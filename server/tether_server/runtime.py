@@ -6,7 +6,8 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING, Self, Unpack, overload
 from tether_runtime_client.protocol import actions as a
 from tether_runtime_client.protocol import auth
 from tether_runtime_client.protocol import observations as o
+from tether_runtime_client.protocol.bulk_io import TransferProgress
 from tether_runtime_client.protocol.errors import RuntimeClosed, StartFailed, error_from_code
 from tether_runtime_client.protocol.events import (
     CmdOutputDelta,
+    Event,
     ExecOutputDelta,
     OutputOmitted,
     SandboxStarted,
@@ -241,15 +244,11 @@ class EventStreamRuntime:
         self, action: a.Action, *, id: str | None = None
     ) -> AsyncIterator[CmdOutputDelta | ExecOutputDelta | OutputOmitted | o.Observation]:
         """Run an action; yields its output as it comes, then its observation. Raises as `run`."""
-        action_id = id or new_action_id()
-        since = 0 if id else self.events.last_seq
-        self._active.submit(action_id, action)
-        async for event in self.events.subscribe(since, action_id=action_id):
-            if isinstance(event, o.Observation):
-                yield raise_error(event)
-                return
-            if isinstance(event, CmdOutputDelta | ExecOutputDelta | OutputOmitted):
-                yield event
+        shown = (CmdOutputDelta, ExecOutputDelta, OutputOmitted, o.Observation)
+        async with aclosing(self._follow(action, id)) as events:
+            async for event in events:
+                if isinstance(event, shown):
+                    yield event
 
     async def exec(
         self,
@@ -278,16 +277,28 @@ class EventStreamRuntime:
         return await self._bulk.complete(await self.run(action))
 
     async def upload(
-        self, source: str | os.PathLike[str], target: str, *, progress: Progress | None = None
+        self,
+        source: str | os.PathLike[str],
+        target: str,
+        *,
+        progress: TransferProgress | None = None,
     ) -> o.TransferObservation:
-        """Copy a file or a folder's tree into the sandbox, under the name `target`."""
-        return await self._bulk.upload(Path(source), target)
+        """Copy a file or a folder's tree into the sandbox, under the name `target`.
+
+        A tree is merged into a folder that is there already. `progress` is called with the bytes
+        that have crossed, and with their number in all or None where that is not known.
+        """
+        return await self._bulk.upload(Path(source), target, progress=progress)
 
     async def download(
-        self, source: str, target: str | os.PathLike[str], *, progress: Progress | None = None
+        self,
+        source: str,
+        target: str | os.PathLike[str],
+        *,
+        progress: TransferProgress | None = None,
     ) -> o.TransferObservation:
-        """Copy a file or a folder's tree out of the sandbox, under the name `target`."""
-        return await self._bulk.download(source, Path(target))
+        """Copy a file or a folder's tree out of the sandbox; otherwise as `upload`."""
+        return await self._bulk.download(source, Path(target), progress=progress)
 
     # --- the event stream
 
@@ -310,6 +321,17 @@ class EventStreamRuntime:
             self._link.cut()
 
     # --- inside
+
+    async def _follow(self, action: a.Action, id: str | None = None) -> AsyncGenerator[Event, None]:
+        """Run an action; yields every event about it, its observation last. Raises as `run`."""
+        action_id = id or new_action_id()
+        since = 0 if id else self.events.last_seq
+        self._active.submit(action_id, action)
+        async for event in self.events.subscribe(since, action_id=action_id):
+            if isinstance(event, o.Observation):
+                yield raise_error(event)
+                return
+            yield event
 
     @property
     def _active(self) -> Submissions:
@@ -354,7 +376,7 @@ class EventStreamRuntime:
                 transport, why = await sandbox.choose_transport()
                 self._link = self._make_link(sandbox, transport)
                 self._submissions.bind(self._link, why, started)
-                self._transfers = Transfers(self.stream, transport)
+                self._transfers = Transfers(self._follow, transport)
                 await self._link.start()
         except TimeoutError:
             raise _start_failed(sandbox, f"no answer within {READY_TIMEOUT_S:.0f} s") from None

@@ -8,7 +8,10 @@ from ..recorder import Recorder
 from ..settings import ClientSettings
 from ..tickets import Tickets
 from .bash import BashChoice
+from .exec import Execs
 from .shell import Sessions
+from .terminal import Terminals
+from .transfer import Transfers
 
 
 def register_handlers(
@@ -25,4 +28,11 @@ def register_handlers(
     dispatcher.register(a.CmdInterruptAction, sessions.interrupt)
     dispatcher.register(a.CmdPollAction, sessions.poll)
     dispatcher.register(a.SessionResetAction, sessions.reset)
+    execs = Execs(settings)
+    dispatcher.register(a.ExecAction, execs.handle)
+    dispatcher.register(a.ExecSignalAction, execs.signal)
+    transfers = Transfers(tickets)
+    dispatcher.register(a.UploadAction, transfers.upload)
+    dispatcher.register(a.DownloadAction, transfers.download)
+    dispatcher.register(a.TerminalAction, Terminals(tickets, settings, bash).handle)
     return sessions

@@ -1,0 +1,151 @@
+"""Exec actions: processes without a terminal, stdout and stderr apart, bytes intact."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from .. import session_registry
+from ..dispatcher import Context
+from ..processes import ExitStatus, InvalidArgument, Process, ProcessStartError, start_process
+from ..protocol import errors as e
+from ..protocol.actions import ExecAction, ExecSignalAction
+from ..protocol.observations import DoneObservation, ExecObservation
+from ..settings import ClientSettings
+from .exec_output import ExecOutput
+
+END_S = 5.0
+"""How long a killed process may take to vanish before it is left to the kernel."""
+
+log = logging.getLogger(__name__)
+
+
+class Execs:
+    """Handles `ExecAction` and `ExecSignalAction`. What runs ends when its handler is cancelled."""
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self._folder = settings.state / "output"
+        self._registry = str(settings.state / "sessions")
+        self._bundled_bash = settings.bundled_bash
+        self._running: dict[str, Process] = {}
+
+    async def handle(self, action: ExecAction, context: Context) -> ExecObservation:
+        """Run a process to its end, or to its timeout, which kills all of its session."""
+        started = time.monotonic()
+        stdout = ExecOutput("stdout", context.action_id, self._folder, context.emit)
+        stderr = ExecOutput("stderr", context.action_id, self._folder, context.emit)
+        process = self._start(action, stdout, stderr)
+        try:
+            with self._noted(context.action_id, process):
+                status, timed_out = await _end_of(process, action.timeout_s)
+        finally:
+            stdout.finish()
+            stderr.finish()
+        return ExecObservation(
+            exit_code=status.exit_code,
+            signal=status.signal,
+            timed_out=timed_out,
+            stdout=stdout.inline,
+            stderr=stderr.inline,
+            stdout_bytes=stdout.total,
+            stderr_bytes=stderr.total,
+            stdout_path=stdout.path,
+            stderr_path=stderr.path,
+            pid=process.pid,
+            duration_s=time.monotonic() - started,
+        )
+
+    async def signal(self, action: ExecSignalAction, _: Context) -> DoneObservation:
+        """Signal the process group of a running exec."""
+        number = _signal_number(action.signal)
+        process = self._running.get(action.target_id)
+        if process is None or not process.signal(number):
+            raise e.NoSuchProcess(f"no exec with the id {action.target_id!r} is running")
+        return DoneObservation()
+
+    def _start(self, action: ExecAction, stdout: ExecOutput, stderr: ExecOutput) -> Process:
+        command = action.command if action.argv is None else action.argv
+        assert command is not None, "the action's validator wants one of the two"
+        with _start_errors():
+            return start_process(
+                command,
+                lambda stream, data: (stdout if stream == "stdout" else stderr).write(data),
+                stdin=action.stdin or None,
+                env={**os.environ, **action.env} if action.env else None,
+                cwd=action.cwd,
+                user=action.user,
+                shell=self._shell() if isinstance(command, str) else (),
+            )
+
+    def _shell(self) -> Sequence[str]:
+        for shell in ("/bin/sh", self._bundled_bash):
+            if shell and os.access(shell, os.X_OK):
+                return (shell, "-c")
+        raise e.NoShell(
+            "this image has no /bin/sh, and the runtime environment no bash",
+            hint="Give the program and its arguments as argv",
+        )
+
+    @contextmanager
+    def _noted(self, action_id: str, process: Process) -> Iterator[None]:
+        """Known to `signal`, and to the supervisor, which ends it if this client dies."""
+        self._running[action_id] = process
+        try:
+            session_registry.register(self._registry, process.pid)
+        except OSError as problem:  # a full disk: the supervisor finds it as a descendant
+            log.warning("process %s is not registered: %s", process.pid, problem)
+        try:
+            yield
+        finally:
+            del self._running[action_id]
+            session_registry.unregister(self._registry, process.pid)
+
+
+async def _end_of(process: Process, timeout_s: float | None) -> tuple[ExitStatus, bool]:
+    """How it ended, and whether its time was over. Cancelled, it leaves nothing running."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await process.wait(), False
+    except TimeoutError:
+        return await _kill(process), True
+    except asyncio.CancelledError:
+        await _kill(process)
+        raise
+
+
+async def _kill(process: Process) -> ExitStatus:
+    """The group at once, then what is left of its session: jobs of a shell, for one."""
+    process.kill()
+    try:
+        async with asyncio.timeout(END_S):
+            return await process.wait()
+    except TimeoutError:
+        raise e.ProcessError(
+            f"process {process.pid} did not end within {END_S:.0f} s of its SIGKILL"
+        ) from None
+    finally:
+        process.signal(signal.SIGKILL)
+
+
+@contextmanager
+def _start_errors() -> Iterator[None]:
+    """Raise what keeps a process from starting as the protocol's errors."""
+    try:
+        yield
+    except InvalidArgument as problem:
+        raise e.InvalidCommand(problem.message, hint=problem.hint, **problem.data) from None
+    except ProcessStartError as problem:
+        kind = e.ERRORS_BY_CODE[problem.code]
+        raise kind(problem.message, hint=problem.hint or None, **problem.data) from None
+
+
+def _signal_number(name: str) -> signal.Signals:
+    try:
+        return signal.Signals[name]
+    except KeyError:
+        raise e.InvalidAction(f"there is no signal {name!r}") from None

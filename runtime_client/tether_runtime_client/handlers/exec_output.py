@@ -1,0 +1,126 @@
+"""The output of an exec: on its way as deltas, its first part kept, all of it in a file if long."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from ..protocol.events import ExecOutputDelta
+from ..protocol.limits import DELTA_SIZE, EXEC_INLINE_LIMIT
+
+FLUSH_AFTER_S = 0.005
+"""Output waits this long for more of it, so that many small writes make one event."""
+
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+
+log = logging.getLogger(__name__)
+
+
+class ExecOutput:
+    """One of the two streams of one exec. One owner, on the loop; `finish` at the end."""
+
+    def __init__(
+        self,
+        stream: Literal["stdout", "stderr"],
+        action_id: str,
+        folder: Path,
+        emit: Callable[[ExecOutputDelta], None],
+    ) -> None:
+        self._stream: Literal["stdout", "stderr"] = stream
+        self._action_id = action_id
+        self._path = folder / f"{action_id}.{stream}"
+        self._emit = emit
+        self._pending = bytearray()
+        self._sent = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._inline = bytearray()
+        self._file = -1
+        self._lost = False
+        self.total = 0
+
+    def write(self, data: memoryview) -> None:
+        """Take the next bytes; never fails. The view is not kept."""
+        self.total += len(data)
+        self._keep(data)
+        self._pending += data
+        if len(self._pending) >= DELTA_SIZE:
+            self.flush()
+        elif self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(FLUSH_AFTER_S, self.flush)
+
+    def flush(self) -> None:
+        """Send what waits as deltas now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        pending, self._pending = self._pending, bytearray()
+        for start in range(0, len(pending), DELTA_SIZE):
+            self._send(bytes(pending[start : start + DELTA_SIZE]))
+
+    def finish(self) -> None:
+        """Flush, and close the file, which stays. Twice is safe."""
+        self.flush()
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    @property
+    def inline(self) -> bytes:
+        """The first part."""
+        return bytes(self._inline)
+
+    @property
+    def path(self) -> str | None:
+        """The file with all of it; None when the first part is all, or the disk was full."""
+        is_long = self.total > len(self._inline)
+        return str(self._path) if is_long and not self._lost else None
+
+    def _send(self, data: bytes) -> None:
+        self._emit(
+            ExecOutputDelta(
+                action_id=self._action_id, stream=self._stream, data=data, offset=self._sent
+            )
+        )
+        self._sent += len(data)
+
+    def _keep(self, data: memoryview) -> None:
+        room = EXEC_INLINE_LIMIT - len(self._inline)
+        if len(data) > room and self._file < 0 and not self._lost:
+            self._open()
+        if room > 0:
+            self._inline += data[:room]
+        if self._file >= 0:
+            self._append(data)
+
+    def _open(self) -> None:
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = os.open(self._path, _NEW_FILE, 0o600)
+        except OSError as problem:
+            self._give_up(problem)
+        else:
+            self._append(self._inline)
+
+    def _append(self, data: bytearray | memoryview) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._file, view) :]
+        except OSError as problem:
+            self._give_up(problem)
+
+    def _give_up(self, problem: OSError) -> None:
+        """Not all of it can be kept: the observation's path stays empty, and the room is freed."""
+        self._lost = True
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+            with suppress(OSError):  # gone already
+                self._path.unlink()
+        log.warning("the %s of %s cannot be kept whole: %s", self._stream, self._action_id, problem)
