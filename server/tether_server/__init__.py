@@ -7,20 +7,30 @@ All actions, observations, events and errors are importable from here too.
 
 from typing import TYPE_CHECKING, Any
 
-from tether_runtime_client import protocol as _protocol
-from tether_runtime_client.protocol import *  # noqa: F403
-
 if TYPE_CHECKING:
+    from tether_runtime_client import protocol as _protocol
+    from tether_runtime_client.protocol import *  # noqa: F403
+
     from .runtime import EventStreamRuntime
+    from .sync import SyncEventStreamRuntime
 
-_LAZY = {"EventStreamRuntime": "runtime"}
-__all__ = [*_protocol.__all__, *_LAZY]
+    __all__ = [*_protocol.__all__, "EventStreamRuntime", "SyncEventStreamRuntime"]
 
+_LAZY = {"EventStreamRuntime": "runtime", "SyncEventStreamRuntime": "sync"}
 
-def __getattr__(name: str) -> Any:
-    """Import the runtime when it is asked for: whoever only reads events does not pay for it."""
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # or a checker would believe in every name
 
-    return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    def __getattr__(name: str) -> Any:
+        """Import a name when it is asked for: the `tether` command's help pays for none."""
+        from importlib import import_module
+
+        if name in _LAZY:
+            return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+        if name.startswith("__") and name != "__all__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        protocol = import_module("tether_runtime_client.protocol")
+        if name == "__all__":
+            return [*protocol.__all__, *_LAZY]
+        if name not in protocol.__all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(protocol, name)

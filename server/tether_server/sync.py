@@ -1,0 +1,257 @@
+"""`SyncEventStreamRuntime`: the runtime for code that does not use asyncio."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypedDict, TypeVar, Unpack, cast, overload
+
+from tether_runtime_client.protocol import actions as a
+from tether_runtime_client.protocol import observations as o
+from tether_runtime_client.protocol.errors import RuntimeClosed
+from tether_runtime_client.protocol.events import (
+    CmdOutputDelta,
+    Event,
+    ExecOutputDelta,
+    OutputOmitted,
+)
+
+from .backends import Progress
+from .event_stream import EventStream
+from .loop_thread import LoopThread
+from .runtime import EventStreamRuntime, ShellAction
+
+T = TypeVar("T")
+
+
+class RuntimeOptions(TypedDict, total=False):
+    """What `EventStreamRuntime` takes beside the image; its docstring says what each means."""
+
+    backend: str
+    env: Mapping[str, str] | None
+    workdir: str | None
+    user: str | None
+    mounts: Sequence[str]
+    resources: Mapping[str, object] | None
+    network: str | None
+    transport: str
+    name: str | None
+    keep: bool
+    lease_s: float
+    progress: Progress
+
+
+class SyncEventStreamRuntime:
+    """An `EventStreamRuntime` on an event loop of its own, in a thread of its own.
+
+    A context manager with the same options and methods; each returns when it is done. Any number
+    of threads may use one runtime. Ctrl-C during a call raises `KeyboardInterrupt` there, and the
+    runtime stays usable; a command that was running runs on. `progress` is called in the
+    runtime's thread.
+    """
+
+    def __init__(self, image: str | None = None, **options: Unpack[RuntimeOptions]) -> None:
+        self._thread: LoopThread | None = None
+        self._runtime = EventStreamRuntime(image, **options)
+
+    @classmethod
+    def attach(cls, name: str, *, takeover: bool = False, **options: Any) -> Self:
+        """As `EventStreamRuntime.attach`."""
+        runtime = cls.__new__(cls)
+        runtime._thread = None
+        runtime._runtime = EventStreamRuntime.attach(name, takeover=takeover, **options)
+        return runtime
+
+    @property
+    def name(self) -> str:
+        """The sandbox's name."""
+        return self._runtime.name
+
+    @property
+    def connection(self) -> str:
+        """The transport in use and where it leads, for people."""
+        return self._runtime.connection
+
+    @property
+    def events(self) -> SyncEventStream:
+        """Every event of the sandbox; stays readable after the runtime is closed."""
+        return SyncEventStream(self._runtime.events, self._thread)
+
+    def cut_connection(self) -> None:
+        """Drop the event connection as a broken network would: a drill. Nothing is lost by it."""
+        self._loop.call(_later(self._runtime.cut_connection))
+
+    # --- lifetime
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        thread: LoopThread | None = getattr(self, "_thread", None)
+        if thread is not None:
+            thread.abandon()
+
+    def start(self) -> None:
+        """What entering the block does. A failed or interrupted start frees what it had made."""
+        if self._thread is not None:
+            raise RuntimeClosed("a runtime is started once")
+        self._thread = LoopThread(f"runtime {self.name!r}", self._runtime.close)
+        try:
+            self._thread.call(self._runtime.start())
+        except BaseException:
+            self._thread.finish(_nothing())
+            raise
+
+    def close(self, *, keep: bool | None = None) -> None:
+        """What leaving the block does; `keep` overrides the runtime's own. Twice is safe."""
+        if self._thread is not None:
+            self._thread.finish(self._runtime.close(keep=keep))
+
+    # --- actions
+
+    @overload
+    def run(self, action: ShellAction, *, id: str | None = None) -> o.CmdOutputObservation: ...
+    @overload
+    def run(self, action: a.ExecAction, *, id: str | None = None) -> o.ExecObservation: ...
+    @overload
+    def run(
+        self, action: a.SessionResetAction, *, id: str | None = None
+    ) -> o.SessionResetObservation: ...
+    @overload
+    def run(self, action: a.FileReadAction, *, id: str | None = None) -> o.FileReadObservation: ...
+    @overload
+    def run(
+        self, action: a.FileWriteAction, *, id: str | None = None
+    ) -> o.FileWriteObservation: ...
+    @overload
+    def run(self, action: a.FileEditAction, *, id: str | None = None) -> o.FileEditObservation: ...
+    @overload
+    def run(
+        self, action: a.ListFilesAction, *, id: str | None = None
+    ) -> o.ListFilesObservation: ...
+    @overload
+    def run(self, action: a.Action, *, id: str | None = None) -> o.Observation: ...
+
+    def run(self, action: a.Action, *, id: str | None = None) -> o.Observation:
+        """Run an action and return its observation; raises the `ActionError` it ended in."""
+        return self._loop.call(self._runtime.run(action, id=id))
+
+    def stream(
+        self, action: a.Action, *, id: str | None = None
+    ) -> Iterator[CmdOutputDelta | ExecOutputDelta | OutputOmitted | o.Observation]:
+        """Run an action; yields its output as it comes, then its observation. Raises as `run`."""
+        return _iterate(self._loop, self._runtime.stream(action, id=id))
+
+    def exec(
+        self,
+        command: Sequence[str] | str,
+        *,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        user: str | None = None,
+        timeout_s: float | None = None,
+    ) -> o.ExecObservation:
+        """Run a process without a terminal: a list of arguments, or text for `sh -c`."""
+        work = self._runtime.exec(
+            command, stdin=stdin, env=env, cwd=cwd, user=user, timeout_s=timeout_s
+        )
+        return self._loop.call(work)
+
+    def upload(
+        self, source: str | os.PathLike[str], target: str, *, progress: Progress | None = None
+    ) -> o.TransferObservation:
+        """Copy a file or a folder's tree into the sandbox, under the name `target`."""
+        return self._loop.call(self._runtime.upload(source, target, progress=progress))
+
+    def download(
+        self, source: str, target: str | os.PathLike[str], *, progress: Progress | None = None
+    ) -> o.TransferObservation:
+        """Copy a file or a folder's tree out of the sandbox, under the name `target`."""
+        return self._loop.call(self._runtime.download(source, target, progress=progress))
+
+    @property
+    def _loop(self) -> LoopThread:
+        if self._thread is None:
+            raise RuntimeClosed("the runtime was not started: use `with`")
+        return self._thread
+
+
+class SyncEventStream:
+    """The event stream for readers without asyncio."""
+
+    def __init__(self, events: EventStream, thread: LoopThread | None) -> None:
+        self._events = events
+        self._thread = thread
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the newest event; 0 when there is none."""
+        return self._events.last_seq
+
+    def since(self, seq: int = 0) -> Iterator[Event]:
+        """The stored events after number `seq`, in order; ends at the newest."""
+        return self._events.since(seq)
+
+    def subscribe(self, since: int = 0, *, action_id: str | None = None) -> Iterator[Event]:
+        """The events after number `since`, then each new one as it comes, until the close."""
+        assert self._thread is not None
+        try:
+            for event in _iterate(self._thread, self._events.subscribe(since, action_id=action_id)):
+                since = event.seq
+                yield event
+        except RuntimeClosed:
+            # The loop is gone and the history is not: what is left is read without it.
+            yield from (
+                event
+                for event in self._events.since(since)
+                if action_id is None or event.action_id == action_id
+            )
+
+
+def _iterate(thread: LoopThread, items: AsyncIterator[T]) -> Iterator[T]:
+    """Take the items one by one; what made them is closed when the iteration is left."""
+    generator = cast("AsyncGenerator[T, None]", items)
+    try:
+        while (item := thread.call(_next(generator))) is not None:
+            yield item[0]
+    finally:
+        _close(thread, generator)
+
+
+def _close(thread: LoopThread, generator: AsyncGenerator[T, None]) -> None:
+    try:
+        thread.call(_aclose(generator))
+    except (RuntimeClosed, RuntimeError):
+        # The loop has ended, or the collector found the iteration in the loop's own thread. In
+        # both cases the loop closes what it knows of by itself.
+        return
+
+
+async def _aclose(generator: AsyncGenerator[T, None]) -> None:
+    await generator.aclose()
+
+
+async def _next(generator: AsyncGenerator[T, None]) -> tuple[T] | None:
+    try:
+        return (await anext(generator),)
+    except StopAsyncIteration:
+        return None
+
+
+async def _later(function: Callable[[], None]) -> None:
+    function()
+
+
+async def _nothing() -> None:
+    """The last thing on the loop of a runtime that was closed already."""
