@@ -27,6 +27,7 @@ from tether_runtime_client.protocol.frames import (
     ObservationFrame,
     decode_from_client,
 )
+from tether_runtime_client.protocol.message import to_json
 from tether_runtime_client.protocol.observations import Observation, observation_adapter
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class History:
         """Store what the server itself saw, or an observation it had to make up."""
         stamped = event.model_copy(update={"time": time.time()})
         final = isinstance(event, Observation)
-        body = stamped.__pydantic_serializer__.to_json(stamped, exclude_none=True)
+        body = to_json(stamped)
         seq = self._insert("", 0, event.action_id, final, body)
         return _with_seq(stamped, seq)
 

@@ -26,7 +26,7 @@ from tether_runtime_client.protocol.frames import (
     WelcomeFrame,
     encode,
 )
-from tether_runtime_client.protocol.server_side import Gap, Incoming, ServerSide
+from tether_runtime_client.protocol.server_side import Gap, Incoming, Replaced, ServerSide
 
 from .transports import Transport
 
@@ -285,6 +285,8 @@ class _Connection:
                 self._user.on_frame(item, raw)
             case RejectedFrame():
                 self._user.on_rejected(item)
+            case Replaced():
+                self._user.on_frame(item.frame, item.raw)
             case Gap():
                 self._user.on_gap(item)
             case WelcomeFrame():

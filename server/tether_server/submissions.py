@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+from dataclasses import dataclass
 from typing import cast
 
 from tether_runtime_client.protocol.actions import Action, AnyAction
@@ -46,6 +48,14 @@ SAVE_AFTER_BYTES = 1024 * 1024
 """Or once they are this much."""
 
 
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """An action under its id, and the future that gets its observation."""
+
+    action_id: str
+    answer: asyncio.Future[Observation]
+
+
 class Submissions:
     """The `LinkUser` of a controller. Every event goes into the history once, then to readers."""
 
@@ -56,7 +66,7 @@ class Submissions:
         self._why_transport = ""
         self._started: Event = Event()
         self._claimed = False
-        self._waiting: dict[str, asyncio.Future[Observation]] = {}
+        self._waiting: dict[str, list[asyncio.Future[Observation]]] = {}
         self._frames = {i: _submit_frame(i, a) for i, a in history.unfinished().items()}
         self._unacknowledged: set[str] = set()
         self._unsaved = 0
@@ -69,26 +79,26 @@ class Submissions:
         self._started = started
         self._why_transport = why_transport
 
-    def submit(self, action_id: str, action: Action) -> asyncio.Future[Observation]:
-        """Store and send an action, or find what became of it; the future has its observation.
+    def submit(self, action: Action, action_id: str | None) -> Submission:
+        """Store and send an action, or find what became of it.
 
-        Raises `FrameTooLarge` or `InvalidAction` before anything is stored.
+        Raises `FrameTooLarge` or `InvalidAction` before anything is stored, and `Fenced` when the
+        sandbox is another server's now.
         """
-        waiting = self._waiting.get(action_id)
-        if waiting is not None:
-            return waiting
-        future: asyncio.Future[Observation] = asyncio.get_running_loop().create_future()
-        if action_id not in self._frames and self._history.submitted(action_id):
-            future.set_result(self._known_final(action_id))
-            return future
+        answer: asyncio.Future[Observation] = asyncio.get_running_loop().create_future()
+        if action_id is None:
+            action_id = new_action_id()
+        elif action_id not in self._frames and self._history.submitted(action_id):
+            answer.set_result(self._known_final(action_id))
+            return Submission(action_id, answer)
         if self.ended is not None and self.ended.fenced:
             raise Fenced(self.ended.reason)
         if action_id not in self._frames:
             self._submit_new(action_id, action)
-        self._waiting[action_id] = future
+        self._waiting.setdefault(action_id, []).append(answer)
         if self.ended is not None:
             self._give_up(action_id)
-        return future
+        return Submission(action_id, answer)
 
     def record(self, event: Event) -> None:
         """Store what the server itself saw."""
@@ -114,8 +124,9 @@ class Submissions:
     def close(self) -> None:
         """No answers will come any more. Twice is safe."""
         self.save()
-        for future in self._waiting.values():
-            future.cancel()
+        for answers in self._waiting.values():
+            for answer in answers:
+                answer.cancel()
         self._waiting.clear()
         self._events.end()
 
@@ -167,9 +178,8 @@ class Submissions:
 
     def on_gap(self, gap: Gap) -> None:
         """Say in the history what the history lacks."""
-        self._history.skip(gap.epoch, gap.last)
-        reason = "another server had acknowledged them, or this history was lost"
-        self.record(HistoryGap(epoch=gap.epoch, first=gap.first, last=gap.last, reason=reason))
+        self._history.skip(gap.epoch, gap.stored)
+        self.record(HistoryGap(epoch=gap.epoch, first=gap.first, last=gap.last, reason=gap.reason))
 
     def on_disconnected(self, reason: str) -> None:
         """Say so; the link is at work."""
@@ -216,11 +226,15 @@ class Submissions:
             loop = asyncio.get_running_loop()
             self._save_timer = loop.call_later(SAVE_AFTER_S, self.save)
 
-    def _resolve(self, action_id: str, observation: Observation) -> None:
+    def _resolve(self, action_id: str, outcome: Observation | Fenced) -> None:
         self._frames.pop(action_id, None)
-        future = self._waiting.pop(action_id, None)
-        if future is not None and not future.done():
-            future.set_result(observation)
+        for answer in self._waiting.pop(action_id, ()):
+            if answer.done():
+                continue  # its caller was cancelled
+            if isinstance(outcome, Fenced):
+                answer.set_exception(outcome)
+            else:
+                answer.set_result(outcome)
 
     def _end_here(self, observation: ErrorObservation) -> None:
         stored = self._history.store_event(observation)
@@ -231,13 +245,15 @@ class Submissions:
     def _give_up(self, action_id: str) -> None:
         assert self.ended is not None
         if self.ended.fenced:
-            self._frames.pop(action_id, None)
-            future = self._waiting.pop(action_id, None)
-            if future is not None and not future.done():
-                future.set_exception(Fenced(self.ended.reason))
+            self._resolve(action_id, Fenced(self.ended.reason))
             return
         gone = SandboxGone(f"the sandbox is gone: {self.ended.reason}")
         self._end_here(ErrorObservation(action_id=action_id, code=gone.code, message=gone.message))
+
+
+def new_action_id() -> str:
+    """An id no action has."""
+    return secrets.token_hex(12)
 
 
 def _submit_frame(action_id: str, action: Action) -> bytes:

@@ -23,7 +23,7 @@ class Event(Message):
 
     seq: int = 0
     time: float = 0.0
-    action_id: str | None = None
+    action_id: Annotated[str, Field(max_length=128)] | None = None
 
 
 class ClientStarted(Event):
@@ -72,10 +72,11 @@ class ExecOutputDelta(Event):
 class OutputOmitted(Event):
     """Stands for the deltas of bytes [from_offset, to_offset), which were too many to keep.
 
-    They are whole in the sandbox's file at `path`.
+    They are whole in the sandbox's file at `path`. `stream` tells an exec's two streams apart.
     """
 
     event: Literal["output_omitted"] = "output_omitted"
+    stream: Literal["stdout", "stderr"] | None = None
     from_offset: int
     to_offset: int
     path: str | None = None

@@ -1,27 +1,33 @@
 """The frames of the event connection, one JSON object a websocket text message.
 
-Order: `hello` → `challenge` → `attach` → `welcome` (or `error` at any point), then `submit`,
-`ack`, and numbered `event` and `observation` frames until either end closes.
+Order: `hello` → `challenge` → `attach` → `welcome`, then `submit` and `ack` one way, numbered
+`event` and `observation` frames and `rejected` the other way, until either end closes. Instead of
+any of its frames the client may send `error`; the connection ends with it.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from .actions import AnyAction
 from .errors import InvalidAction, MalformedFrame, TetherError
 from .events import AnySandboxEvent, Event
-from .message import Message
-from .observations import AnyObservation, Observation
+from .limits import MAX_EPOCHS, MAX_SEQUENCE, MAX_TEXT
+from .message import Message, to_json
+from .observations import AnyObservation, ErrorCode, Observation
 
 Role = Literal["controller", "operator"]
-ActionId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\w.:-]+$")]
+MAX_ID = 128
+ActionId = Annotated[str, Field(min_length=1, max_length=MAX_ID, pattern=r"^[A-Za-z0-9_.:-]+$")]
 Nonce = Annotated[str, Field(pattern=r"^[0-9a-f]{32,64}$")]
 Proof = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Sequence = Annotated[int, Field(ge=0)]
+Epoch = Annotated[str, Field(pattern=r"^[0-9a-f]{8,32}$")]
+Sequence = Annotated[int, Field(ge=0, le=MAX_SEQUENCE)]
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
 
 
 class HelloFrame(Message):
@@ -48,13 +54,15 @@ class AttachFrame(Message):
     proof: Proof
     role: Role = "controller"
     takeover: bool = False
-    have: dict[str, Sequence] = Field(default_factory=dict)
+    have: Annotated[dict[Epoch, Sequence], Field(max_length=MAX_EPOCHS)] = Field(
+        default_factory=dict
+    )
 
 
 class EpochRange(Message):
     """The events of one client life that the journal still has, both ends included."""
 
-    epoch: str
+    epoch: Epoch
     first: Sequence
     last: Sequence
 
@@ -63,10 +71,10 @@ class WelcomeFrame(Message):
     """Client → server: attached. Replay of `epochs` follows, oldest first, then what is new."""
 
     type: Literal["welcome"] = "welcome"
-    epoch: str
-    fence: int
-    epochs: tuple[EpochRange, ...]
-    running: tuple[str, ...] = ()
+    epoch: Epoch
+    fence: Sequence
+    epochs: Annotated[tuple[EpochRange, ...], Field(max_length=MAX_EPOCHS)]
+    running: tuple[Annotated[str, Field(max_length=MAX_ID)], ...] = ()
 
 
 class SubmitFrame(Message):
@@ -81,7 +89,7 @@ class AckFrame(Message):
     """Controller → client: everything up to `seq` of `epoch` is stored."""
 
     type: Literal["ack"] = "ack"
-    epoch: str
+    epoch: Epoch
     seq: Sequence
 
 
@@ -89,7 +97,7 @@ class EventFrame(Message):
     """Client → server: event number `seq` of `epoch`."""
 
     type: Literal["event"] = "event"
-    epoch: str
+    epoch: Epoch
     seq: Sequence
     event: AnySandboxEvent
 
@@ -98,7 +106,7 @@ class ObservationFrame(Message):
     """Client → server: the same for the event that ends an action."""
 
     type: Literal["observation"] = "observation"
-    epoch: str
+    epoch: Epoch
     seq: Sequence
     observation: AnyObservation
 
@@ -107,20 +115,20 @@ class RejectedFrame(Message):
     """Client → server: this submission was not accepted, and left no trace."""
 
     type: Literal["rejected"] = "rejected"
-    id: str
-    code: str
-    message: str
-    hint: str = ""
+    id: Annotated[str, Field(max_length=MAX_ID)]
+    code: ErrorCode
+    message: Text
+    hint: Text = ""
     data: dict[str, Any] = Field(default_factory=dict)
 
 
 class ErrorFrame(Message):
-    """Either way: what was wrong with the connection. It is closed next."""
+    """Client → server: what was wrong with the connection. It is closed next."""
 
     type: Literal["error"] = "error"
-    code: str
-    message: str
-    hint: str = ""
+    code: ErrorCode
+    message: Text
+    hint: Text = ""
 
 
 FromServer = Annotated[
@@ -135,6 +143,18 @@ from_server_adapter: TypeAdapter[FromServer] = TypeAdapter(FromServer)
 from_client_adapter: TypeAdapter[FromClient] = TypeAdapter(FromClient)
 
 
+class _Number(BaseModel):
+    """The head of a numbered frame, whatever follows."""
+
+    type: Literal["event", "observation"]
+    epoch: Epoch
+    seq: Sequence
+    observation: dict[str, Any] | None = None
+
+
+_number_adapter: TypeAdapter[_Number] = TypeAdapter(_Number)
+
+
 class RejectedSubmission(Exception):
     """A submit frame whose action is unusable, though its id could be read."""
 
@@ -146,14 +166,13 @@ class RejectedSubmission(Exception):
 
 def encode(frame: Message) -> bytes:
     """One frame as the UTF-8 JSON that goes into one text message."""
-    return frame.__pydantic_serializer__.to_json(frame, exclude_none=True)
+    return to_json(frame)
 
 
 def encode_numbered(epoch: str, seq: int, event: Event) -> bytes:
     """An event as its frame: an `EventFrame`, or an `ObservationFrame` for an observation."""
     kind = b"observation" if isinstance(event, Observation) else b"event"
-    body = event.__pydantic_serializer__.to_json(event, exclude_none=True)
-    parts = (kind, epoch.encode(), seq, kind, body)
+    parts = (kind, epoch.encode(), seq, kind, to_json(event))
     return b'{"type":"%b","epoch":"%b","seq":%d,"%b":%b}' % parts
 
 
@@ -163,6 +182,29 @@ def decode_from_client(text: bytes) -> FromClient:
         return from_client_adapter.validate_json(text)
     except ValidationError as problem:
         raise _malformed(problem) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A numbered frame whose content is no event this version knows."""
+
+    epoch: str
+    seq: int
+    is_final: bool
+    action_id: str | None
+
+
+def read_number(text: bytes) -> Unreadable | None:
+    """What can still be told of a numbered frame that does not validate; None for anything else."""
+    try:
+        number = _number_adapter.validate_json(text)
+    except ValidationError:
+        return None
+    content = number.observation or {}
+    action_id = content.get("action_id")
+    known = isinstance(action_id, str) and len(action_id) <= MAX_ID
+    is_final = number.type == "observation"
+    return Unreadable(number.epoch, number.seq, is_final, action_id if known else None)
 
 
 def decode_from_server(text: bytes) -> FromServer:
@@ -184,7 +226,7 @@ def _submission_id(text: bytes) -> str | None:
     if not isinstance(value, dict) or value.get("type") != "submit":
         return None
     action_id = value.get("id")
-    return action_id if isinstance(action_id, str) and 0 < len(action_id) <= 128 else None
+    return action_id if isinstance(action_id, str) and 0 < len(action_id) <= MAX_ID else None
 
 
 def _malformed(problem: ValidationError) -> MalformedFrame:

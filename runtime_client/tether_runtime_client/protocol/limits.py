@@ -6,6 +6,18 @@ PROTOCOL_VERSION = 1
 MAX_FRAME = 8 * 1024 * 1024
 """The longest websocket message either end takes. Longer content travels as an upload."""
 
+MAX_HANDSHAKE_FRAME = 128 * 1024
+"""The same for a peer that has not shown yet that it knows the secret, or a ticket."""
+
+MAX_EPOCHS = 1024
+"""The most client lives one side tells the other about. Each has at least one event."""
+
+MAX_SEQUENCE = 2**53 - 1
+"""The highest number of an event; exact in every JSON reader."""
+
+MAX_TEXT = 4000
+"""The most characters of an error's message or hint on a connection."""
+
 DELTA_SIZE = 256 * 1024
 """The most output one delta carries. As JSON a byte can become six: still one frame."""
 

@@ -13,6 +13,7 @@ CommandStatus = Literal[
     "completed", "running", "timeout", "waiting_for_input", "interrupted", "session_ended"
 ]
 WaitEvidence = Literal["exact", "inferred", "unknown"]
+ErrorCode = Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9_.:-]+$")]
 FileType = Literal["file", "directory", "symlink", "fifo", "socket", "device"]
 
 
@@ -164,7 +165,7 @@ class ErrorObservation(Observation):
     """An action failed. `code` is stable; `hint` says what to do next."""
 
     observation: Literal["error"] = "error"
-    code: str
+    code: ErrorCode
     message: str
     hint: str = ""
     data: dict[str, Any] = Field(default_factory=dict)

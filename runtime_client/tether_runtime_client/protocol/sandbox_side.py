@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from . import auth
 from .actions import Action
 from .errors import (
+    FrameTooLarge,
     ProtocolError,
     TetherError,
     Unauthorized,
@@ -30,7 +31,7 @@ from .frames import (
     decode_from_server,
     encode,
 )
-from .limits import PROTOCOL_VERSION
+from .limits import MAX_HANDSHAKE_FRAME, MAX_TEXT, PROTOCOL_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,8 @@ class SandboxSide:
         """Take one text message. Never raises on anything a peer can send."""
         if self.closed:
             return []
+        if self.role is None and len(text) > MAX_HANDSHAKE_FRAME:
+            return self.fail(too_large(len(text), MAX_HANDSHAKE_FRAME))
         try:
             return self._on_frame(text)
         except RejectedSubmission as rejected:
@@ -107,7 +110,8 @@ class SandboxSide:
     def fail(self, error: ProtocolError) -> list[Step]:
         """Refuse the connection for this reason: the steps that say so and close."""
         self.closed = True
-        frame = ErrorFrame(code=error.code, message=error.message, hint=error.hint)
+        message, hint = error.message[:MAX_TEXT], error.hint[:MAX_TEXT]
+        frame = ErrorFrame(code=error.code, message=message, hint=hint)
         return [Send(encode(frame)), Close(error)]
 
     def _on_frame(self, text: bytes) -> list[Step]:
@@ -153,12 +157,17 @@ def reject(action_id: str, error: TetherError) -> Send:
             RejectedFrame(
                 id=action_id,
                 code=error.code,
-                message=error.message,
-                hint=error.hint,
+                message=error.message[:MAX_TEXT],
+                hint=error.hint[:MAX_TEXT],
                 data=error.data,
             )
         )
     )
+
+
+def too_large(size: int, limit: int) -> FrameTooLarge:
+    """The error for a frame that is too long for where the connection stands."""
+    return FrameTooLarge(f"a frame of {size:,} bytes, and {limit:,} is the most here")
 
 
 def version_mismatch(*, ours: int, theirs: int) -> VersionMismatch:

@@ -8,34 +8,56 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from . import auth
-from .errors import MalformedFrame, ProtocolError, Unauthorized, UnexpectedFrame, error_from_code
+from .errors import (
+    MalformedFrame,
+    ProtocolError,
+    Unauthorized,
+    UnexpectedFrame,
+    VersionMismatch,
+    error_from_code,
+)
+from .events import HistoryGap
 from .frames import (
     AttachFrame,
     ChallengeFrame,
+    EpochRange,
     ErrorFrame,
     EventFrame,
     HelloFrame,
     ObservationFrame,
     RejectedFrame,
     Role,
+    Unreadable,
     WelcomeFrame,
     decode_from_client,
     encode,
+    read_number,
 )
-from .limits import PROTOCOL_VERSION
-from .sandbox_side import version_mismatch
+from .limits import MAX_EPOCHS, MAX_HANDSHAKE_FRAME, PROTOCOL_VERSION
+from .observations import ErrorObservation
+from .sandbox_side import too_large, version_mismatch
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Events `first`..`last` of `epoch` were trimmed before this server stored them."""
+    """Events `first`..`last` of `epoch` cannot be had, and why; `stored` is its progress now."""
 
     epoch: str
     first: int
     last: int
+    reason: str
+    stored: int
 
 
-Incoming = WelcomeFrame | EventFrame | ObservationFrame | RejectedFrame | Gap
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What stands in the place of an event that cannot be read: a frame, and its JSON."""
+
+    frame: EventFrame | ObservationFrame
+    raw: bytes
+
+
+Incoming = WelcomeFrame | EventFrame | ObservationFrame | RejectedFrame | Gap | Replaced
 
 
 class ServerSide:
@@ -58,6 +80,7 @@ class ServerSide:
         self._expected: dict[str, int] = {}
         self.progress = progress
         self.welcome: WelcomeFrame | None = None
+        self.failed = False
 
     @property
     def caught_up(self) -> bool:
@@ -74,12 +97,27 @@ class ServerSide:
         """Take one message: what it means, and what to send back.
 
         Raises a `ProtocolError` when the connection is to be given up: the peer's own error
-        frame, a wrong proof, another version, or anything that is not of the protocol.
+        frame, a wrong proof, another version, or anything that is not of the protocol. What
+        comes after that is not looked at.
         """
-        frame = decode_from_client(text)
+        if self.failed:
+            return [], None
+        try:
+            return self._on_text(text)
+        except ProtocolError:
+            self.failed = True
+            raise
+
+    def _on_text(self, text: bytes) -> tuple[list[Incoming], bytes | None]:
+        if not self._challenged and len(text) > MAX_HANDSHAKE_FRAME:
+            raise too_large(len(text), MAX_HANDSHAKE_FRAME)
+        try:
+            frame = decode_from_client(text)
+        except MalformedFrame as problem:
+            return self._on_unreadable(text, problem), None
         match frame:
             case EventFrame() | ObservationFrame() if self.welcome is not None:
-                return self._on_numbered(frame), None
+                return self._on_numbered(frame.epoch, frame.seq, frame), None
             case RejectedFrame() if self.welcome is not None:
                 return [frame], None
             case ChallengeFrame() if not self._challenged:
@@ -87,7 +125,7 @@ class ServerSide:
             case WelcomeFrame() if self._challenged and self.welcome is None:
                 return self._on_welcome(frame), None
             case ErrorFrame():
-                raise _refusal(frame)
+                raise self._refusal(frame)
         raise UnexpectedFrame(f"the client sent a {frame.type} frame out of order")
 
     def _on_challenge(self, frame: ChallengeFrame) -> bytes:
@@ -98,7 +136,7 @@ class ServerSide:
             raise Unauthorized("what answers is not this sandbox's client: its proof is wrong")
         self._challenged = True
         proof = auth.server_proof(self._secret, self._nonce, frame.nonce)
-        have = dict(self.progress)
+        have = dict(list(self.progress.items())[-MAX_EPOCHS:])
         return encode(AttachFrame(proof=proof, role=self._role, takeover=self._takeover, have=have))
 
     def _on_welcome(self, frame: WelcomeFrame) -> list[Incoming]:
@@ -106,26 +144,61 @@ class ServerSide:
         incoming: list[Incoming] = [frame]
         for span in frame.epochs:
             stored = self.progress.get(span.epoch, 0)
-            if span.first > stored + 1 and span.last > stored:
-                incoming.append(Gap(span.epoch, stored + 1, span.first - 1))
-                stored = span.first - 1
+            gap = _gap(span, stored, live=span.epoch == frame.epoch)
+            if gap is not None:
+                incoming.append(gap)
+                stored = gap.stored
             self._expected[span.epoch] = stored + 1
         return incoming
 
-    def _on_numbered(self, frame: EventFrame | ObservationFrame) -> list[Incoming]:
-        expected = self._expected.get(frame.epoch)
+    def _on_numbered(self, epoch: str, seq: int, item: Incoming) -> list[Incoming]:
+        expected = self._expected.get(epoch)
         if expected is None:
             raise MalformedFrame("the client sent an event of an epoch it did not announce")
-        if frame.seq < expected:
+        if seq < expected:
             return []
-        if frame.seq > expected:
+        if seq > expected:
             raise MalformedFrame(
-                f"event {expected} of epoch {frame.epoch} is missing: {frame.seq} came instead"
+                f"event {expected} of epoch {epoch} is missing: {seq} came instead"
             )
-        self._expected[frame.epoch] = expected + 1
-        return [frame]
+        self._expected[epoch] = expected + 1
+        return [item]
+
+    def _on_unreadable(self, text: bytes, problem: MalformedFrame) -> list[Incoming]:
+        """One event that cannot be read costs that event, not the connection for ever."""
+        found = read_number(text) if self.welcome is not None else None
+        if found is None:
+            raise problem
+        frame = _stand_in(found, problem.message)
+        return self._on_numbered(found.epoch, found.seq, Replaced(frame, encode(frame)))
+
+    def _refusal(self, frame: ErrorFrame) -> ProtocolError:
+        """The error a client gave. Whoever did not show that it is the client decides nothing."""
+        error = error_from_code(frame.code, frame.message, frame.hint)
+        if not isinstance(error, ProtocolError):
+            return ProtocolError(frame.message)
+        if not self._challenged and not isinstance(error, VersionMismatch):
+            return Unauthorized(f"what answers did not prove itself, and said: {frame.message}")
+        return error
 
 
-def _refusal(frame: ErrorFrame) -> ProtocolError:
-    error = error_from_code(frame.code, frame.message, frame.hint)
-    return error if isinstance(error, ProtocolError) else ProtocolError(frame.message)
+def _gap(span: EpochRange, stored: int, *, live: bool) -> Gap | None:
+    if span.first > stored + 1 and span.last > stored:
+        reason = "another server had acknowledged them, or this history was lost"
+        return Gap(span.epoch, stored + 1, span.first - 1, reason, span.first - 1)
+    if live and span.last < stored:
+        reason = "the sandbox was set back: what it numbered since then replaces these events"
+        return Gap(span.epoch, span.last + 1, stored, reason, span.last)
+    return None
+
+
+def _stand_in(found: Unreadable, reason: str) -> EventFrame | ObservationFrame:
+    """An error for the action whose answer cannot be read, a gap for any other event."""
+    if found.is_final:
+        error = MalformedFrame(f"the action ended, and its observation is lost: {reason}")
+        observation = ErrorObservation(
+            action_id=found.action_id, code=error.code, message=error.message
+        )
+        return ObservationFrame(epoch=found.epoch, seq=found.seq, observation=observation)
+    gap = HistoryGap(epoch=found.epoch, first=found.seq, last=found.seq, reason=reason)
+    return EventFrame(epoch=found.epoch, seq=found.seq, event=gap)
