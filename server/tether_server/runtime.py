@@ -237,8 +237,7 @@ class EventStreamRuntime:
         same id again, in this process or a later one, never runs the action again: it returns
         the observation, as soon as there is one. A cancelled `run` leaves the action running.
         """
-        observation = await asyncio.shield(self._active.submit(id or new_action_id(), action))
-        return raise_error(observation)
+        return raise_error(await self._active.submit(action, id).answer)
 
     async def stream(
         self, action: a.Action, *, id: str | None = None
@@ -324,14 +323,16 @@ class EventStreamRuntime:
 
     async def _follow(self, action: a.Action, id: str | None = None) -> AsyncGenerator[Event, None]:
         """Run an action; yields every event about it, its observation last. Raises as `run`."""
-        action_id = id or new_action_id()
         since = 0 if id else self.events.last_seq
-        self._active.submit(action_id, action)
-        async for event in self.events.subscribe(since, action_id=action_id):
+        submission = self._active.submit(action, id)
+        async for event in self.events.subscribe(since, action_id=submission.action_id):
             if isinstance(event, o.Observation):
                 yield raise_error(event)
                 return
             yield event
+        if submission.answer.cancelled():
+            raise RuntimeClosed("the runtime was closed while the action ran")
+        yield raise_error(submission.answer.result())
 
     @property
     def _active(self) -> Submissions:
@@ -423,11 +424,6 @@ class EventStreamRuntime:
         if self._submissions is not None and self._submissions.ended is None:
             self._submissions.record(SandboxStopped(reason="the runtime was closed"))
         drop_record(self.name)
-
-
-def new_action_id() -> str:
-    """An id no action has."""
-    return secrets.token_hex(12)
 
 
 def raise_error(observation: o.Observation) -> o.Observation:
