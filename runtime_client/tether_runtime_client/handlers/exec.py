@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from .. import session_registry
 from ..dispatcher import Context
 from ..processes import ExitStatus, InvalidArgument, Process, ProcessStartError, start_process
 from ..protocol import errors as e
 from ..protocol.actions import ExecAction, ExecSignalAction
 from ..protocol.observations import DoneObservation, ExecObservation
 from ..settings import ClientSettings
+from . import registry
 from .exec_output import ExecOutput
 
 END_S = 5.0
 """How long a killed process may take to vanish before it is left to the kernel."""
 
-log = logging.getLogger(__name__)
+IMAGE_SHELL = "/bin/sh"
 
 
 class Execs:
@@ -83,11 +82,11 @@ class Execs:
             )
 
     def _shell(self) -> Sequence[str]:
-        for shell in ("/bin/sh", self._bundled_bash):
+        for shell in (IMAGE_SHELL, self._bundled_bash):
             if shell and os.access(shell, os.X_OK):
                 return (shell, "-c")
         raise e.NoShell(
-            "this image has no /bin/sh, and the runtime environment no bash",
+            f"this image has no {IMAGE_SHELL}, and the runtime environment no bash",
             hint="Give the program and its arguments as argv",
         )
 
@@ -95,15 +94,12 @@ class Execs:
     def _noted(self, action_id: str, process: Process) -> Iterator[None]:
         """Known to `signal`, and to the supervisor, which ends it if this client dies."""
         self._running[action_id] = process
-        try:
-            session_registry.register(self._registry, process.pid)
-        except OSError as problem:  # a full disk: the supervisor finds it as a descendant
-            log.warning("process %s is not registered: %s", process.pid, problem)
+        registry.note(self._registry, process.pid)
         try:
             yield
         finally:
             del self._running[action_id]
-            session_registry.unregister(self._registry, process.pid)
+            registry.forget(self._registry, process.pid)
 
 
 async def _end_of(process: Process, timeout_s: float | None) -> tuple[ExitStatus, bool]:

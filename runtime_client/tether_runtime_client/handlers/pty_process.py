@@ -9,12 +9,11 @@ import secrets
 import subprocess
 import termios
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 
-from .. import session_registry
 from ..shell.processes import end_session
 from ..shell.shell_process import MARKER
 from ..shell.terminal import Terminal
+from . import registry
 
 READ_LIMIT = 64 * 1024
 _END_S = 2.0
@@ -34,10 +33,10 @@ class PtyProcess:
         env: Mapping[str, str],
         cwd: str,
         size: tuple[int, int],
-        registry: str,
+        sessions: str,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._registry = registry
+        self._registry = sessions
         self._chunks: list[bytes] = []
         self._marker = f"{MARKER}={secrets.token_hex(8)}"
         name, _, value = self._marker.partition("=")
@@ -55,15 +54,14 @@ class PtyProcess:
         self._watch()
 
     def _watch(self) -> None:
-        with suppress(ProcessLookupError):  # it has ended already
-            session_registry.register(self._registry, self._child.pid)
+        registry.note(self._registry, self._child.pid)
         self._pidfd = os.pidfd_open(self._child.pid)
         self._loop.add_reader(self._pidfd, self._on_exit)
 
     def _on_exit(self) -> None:
         self._loop.remove_reader(self._pidfd)
         code = self._child.wait()  # it has ended: this does not wait
-        session_registry.unregister(self._registry, self._child.pid)
+        registry.forget(self._registry, self._child.pid)
         if not self.exited.done():
             self.exited.set_result(128 - code if code < 0 else code)
 

@@ -62,7 +62,7 @@ class Terminals:
                 env=env,
                 cwd=cwd,
                 size=(action.rows, action.cols),
-                registry=self._registry,
+                sessions=self._registry,
             )
 
     def _login_shell(self) -> tuple[str, ...]:
