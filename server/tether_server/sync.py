@@ -9,6 +9,7 @@ from typing import Any, Self, TypedDict, TypeVar, Unpack, cast, overload
 
 from tether_runtime_client.protocol import actions as a
 from tether_runtime_client.protocol import observations as o
+from tether_runtime_client.protocol.bulk_io import TransferProgress
 from tether_runtime_client.protocol.errors import RuntimeClosed
 from tether_runtime_client.protocol.events import (
     CmdOutputDelta,
@@ -169,13 +170,21 @@ class SyncEventStreamRuntime:
         return self._loop.call(work)
 
     def upload(
-        self, source: str | os.PathLike[str], target: str, *, progress: Progress | None = None
+        self,
+        source: str | os.PathLike[str],
+        target: str,
+        *,
+        progress: TransferProgress | None = None,
     ) -> o.TransferObservation:
         """Copy a file or a folder's tree into the sandbox, under the name `target`."""
         return self._loop.call(self._runtime.upload(source, target, progress=progress))
 
     def download(
-        self, source: str, target: str | os.PathLike[str], *, progress: Progress | None = None
+        self,
+        source: str,
+        target: str | os.PathLike[str],
+        *,
+        progress: TransferProgress | None = None,
     ) -> o.TransferObservation:
         """Copy a file or a folder's tree out of the sandbox, under the name `target`."""
         return self._loop.call(self._runtime.download(source, target, progress=progress))

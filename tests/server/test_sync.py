@@ -229,8 +229,8 @@ def test_two_threads_run_side_by_side(runtime: SyncEventStreamRuntime, tmp_path:
     with ThreadPoolExecutor(2) as pool:
         reader = pool.submit(runtime.run, CmdRunAction(command=f"cat {fifo}", session="r"))
         writer = pool.submit(runtime.run, CmdRunAction(command=f"echo met >{fifo}", session="w"))
-        assert writer.result(WAIT_S).exit_code == 0  # type: ignore[attr-defined]
-        assert reader.result(WAIT_S).content == "met\n"  # type: ignore[attr-defined]
+        assert writer.result(WAIT_S).exit_code == 0
+        assert reader.result(WAIT_S).content == "met\n"
 
 
 def test_closing_in_one_thread_answers_the_others(runtime: SyncEventStreamRuntime) -> None:

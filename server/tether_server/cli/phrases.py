@@ -1,0 +1,181 @@
+"""What each kind of event, action and observation reads like: one table, by exact type."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from tether_runtime_client.protocol import actions as a
+from tether_runtime_client.protocol import events as e
+from tether_runtime_client.protocol import observations as o
+from tether_runtime_client.protocol.message import Message
+
+from .text import clipped, shortened, size, visible
+
+M = TypeVar("M", bound=Message)
+Phrase = Callable[[M, int], str]
+
+PHRASES: dict[type[Message], Phrase[Any]] = {}
+"""How a message is put into words, in about the given number of characters."""
+
+
+def phrase(message: Message, width: int) -> str:
+    """What `message` reads like; a kind that is not in the table is shown by its name.
+
+    Each text in it is cut to `width` characters, and all of it to twice as many.
+    """
+    put = PHRASES.get(type(message))
+    text = type(message).__name__ if put is None else put(message, width)
+    return clipped(visible(text), 2 * width)
+
+
+def _says(kind: type[M], put: Phrase[M]) -> None:
+    if kind in PHRASES:
+        raise ValueError(f"{kind.__name__} has a phrase already")
+    PHRASES[kind] = put
+
+
+def _run(x: a.CmdRunAction, width: int) -> str:
+    return f"{x.session} $ {shortened(x.command, width)}"
+
+
+def _input(x: a.CmdInputAction, width: int) -> str:
+    typed = f"key {x.key or ''}" if x.text is None else f'"{shortened(x.text, width)}"'
+    return f"type into {x.session}: {typed}"
+
+
+def _exec(x: a.ExecAction, width: int) -> str:
+    command = shlex.join(x.argv) if x.argv is not None else f"sh -c {shlex.quote(x.command or '')}"
+    given = f"  ({size(len(x.stdin))} of standard input)" if x.stdin else ""
+    return f"exec {shortened(command, width)}{given}"
+
+
+def _write(x: a.FileWriteAction, width: int) -> str:
+    length = len(x.data) if x.data is not None else len((x.content or "").encode())
+    return f"{'append to' if x.append else 'write'} {shortened(x.path, width)} ({size(length)})"
+
+
+def _client_started(x: e.ClientStarted, width: int) -> str:
+    lost = f"; {len(x.lost_actions)} actions of its predecessor are lost" if x.lost_actions else ""
+    shell = f"{x.shell} ({shortened(x.shell_reason, width)})" if x.shell else "no shell"
+    return f"client {x.version} started as pid {x.pid}: {shell}{lost}"
+
+
+def _sandbox_started(x: e.SandboxStarted, width: int) -> str:
+    what = "found again" if x.attached else "started"
+    where = f"{x.backend}, {x.image}" if x.image else x.backend
+    return f"sandbox {x.name} {what}: {where}"
+
+
+def _connected(x: e.Connected, width: int) -> str:
+    outage = f" after {x.outage_s:.1f} s" if x.outage_s else ""
+    return f"connected by {x.transport}{outage}: {shortened(x.reason, width)}"
+
+
+def _stopped(x: e.SandboxStopped, width: int) -> str:
+    code = "" if x.exit_code is None else f" (exit code {x.exit_code})"
+    return f"sandbox stopped: {shortened(x.reason, width)}{code}"
+
+
+def _command(x: o.CmdOutputObservation, width: int) -> str:
+    parts = [x.status.replace("_", " ")]
+    if x.exit_code is not None:
+        parts.append(f"exit code {x.exit_code}")
+    if x.foreground:
+        parts.append(f"running {', '.join(x.foreground)}")
+    parts += [f"{x.duration_s:.2f} s", size(x.total_bytes), f"in {x.cwd}"]
+    if x.truncated:
+        parts.append("the middle is left out")
+    if x.state_lost is not None:
+        parts.append(f"shell replaced: {shortened(x.state_lost.reason, width)}")
+    return ", ".join(parts)
+
+
+def _exec_done(x: o.ExecObservation, _: int) -> str:
+    ended = f"signal {x.signal}" if x.signal else f"exit code {x.exit_code}"
+    late = ", out of time" if x.timed_out else ""
+    output = f"{size(x.stdout_bytes)} out, {size(x.stderr_bytes)} err"
+    return f"exec ended{late}, {ended}, {x.duration_s:.2f} s, {output}"
+
+
+def _transfer(x: o.TransferObservation, width: int) -> str:
+    files = f"{x.files} file{'' if x.files == 1 else 's'}"
+    return f"transferred {shortened(x.path, width)}: {files}, {size(x.bytes)}"
+
+
+def _error(x: o.ErrorObservation, width: int) -> str:
+    hint = f". {shortened(x.hint, width)}" if x.hint else ""
+    return f"{x.code}: {shortened(x.message, width)}{hint}"
+
+
+def _gap(x: e.HistoryGap, width: int) -> str:
+    last = "?" if x.last is None else x.last
+    return f"events {x.first} to {last} are gone: {shortened(x.reason, width)}"
+
+
+def _ended(x: e.CommandEnded, _: int) -> str:
+    code = "" if x.exit_code is None else f", exit code {x.exit_code}"
+    return f"{x.session}: the command has ended ({x.status.replace('_', ' ')}{code})"
+
+
+def _listed(x: o.ListFilesObservation, width: int) -> str:
+    more = ", and more" if x.next_offset is not None else ""
+    return f"{len(x.entries)} names in {shortened(x.path, width)}{more}"
+
+
+_says(a.CmdRunAction, _run)
+_says(a.CmdInputAction, _input)
+_says(a.CmdInterruptAction, lambda x, _: f"{x.signal} to {x.session}")
+_says(a.CmdPollAction, lambda x, _: f"poll {x.session}")
+_says(a.SessionResetAction, lambda x, _: f"reset {x.session}")
+_says(a.ExecAction, _exec)
+_says(a.ExecSignalAction, lambda x, _: f"{x.signal} to exec {x.target_id[:6]}")
+_says(a.FileReadAction, lambda x, width: f"read {shortened(x.path, width)}")
+_says(a.FileWriteAction, _write)
+_says(a.FileEditAction, lambda x, width: f"edit ({x.command}) {shortened(x.path, width)}")
+_says(a.ListFilesAction, lambda x, width: f"list {shortened(x.path, width)}")
+_says(a.UploadAction, lambda x, width: f"upload a {x.kind} to {shortened(x.path, width)}")
+_says(a.DownloadAction, lambda x, width: f"download {shortened(x.path, width)}")
+_says(
+    a.TerminalAction,
+    lambda x, width: f"terminal for {shortened(shlex.join(x.argv), width) or 'a login shell'}",
+)
+
+_says(e.ActionSubmitted, lambda x, width: phrase(x.action, width))
+_says(e.ActionAccepted, lambda x, _: f"accepted ({x.kind})")
+_says(e.ClientStarted, _client_started)
+_says(e.SandboxStarted, _sandbox_started)
+_says(e.Connected, _connected)
+_says(e.ConnectionLost, lambda x, width: f"connection lost: {shortened(x.reason, width)}")
+_says(e.SandboxStopped, _stopped)
+_says(e.CmdOutputDelta, lambda x, width: f"{x.session}: {shortened(x.content, width)}")
+_says(
+    e.ExecOutputDelta,
+    lambda x, width: f"{x.stream}: {shortened(x.data.decode('utf-8', 'replace'), width)}",
+)
+_says(
+    e.OutputOmitted,
+    lambda x, _: f"output left out here: bytes {x.from_offset:,} to {x.to_offset:,}",
+)
+_says(
+    e.BackgroundOutput,
+    lambda x, width: f"{x.session}, from the background: {shortened(x.content, width)}",
+)
+_says(e.CommandEnded, _ended)
+_says(e.SessionEnded, lambda x, width: f"{x.session} ended: {shortened(x.reason, width)}")
+_says(e.SessionWarning, lambda x, width: f"{x.session}: {shortened(x.message, width)}")
+_says(e.TransferReady, lambda x, _: f"ready for a {x.kind}")
+_says(e.HistoryGap, _gap)
+
+_says(o.CmdOutputObservation, _command)
+_says(o.SessionResetObservation, lambda x, _: f"{x.session} is fresh, in {x.cwd}")
+_says(o.ExecObservation, _exec_done)
+_says(o.DoneObservation, lambda _, __: "done")
+_says(o.FileReadObservation, lambda x, _: f"read {x.path} ({size(x.total_bytes)})")
+_says(o.FileWriteObservation, lambda x, _: f"wrote {x.path} ({size(x.total_bytes)})")
+_says(o.FileEditObservation, lambda x, width: f"edited {shortened(x.path, width)}")
+_says(o.ListFilesObservation, _listed)
+_says(o.TransferObservation, _transfer)
+_says(o.TerminalObservation, lambda x, _: f"terminal ended, exit code {x.exit_code}")
+_says(o.ErrorObservation, _error)
