@@ -2,7 +2,7 @@ r"""The lines that are written to the shell's control channel. Pure: text in, by
 
 bash reads its commands from a socket that is its standard input. One line carries one command:
 
-    { <before> \builtin eval $'...'; { <report> } 2>&NULL || \builtin :; } <&TTY 2>&STDERR
+    { <before> \builtin eval $'...'; { <report> } 2>&NULL || [[ . ]]; } <&TTY 2>&STDERR
 
 Everything is on one physical line, which bash reads whole before it runs any of it. So while a
 command runs nothing is left in the channel for it to steal, and no continuation prompt is made.
@@ -22,6 +22,8 @@ from .errors import CommandInvalid
 PADDING = b"\n\n"
 RECOVERY_PADDING = b"\n\n\n\n\n\n\n\n"
 
+# Builtins that the lines here use, and that a function of the same name would stand in for.
+_REPORTING = ("builtin", "exec", "eval", "printf", "trap", "unset", "set", "declare", "return")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ANSI_C = {
     ord("\\"): "\\\\",
@@ -90,12 +92,25 @@ class Carried:
         """The letters among `set -v` and `set -x` that are on."""
         return "".join(flag for flag in "vx" if flag in self.flags)
 
+    @property
+    def watching(self) -> bool:
+        """Whether something is on that would show, or run for, lines that are not the user's."""
+        return bool(self.suspended or self.traps)
+
 
 def quote(text: str) -> bytes:
     """The text as one bash word on one line, whatever it contains. Raises CommandInvalid."""
     if "\0" in text:
         raise CommandInvalid("a NUL byte cannot be passed to a shell; write it as \\0 in printf")
     return b"$'" + text.translate(_ANSI_C).encode("utf-8", "surrogateescape") + b"'"
+
+
+def check_request(text: str, cwd: str | None, env: Mapping[str, str] | None) -> None:
+    """Raises CommandInvalid for a command that `ControlLines.command` would refuse."""
+    quote(text)
+    _assignments(env)
+    if cwd is not None:
+        quote(_plain_path(cwd))
 
 
 class ControlLines:
@@ -150,23 +165,37 @@ class ControlLines:
         report = self._report(nonce, b"%d" % number, mailbox, back)
         return RECOVERY_PADDING + b"{ " + report + b"; }" + self._close
 
+    def repair(self, nonce: bytes, number: int, mailbox: int = 0, back: str | None = None) -> bytes:
+        """A recovery that first takes back what keeps reports from being made.
+
+        A function may stand in for a builtin. In POSIX mode, which an assignment switches on,
+        special builtins such as `unset` come before functions.
+        """
+        fds = self._fds
+        names = " ".join(_REPORTING)
+        first = (
+            rf"__tether_mode=$-:$SHELLOPTS; POSIXLY_CORRECT=1; \unset -f {names}; "
+            rf"case $__tether_mode in *posix*) ;; *) \unset POSIXLY_CORRECT;; esac; "
+            rf"\unset __tether_mode; \exec {fds.stderr}>&{fds.terminal}; "
+        )
+        line = self.recovery(nonce, number, mailbox, back)
+        return PADDING + first.encode() + b"\n" + line
+
     def _before(self, carried: Carried) -> bytes:
-        """Switch off what would show these lines; nothing in the usual case."""
-        if not (carried.suspended or carried.traps):
-            return b""
+        """Set `$?`; switch off what would show these lines, which is rarely on."""
+        if not carried.watching:
+            return _status_call(carried.exit_code).encode()
         null = self._fds.null
         return rb"{ \builtin trap - DEBUG ERR; \builtin set +vx; } 2>&%d >&%d; " % (null, null)
 
     def _quoted(self, text: str, carried: Carried) -> bytes:
-        """The command after a line of ours, which sets `$?` and switches traces on again."""
-        first = "LINENO=0; "
-        if carried.suspended:
-            first += rf"\builtin set -{carried.suspended}; "
-        first += carried.traps.replace(b"\n", b"; ").decode("utf-8", "surrogateescape")
-        first += _status_call(carried.exit_code)
-        if carried.suspended or carried.traps:
-            first = f"{{ {first}}} 2>&{self._fds.null} >&{self._fds.null}"
-        return quote(f"{first}\n{text}")
+        """The command, where needed after a line that switches traces and traps on again."""
+        if not carried.watching:
+            return quote(text)
+        first = rf"\builtin set -{carried.suspended}; " if carried.suspended else ""
+        first += carried.traps.decode("utf-8", "surrogateescape")
+        first += _status_call(carried.exit_code) or r"\builtin :; "
+        return quote(f"{{ {first}}} 2>&{self._fds.null} >&{self._fds.null}\n{text}")
 
     def _report(self, nonce: bytes, number: bytes, mailbox: int, back: str | None = None) -> bytes:
         fds = self._fds
@@ -178,9 +207,9 @@ class ControlLines:
             rb"{ __tether=$?; \builtin trap -p DEBUG ERR >&%d; "
             rb"""\builtin printf '%%s\0' '' %s %s "$__tether" "$-" "${PWD-}" "${TMOUT-}" >&%d; """
             rb"\builtin unset -v __tether PROMPT_COMMAND; %s"
-            rb"\builtin : >&%d && \exec %d>&- %d>&%d; "
+            rb"[[ . ]] >&%d && \exec %d>&- %d>&%d; "
             rb"\builtin declare -px >&%d; \builtin printf '\0%s\0' >&%d; "
-            rb"} 2>&%d >&%d || \builtin :"
+            rb"} 2>&%d >&%d || [[ . ]]"
         ) % (
             *(fds.status, nonce, number, fds.status, go_back),
             *(fds.saved_stderr, fds.stderr, fds.stderr, fds.saved_stderr),

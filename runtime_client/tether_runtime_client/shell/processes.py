@@ -27,6 +27,8 @@ class ProcessInfo:
     parent: int
     group: int
     session: int
+    terminal: int  # the controlling terminal's device number
+    foreground: int  # the group in front on it
     cpu_ticks: int
     image: int  # the start of the stack: changes when the process executes another program
 
@@ -49,9 +51,48 @@ def process_info(pid: int) -> ProcessInfo | None:
         parent=int(rest[1]),
         group=int(rest[2]),
         session=int(rest[3]),
+        terminal=_device(int(rest[4])),
+        foreground=int(rest[5]),
         cpu_ticks=int(rest[11]) + int(rest[12]),
         image=int(rest[25]),
     )
+
+
+def _device(number: int) -> int:
+    """The kernel's packed device number as `os.stat` gives it."""
+    number &= 0xFFFFFFFF
+    return os.makedev(number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00)
+
+
+def group_members(shell: int, group: int) -> list[ProcessInfo]:
+    """The living processes of a group, most of which descend from the shell.
+
+    Going down from the shell is cheap; where that finds nothing all processes are looked at.
+    """
+    found = [info for info in _family(shell) if info.group == group and info.state not in "ZX"]
+    if found:
+        return found
+    return [info for info in all_processes() if info.group == group and info.state not in "ZX"]
+
+
+def _family(pid: int) -> Iterator[ProcessInfo]:
+    info = process_info(pid)
+    if info is not None:
+        yield info
+    for child in _children(pid):
+        yield from _family(child)
+
+
+def _children(pid: int) -> list[int]:
+    """Empty when it has none, is gone, or the kernel does not list them."""
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:
+                found += map(int, file.read(65536).split())
+    except OSError:
+        return found
+    return found
 
 
 def all_processes() -> Iterator[ProcessInfo]:
@@ -85,10 +126,10 @@ def _carries(pid: int, marker: bytes) -> bool:
         return False
 
 
-def foreground_names(group: int) -> list[str]:
+def foreground_names(shell: int, group: int) -> list[str]:
     """The names of the processes in a group, oldest first."""
-    members = [info for info in all_processes() if info.group == group and info.state not in "ZX"]
-    return [info.name for info in sorted(members, key=lambda info: info.pid)]
+    members = sorted(group_members(shell, group), key=lambda info: info.pid)
+    return [info.name for info in members]
 
 
 async def end_session(shells: Iterable[tuple[int, bytes]], timeout_s: float) -> list[int]:

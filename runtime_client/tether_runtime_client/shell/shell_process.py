@@ -72,7 +72,8 @@ class ShellProcess:
             self._open(failed)
             self._spawn([bash, "--noediting", "--norc", "--noprofile", "-i"], cwd, env, value, size)
             failed.pop_all()
-        self._image = 0
+        info = process_info(self.pid)
+        self._image = info.image if info is not None else 0
         self._watch()
 
     def _open(self, failed: contextlib.ExitStack) -> None:
@@ -88,6 +89,7 @@ class ShellProcess:
         # What a command writes back into the control channel, or reads from the status one,
         # meets a closed end.
         status.shutdown(socket.SHUT_WR)
+        self._channel = os.fstat(theirs.fileno()).st_ino
 
     def _spawn(
         self, argv: list[str], cwd: str, env: Mapping[str, str], marker: str, size: tuple[int, int]
@@ -107,7 +109,7 @@ class ShellProcess:
             raise ShellStartError(f"cannot start {argv[0]}: {error}") from error
         for sock in self._theirs:
             sock.close()
-        self.pid = int(self._child.ptyproc.pid)
+        self.pid = self.group = int(self._child.ptyproc.pid)
         self.terminal = Terminal(int(self._child.ptyproc.fd))
         self._pidfd = os.pidfd_open(self.pid)
 
@@ -210,11 +212,47 @@ class ShellProcess:
             self._loop.remove_reader(self._status.fileno())
         return data
 
+    def kill(self) -> None:
+        """Kill the shell alone, at once, if it lives. Its children are not touched."""
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
     def retire(self) -> None:
         """Keep only the terminal: what the shell left running may still write to it."""
         self._loop.remove_reader(self._status.fileno())
         self._loop.remove_reader(self._control.fileno())
         self._loop.remove_writer(self._control.fileno())
+
+    def awaits_line(self) -> bool:
+        """Whether bash has taken all it was sent and waits for more, at its top level.
+
+        While a command runs, its standard input is the terminal and not the channel.
+        """
+        if self.unread() or self.terminal.foreground_group() != self.pid:
+            return False
+        info = process_info(self.pid)
+        try:
+            reads = os.stat(f"/proc/{self.pid}/fd/0").st_ino
+        except OSError:
+            return False
+        return info is not None and info.state == "S" and reads == self._channel
+
+    def true_cwd(self, reported: str, last: str) -> str:
+        """$PWD, which keeps symbolic links, unless it is not where the shell is."""
+        if reported == last:
+            return last
+        link = f"/proc/{self.pid}/cwd"
+        try:
+            if os.path.samestat(os.stat(reported), os.stat(link)):
+                return reported
+            return os.readlink(link)
+        except OSError:  # deleted, or not shown
+            return reported or last
+
+    def stop_reading(self) -> None:
+        """Nobody has the terminal open any more."""
+        self._loop.remove_reader(self.terminal.fd)
 
     def rewind_mailbox(self, number: int) -> None:
         """Let the next report overwrite this mailbox (its offset is shared with the shell)."""
@@ -232,7 +270,6 @@ class ShellProcess:
         info = process_info(self.pid)
         if info is None:
             return False
-        self._image = self._image or info.image
         return info.image != self._image
 
     def continue_if_stopped(self) -> bool:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import struct
+import sys
 import termios
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pexpect
 import ptyprocess
+
+from .errors import InputTooLong
 
 if TYPE_CHECKING:
     _Spawn = pexpect.spawn[bytes]
@@ -23,6 +26,7 @@ LINE_LIMIT = 4095  # bytes a terminal in line mode takes in one line (N_TTY_BUF_
 _BLOCK = 64 * 1024
 _TIOCSIG = 0x40045436
 _TIOCGPTPEER = 0x5441
+_TIOCGPTN = 0x80045430
 _KEYBOARD_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
 
 
@@ -83,6 +87,7 @@ class Terminal:
         self.fd = fd
         os.set_blocking(fd, False)
         self._mode = termios.tcgetattr(fd)
+        self.device = _slave_device(fd)
         self._buffer = bytearray(_BLOCK)
         self._view = memoryview(self._buffer)
 
@@ -176,6 +181,19 @@ class Terminal:
 
     def resize(self, rows: int, cols: int) -> None:
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+
+
+def _slave_device(fd: int) -> int:
+    """The device number of the other end, which programs hold."""
+    index = int.from_bytes(fcntl.ioctl(fd, _TIOCGPTN, b"\0\0\0\0"), sys.byteorder)
+    return os.makedev(136 + index // 256, index % 256)
+
+
+def check_lines(data: bytes) -> None:
+    """Raises InputTooLong where a terminal in line mode would cut a line silently."""
+    longest = max(map(len, data.replace(b"\r", b"\n").split(b"\n")))
+    if longest > LINE_LIMIT:
+        raise InputTooLong(longest, LINE_LIMIT)
 
 
 def plain_mode(fd: int) -> None:

@@ -1,0 +1,141 @@
+"""Brings up a shell: bash, its setup line, its startup files, and what an earlier one knew."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .command import EndReason, RunningCommand
+from .control import quote
+from .errors import ShellStartError
+from .processes import end_session
+from .shell import Request, Shell, ShellOwner
+
+Startup = Literal["bashrc", "profile", "none"]
+
+_END_S = 1.0
+_STARTUP: Mapping[Startup, str] = {
+    "none": "",
+    # Debian's bash reads the first file by itself when it is interactive; ours is told not to.
+    "bashrc": (
+        "for __tether in /etc/bash.bashrc ~/.bashrc; do\n"
+        'if [ -r "$__tether" ]; then . "$__tether"; fi\n'
+        "done; unset -v __tether"
+    ),
+    "profile": (
+        "if [ -r /etc/profile ]; then . /etc/profile; fi\n"
+        "for __tether in ~/.bash_profile ~/.bash_login ~/.profile; do\n"
+        'if [ -r "$__tether" ]; then . "$__tether"; break; fi\n'
+        "done; unset -v __tether"
+    ),
+}
+_SHELLS_OWN = frozenset({"PWD", "SHLVL", "_", "TETHER_SHELL"})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to start. `restore` says that cwd and env are those of a shell that is no more."""
+
+    bash: str
+    cwd: str
+    env: Mapping[str, str]
+    size: tuple[int, int]
+    startup: Startup
+    startup_s: float
+    restore: bool
+
+
+async def bring_up(plan: Plan, owner: ShellOwner, warn: Callable[[str], None]) -> Shell:
+    """A shell that is ready for commands.
+
+    Where the startup files end it, do not end in time or ask for input, it is one without them,
+    and `warn` is told. Raises ShellStartError. What was started is ended again when this fails
+    or is cancelled.
+    """
+    shell = await _set_up(plan, owner)
+    complaint = await _run_startup_files(shell, plan)
+    if complaint is None:
+        return shell
+    warn(complaint)
+    await _discard(shell)
+    return await _set_up(plan, owner)
+
+
+async def _set_up(plan: Plan, owner: ShellOwner) -> Shell:
+    shell = Shell(plan.bash, plan.cwd, plan.env, plan.size, owner)
+    command = RunningCommand("", Discard(), hidden=True)
+    shell.set_up(command)
+    if await _end_of(shell, command, plan.startup_s) != "completed":
+        await _discard(shell)
+        raise ShellStartError(f"{plan.bash} did not become ready; is it a working bash?")
+    return shell
+
+
+async def _run_startup_files(shell: Shell, plan: Plan) -> str | None:
+    """Run them, then put back what an earlier shell knew; returns what went wrong."""
+    if plan.startup == "none":
+        return None
+    command = RunningCommand(_STARTUP[plan.startup], Discard(), hidden=True)
+    shell.begin(Request(command))
+    reason = await _end_of(shell, command, plan.startup_s)
+    if reason == "session_ended":
+        return "the startup files ended the shell; going on without them"
+    if reason is None:
+        state = "asked for input" if command.waiting.done() else "took too long"
+        return f"the startup files {state} and were stopped; going on without them"
+    if plan.restore:
+        return await _restore(shell, plan)
+    return None
+
+
+async def _restore(shell: Shell, plan: Plan) -> str | None:
+    """Startup files set variables again that the earlier shell had changed since."""
+    command = RunningCommand(_restoring(plan.cwd, plan.env), Discard(), hidden=True)
+    shell.begin(Request(command))
+    if await _end_of(shell, command, plan.startup_s) == "completed":
+        return None
+    return "the exported variables could not be restored after the startup files"
+
+
+def _restoring(cwd: str, env: Mapping[str, str]) -> str:
+    names = [name for name in env if name.isidentifier() and name not in _SHELLS_OWN]
+    wanted = " ".join([*names, *_SHELLS_OWN])
+    lines = [
+        f"\\builtin cd -- {quote(cwd).decode('utf-8', 'surrogateescape')}",
+        f"for __tether in $(\\builtin compgen -e); do case ' {wanted} ' in",
+        '*" $__tether "*) ;; *) \\builtin unset -v "$__tether" ;; esac; done',
+        "\\builtin unset -v __tether",
+    ]
+    for name in names:
+        value = quote(env[name]).decode("utf-8", "surrogateescape")
+        lines.append(f"\\builtin export {name}={value}")
+    return "{ " + "\n".join(lines) + "\n} 2>/dev/null"
+
+
+async def _end_of(shell: Shell, command: RunningCommand, timeout_s: float) -> EndReason | None:
+    """How the command ended; None when it did not in time, or asks for input."""
+    events: list[asyncio.Future[Any]] = [command.done, command.waiting]
+    try:
+        await asyncio.wait(events, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        await _discard(shell)
+        raise
+    return command.done.result().reason if command.done.done() else None
+
+
+async def _discard(shell: Shell) -> None:
+    """End what the shell started and free it, also while being cancelled."""
+    shell.retire()
+    try:
+        await asyncio.shield(end_session([(shell.pid, shell.process.marker)], _END_S))
+    finally:
+        shell.close()
+
+
+class Discard:
+    """A sink for what nobody asked for."""
+
+    def write(self, data: memoryview | bytes, /) -> None:
+        """Drop it."""

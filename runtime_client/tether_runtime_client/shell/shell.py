@@ -1,0 +1,327 @@
+"""One bash that runs commands and reports their ends, until it ends or breaks itself."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from .command import OutputSink, RunningCommand
+from .control import Carried
+from .exports import parse_exports
+from .shell_process import ShellProcess
+from .status import StatusParser, StatusRecord
+from .waiting import WatchedTerminal, find_wait
+from .watch import QuietWatch
+
+READ_PER_WAKE = 256 * 1024  # then other sessions get their turn
+DRAIN_LIMIT = 256 * 1024  # after a report
+
+_GONE = "the shell was replaced by a program that waits for input (exec)"
+_BROKEN = "the shell reads commands again, but its report was lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A command, what holds for it alone, and what was typed before a shell could run it."""
+
+    command: RunningCommand
+    cwd: str | None = None
+    env: Mapping[str, str] | None = None
+    typed: bytearray = field(default_factory=bytearray)
+
+
+@dataclass(slots=True)
+class Run:
+    """One request in one shell: what was sent for it and what came back."""
+
+    command: RunningCommand
+    nonce: bytes
+    mailbox: int
+    back: str | None
+    repeats: int = 0
+    idle_looks: int = 0
+    result: StatusRecord | None = None
+    typed: bool = False
+    signals: set[int] = field(default_factory=set)
+
+
+class ShellOwner(Protocol):
+    """What a shell tells the session. All are called on the loop."""
+
+    def background(self, shell: Shell, data: memoryview | bytes, /) -> None: ...
+
+    def finished(self, shell: Shell, run: Run, record: StatusRecord, /) -> None: ...
+
+    def over(self, shell: Shell, reason: str, exit_code: int | None, /) -> None:
+        """The shell ended or is no use any more. The run it had, if any, is still `shell.run`."""
+
+    def warning(self, shell: Shell, message: str, /) -> None: ...
+
+    def terminal_closed(self, shell: Shell, /) -> None:
+        """Nothing has the shell's terminal open any more."""
+
+
+class Shell:
+    """Starts in the constructor; `set_up` it, then `begin` one request at a time.
+
+    Raises ShellStartError. After `over`, `retire` keeps its terminal open for what it left
+    behind, and `close` frees it all; both kill the shell, and nothing else.
+    """
+
+    def __init__(
+        self, bash: str, cwd: str, env: Mapping[str, str], size: tuple[int, int], owner: ShellOwner
+    ) -> None:
+        self._owner = owner
+        self._parser = StatusParser()
+        self._carried = Carried()
+        self._mail: list[tuple[int, bytes]] = []  # the mailboxes of the last reports, newest last
+        self._replaced = False
+        self._retired = False
+        self.run: Run | None = None
+        self.cwd = cwd
+        self.process = ShellProcess(bash, cwd, env, size, self)
+        self.terminal = self.process.terminal
+        self._watch = QuietWatch(self._look)
+        self._keep_alive: asyncio.TimerHandle | None = None
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def set_up(self, command: RunningCommand) -> None:
+        """Send the first line. `finished` is called when bash is ready for commands."""
+        run = self._expect(command, None)
+        self.process.send(self.process.lines.setup(run.nonce))
+
+    def begin(self, request: Request) -> None:
+        """Send a command now. Raises CommandInvalid, and nothing was sent then."""
+        previous = self._mail[-1][0] if self._mail else 1
+        nonce = _nonce()
+        back = self.cwd if request.cwd is not None else None
+        line = self.process.lines.command(
+            request.command.command,
+            nonce,
+            self._carried,
+            mailbox=1 - previous,
+            cwd=request.cwd,
+            back=back,
+            env=request.env,
+        )
+        self.process.rewind_mailbox(1 - previous)
+        run = self._expect(request.command, back, nonce, 1 - previous)
+        self.process.send(line)
+        if request.typed:
+            self.type(run, bytes(request.typed))
+
+    def _expect(
+        self, command: RunningCommand, back: str | None, nonce: bytes = b"", mailbox: int = 0
+    ) -> Run:
+        self.run = Run(command, nonce or _nonce(), mailbox, back)
+        self._parser.expect(self.run.nonce)
+        command.pid = self.pid
+        self._stop_keeping_alive()
+        self._watch.begin()
+        return self.run
+
+    def interrupt(self, run: Run, number: int) -> None:
+        """Signal what is in front, and ask for the report again: this one may be dropped."""
+        run.signals.add(number)
+        self.active(run)
+        self.terminal.signal(number)
+        self._ask_again(run)
+
+    def type(self, run: Run, data: bytes) -> None:
+        """Type into the terminal."""
+        run.typed = True
+        self.active(run)
+        self.process.type(data)
+
+    def active(self, run: Run) -> None:
+        """The command got something: an earlier wait for input is over."""
+        run.command.now_active()
+        self._watch.active()
+
+    def _ask_again(self, run: Run, *, repair: bool = False) -> None:
+        run.repeats += 1
+        lines = self.process.lines
+        make = lines.repair if repair else lines.recovery
+        self.process.send(make(run.nonce, run.repeats, run.mailbox, run.back))
+
+    # -- what arrives ---------------------------------------------------------------------------
+
+    def terminal_readable(self, process: ShellProcess) -> None:
+        """Called by the process."""
+        if not self.read_terminal(READ_PER_WAKE):
+            process.stop_reading()
+            self._owner.terminal_closed(self)
+
+    def read_terminal(self, limit: int) -> bool:
+        """Pass on the output that is there; returns whether the terminal is still open."""
+        return self.terminal.read(self._sink(), limit)[1]
+
+    def _sink(self) -> OutputSink:
+        run = self.run
+        return _Background(self, self._owner) if run is None else _Output(run.command, self._watch)
+
+    def status_readable(self, process: ShellProcess) -> None:
+        """Called by the process."""
+        for record in self._parser.feed(process.read_status()):
+            if self.run is not None:
+                self._reported(self.run, record)
+
+    def _reported(self, run: Run, record: StatusRecord) -> None:
+        run.result = run.result or record
+        if record.repeat < run.repeats:  # what an interrupt asked for is still to come
+            return
+        self.read_terminal(DRAIN_LIMIT)
+        self.run = None
+        self._watch.end()
+        self._mail = [*self._mail[-1:], (run.mailbox, run.nonce)]
+        self._carried = Carried(run.result.exit_code, run.result.flags, run.result.traps)
+        self._tidy(run)
+        self._owner.finished(self, run, run.result)
+
+    def _tidy(self, run: Run) -> None:
+        """Leave nothing of the command to the next one."""
+        self.terminal.restore_mode()
+        if run.typed:
+            self.process.forget_typed()
+        if self._parser.discarded:
+            count = self._parser.discarded
+            self._owner.warning(self, f"{count} bytes on the status channel were not the shell's")
+        if run.back is None and run.result is not None:
+            self.cwd = self.process.true_cwd(run.result.cwd, self.cwd)
+        if run.result is not None:
+            self._keep_from_timing_out(run.result.idle_limit)
+
+    def _keep_from_timing_out(self, idle_limit: str) -> None:
+        """TMOUT ends an idle interactive shell, unless it reads a line before that."""
+        if not idle_limit.isdigit() or int(idle_limit) == 0:
+            return
+        pause = int(idle_limit) / 2
+        loop = asyncio.get_running_loop()
+
+        def read_a_line() -> None:
+            self.process.send(b"\n")
+            self._keep_alive = loop.call_later(pause, read_a_line)
+
+        self._keep_alive = loop.call_later(pause, read_a_line)
+
+    def _stop_keeping_alive(self) -> None:
+        if self._keep_alive is not None:
+            self._keep_alive.cancel()
+            self._keep_alive = None
+
+    def exports(self) -> dict[str, str] | None:
+        """The exported variables as of the last report that is whole."""
+        for mailbox, nonce in reversed(self._mail):
+            text = self.process.read_mailbox(mailbox, nonce)
+            if text is not None:
+                return parse_exports(text)
+        return None
+
+    # -- what happens to the shell ----------------------------------------------------------------
+
+    def control_closed(self, process: ShellProcess) -> None:
+        """Called by the process: it ends, or has executed another program."""
+        self._replaced = True
+        self._watch.soon()
+
+    def exited(self, process: ShellProcess) -> None:
+        """Called by the process, once it has been reaped."""
+        if self._retired:
+            return
+        self.status_readable(process)
+        self.read_terminal(DRAIN_LIMIT)
+        self._owner.over(self, _how_it_ended(process.exit_code), process.exit_code)
+
+    def _look(self) -> None:
+        """The command is quiet: is the shell well, and does something wait for input?"""
+        run = self.run
+        if run is None or self.process.continue_if_stopped():
+            return
+        group = self.terminal.foreground_group()
+        if group == self.process.group and self._is_idle(run):
+            return
+        self._replaced = self._replaced or self.process.replaced_by_program()
+        evidence = find_wait(self._watched(group), self._watch.quiet_s)
+        if evidence is None:
+            return
+        if self._replaced:
+            self._owner.over(self, _GONE, None)
+        else:
+            run.command.now_waits(evidence)
+
+    def _watched(self, group: int) -> WatchedTerminal:
+        return WatchedTerminal(self.terminal.device, self.terminal.fd, self.pid, group)
+
+    def _is_idle(self, run: Run) -> bool:
+        """Whether the shell waits for the next line though it has not reported this command."""
+        if not self.process.awaits_line():
+            return False
+        self.status_readable(self.process)
+        if self.run is not run:
+            return True
+        run.idle_looks += 1
+        self._watch.soon()
+        if run.idle_looks <= 2:  # a report can be dropped by an interrupt, or kept by a function
+            self._ask_again(run, repair=run.idle_looks == 2)
+        else:
+            self._owner.over(self, _BROKEN, None)
+        return True
+
+    def retire(self) -> None:
+        """Kill the shell, and let go of everything but the terminal.
+
+        What the shell left running may still write to it. Twice is safe.
+        """
+        self._retired = True
+        self.process.kill()
+        self.run = None
+        self._stop_keeping_alive()
+        self._watch.close()
+        self.process.retire()
+
+    def close(self) -> None:
+        """Free everything. Twice is safe."""
+        self.retire()
+        self.process.close()
+
+
+class _Output:
+    """The running command's output."""
+
+    def __init__(self, command: RunningCommand, watch: QuietWatch) -> None:
+        self._command, self._watch = command, watch
+
+    def write(self, data: memoryview | bytes, /) -> None:
+        self._command.total_bytes += len(data)
+        self._command.now_active()
+        self._watch.active()
+        self._command.sink.write(data)
+
+
+class _Background:
+    """Output that belongs to no command."""
+
+    def __init__(self, shell: Shell, owner: ShellOwner) -> None:
+        self._shell, self._owner = shell, owner
+
+    def write(self, data: memoryview | bytes, /) -> None:
+        self._owner.background(self._shell, data)
+
+
+def _nonce() -> bytes:
+    return secrets.token_hex(8).encode()
+
+
+def _how_it_ended(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "the shell ended"
+    if exit_code < 0:
+        return f"the shell was killed by {signal.Signals(-exit_code).name}"
+    return f"the shell exited with status {exit_code}"

@@ -1,0 +1,79 @@
+"""Looks at a command while it runs and is quiet, ever more seldom. Costs nothing otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+FIRST_LOOK_S = 0.02  # after the last output
+LONGEST_S = 0.25
+_GROWTH = 1.6
+
+
+class QuietWatch:
+    """Calls `look` while a command runs and has been quiet for some time.
+
+    `begin` at a command's start, `active` whenever it gets or gives bytes, `end` at its end.
+    There is at most one timer, and it is left to run out, so a short command pays nothing.
+    """
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._look = look
+        self._timer: asyncio.TimerHandle | None = None
+        self._running = False
+        self._since = 0.0
+        self._pause = FIRST_LOOK_S
+
+    def begin(self) -> None:
+        """A command starts."""
+        self._running = True
+        self.active()
+        self._arm(FIRST_LOOK_S)
+
+    def active(self) -> None:
+        """Something happened: look again soon after the next quiet begins."""
+        self._since = self._loop.time()
+        if self._pause != FIRST_LOOK_S:
+            self._pause = FIRST_LOOK_S
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            self._arm(FIRST_LOOK_S)
+
+    def soon(self) -> None:
+        """Look again after the shortest pause, and not more seldom than that for now."""
+        self._pause = FIRST_LOOK_S
+
+    def end(self) -> None:
+        """The command ended. Twice is safe."""
+        self._running = False
+
+    def close(self) -> None:
+        """Forget the timer. Twice is safe."""
+        self.end()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    @property
+    def quiet_s(self) -> float:
+        """Seconds since something happened."""
+        return self._loop.time() - self._since
+
+    def _arm(self, delay: float) -> None:
+        if self._timer is None:
+            self._timer = self._loop.call_later(delay, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        if not self._running:
+            return
+        early = FIRST_LOOK_S - self.quiet_s
+        if early > 0.001:
+            self._arm(early)
+            return
+        self._pause = min(self._pause * _GROWTH, LONGEST_S)
+        self._look()
+        if self._running:
+            self._arm(self._pause)
