@@ -1,0 +1,27 @@
+"""Measuring several things in turns, so that a noisy machine is noisy for all of them alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+Step = Callable[[], Awaitable[object]]
+
+
+async def take_turns(
+    steps: Mapping[str, Step], *, rounds: int, block: int = 1
+) -> dict[str, list[float]]:
+    """Seconds each step took, in `rounds` of `block` runs each: A A A B B B A A A B B B …
+
+    A block lets a step run with its own caches warm. Each step is run once before, unmeasured.
+    """
+    samples: dict[str, list[float]] = {name: [] for name in steps}
+    for step in steps.values():
+        await step()
+    for _ in range(rounds):
+        for name, step in steps.items():
+            for _ in range(block):
+                begin = time.perf_counter()
+                await step()
+                samples[name].append(time.perf_counter() - begin)
+    return samples
