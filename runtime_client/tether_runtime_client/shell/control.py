@@ -125,7 +125,7 @@ class ControlLines:
         return (
             PADDING
             + self._private()
-            + rb"\builtin set +o history +H; \builtin unset -v HISTFILE PROMPT_COMMAND; "
+            + rb"\builtin set +o history +H; \builtin history -c; \builtin unset -v HISTFILE PROMPT_COMMAND; "
             + rb"PS1='\[\]' PS2='\[\]'; { "
             + self._report(nonce, b"0", 0)
             + b"; }"
@@ -206,14 +206,14 @@ class ControlLines:
         return (
             rb"{ __tether=$?; \builtin trap -p DEBUG ERR >&%d; "
             rb"""\builtin printf '%%s\0' '' %s %s "$__tether" "$-" "${PWD-}" "${TMOUT-}" >&%d; """
-            rb"\builtin unset -v __tether PROMPT_COMMAND; %s"
-            rb"[[ . ]] >&%d && \exec %d>&- %d>&%d; "
-            rb"\builtin declare -px >&%d; \builtin printf '\0%s\0' >&%d; "
+            rb"\builtin unset -v __tether PROMPT_COMMAND; \builtin set +o history; %s"
+            rb"[[ . ]] %d>&%d && \exec %d>&- %d>&%d; "
+            rb"{ \builtin declare -px; \builtin printf '%%s\0' '' %s; } >&%d; "
             rb"} 2>&%d >&%d || [[ . ]]"
         ) % (
             *(fds.status, nonce, number, fds.status, go_back),
-            *(fds.saved_stderr, fds.stderr, fds.stderr, fds.saved_stderr),
-            *(fds.mailboxes[mailbox], nonce, fds.mailboxes[mailbox], fds.null, fds.null),
+            *(fds.spare, fds.saved_stderr, fds.stderr, fds.stderr, fds.saved_stderr),
+            *(nonce, fds.mailboxes[mailbox], fds.null, fds.null),
         )
 
     def _private(self) -> bytes:
