@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from .protocol.actions import Action
 from .protocol.errors import ActionCancelled, InternalError, TetherError, UnsupportedAction
 from .protocol.events import Event
-from .protocol.observations import Observation
+from .protocol.observations import ErrorObservation, Observation
 from .recorder import Recorder, error_observation
 
 log = logging.getLogger(__name__)
@@ -29,16 +29,20 @@ class Context:
 
 Handle = Callable[[A, Context], Awaitable[Observation]]
 Lane = Callable[[A], str]
+Begin = Callable[[A, Context], Awaitable[Observation] | None]
+"""Starts the action at once and returns what to await, or None where `handle` has to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
     """How one action type is handled. Actions that share a lane run one after the other, in the
-    order they were accepted; without a lane they start at once.
+    order they were accepted; without a lane they start at once. `begin` may start an action
+    in the very call that accepted it, when nothing is before it in its lane.
     """
 
     handle: Handle[Any]
     lane: Lane[Any] | None = None
+    begin: Begin[Any] | None = None
 
 
 class Dispatcher:
@@ -50,11 +54,18 @@ class Dispatcher:
         self._lanes: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def register(self, kind: type[A], handle: Handle[A], *, lane: Lane[A] | None = None) -> None:
+    def register(
+        self,
+        kind: type[A],
+        handle: Handle[A],
+        *,
+        lane: Lane[A] | None = None,
+        begin: Begin[A] | None = None,
+    ) -> None:
         """Handle actions of exactly this type from now on."""
         if kind in self._handlers:
             raise ValueError(f"{kind.__name__} has a handler already")
-        self._handlers[kind] = Handler(handle, lane)
+        self._handlers[kind] = Handler(handle, lane, begin)
 
     def submit(self, action_id: str, action: Action) -> None:
         """Accept an action and start it, unless its id was accepted before.
@@ -76,7 +87,14 @@ class Dispatcher:
     def _start(self, handler: Handler, action_id: str, action: Action) -> None:
         lane = handler.lane(action) if handler.lane else None
         before = self._lanes.get(lane) if lane else None
-        task = asyncio.create_task(self._run(handler, action_id, action, before))
+        context = Context(action_id, self._recorder.emit)
+        try:
+            work = handler.begin(action, context) if handler.begin and before is None else None
+        except Exception as error:
+            self._recorder.finish(action_id, _failure(error, action))
+            return
+        work = work or _handle(handler, action, context, before)
+        task = asyncio.create_task(self._finish(action_id, action, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         if lane:
@@ -87,24 +105,28 @@ class Dispatcher:
         if self._lanes.get(lane) is task:
             del self._lanes[lane]
 
-    async def _run(
-        self,
-        handler: Handler,
-        action_id: str,
-        action: Action,
-        before: asyncio.Task[None] | None,
-    ) -> None:
+    async def _finish(self, action_id: str, action: Action, work: Awaitable[Observation]) -> None:
         try:
-            if before is not None:
-                await asyncio.wait([before])
-            context = Context(action_id, self._recorder.emit)
-            observation = await handler.handle(action, context)
-        except TetherError as error:
-            observation = error_observation(error)
+            observation = await work
         except asyncio.CancelledError:
             observation = error_observation(ActionCancelled("the runtime client was stopped"))
         except Exception as error:
-            log.exception("the handler of a %s action failed", action.action)
-            text = f"{type(error).__name__}: {error}"
-            observation = error_observation(InternalError(f"the action's handler failed: {text}"))
+            observation = _failure(error, action)
         self._recorder.finish(action_id, observation)
+
+
+async def _handle(
+    handler: Handler, action: Action, context: Context, before: asyncio.Task[None] | None
+) -> Observation:
+    if before is not None:
+        await asyncio.wait([before])
+    return await handler.handle(action, context)
+
+
+def _failure(error: Exception, action: Action) -> ErrorObservation:
+    """What a handler raised, as the action's end; what it should not have raised is logged."""
+    if isinstance(error, TetherError):
+        return error_observation(error)
+    log.error("the handler of a %s action failed", action.action, exc_info=error)
+    text = f"{type(error).__name__}: {error}"
+    return error_observation(InternalError(f"the action's handler failed: {text}"))

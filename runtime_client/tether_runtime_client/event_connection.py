@@ -86,14 +86,14 @@ class EventConnection:
 
     # --- Follower
 
-    def on_frame(self, frame: bytes, before: Position) -> None:
+    def on_frame(self, frame: bytes, before: Position, *, lazy: bool) -> None:
         """Send a new frame, or remember where sending stopped."""
         if self._behind is not None or self._channel is None:
             return
         if self._channel.congested:
             self._behind = before
         else:
-            self._channel.send_text(frame)
+            self._channel.send_text(frame, lazy=lazy)
 
     # --- what the control calls
 

@@ -55,7 +55,7 @@ class Journal:
         self._size = 0
         self._file = -1
         self._reserve = folder / "reserve"
-        self._make_reserve()
+        self._has_reserve = self._make_reserve()
         self._start_segment(first=1, running={})
 
     # --- writing
@@ -63,7 +63,7 @@ class Journal:
     @property
     def degraded(self) -> bool:
         """Whether the disk was found full: only what ends running actions is still written."""
-        return not self._reserve.exists()
+        return not self._has_reserve
 
     def append(self, line: bytes, seq: int, running: dict[str, str]) -> None:
         """Write frame number `seq`; `running` maps ids of unended actions to their kinds.
@@ -158,20 +158,23 @@ class Journal:
             written += os.write(self._file, data[written:])
         self._size += len(data)
 
-    def _make_reserve(self) -> None:
-        """Leave the space free again if it cannot be had whole."""
+    def _make_reserve(self) -> bool:
+        """Whether the space could be had whole; if not, none of it is taken."""
         descriptor = os.open(self._reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(descriptor, 0, RESERVE_SIZE)
         except OSError:
             self._reserve.unlink(missing_ok=True)
+            return False
         finally:
             os.close(descriptor)
+        return True
 
     def _use_reserve(self) -> None:
         if self.degraded:
             raise DiskFull("the disk under the run directory is full", path=str(self._folder))
         self._reserve.unlink(missing_ok=True)
+        self._has_reserve = False
 
 
 def _read_segments(folder: Path) -> list[Segment]:

@@ -28,11 +28,16 @@ UNACKNOWLEDGED_LIMIT = 64 * 1024 * 1024
 """Bytes of deltas that may wait for an acknowledgement; past it they are left out, and said so."""
 
 
+_LAZY = (ActionAccepted, CmdOutputDelta, ExecOutputDelta)
+LAZY_BELOW = 16 * 1024
+"""An acceptance or a small delta may wait a moment: mostly the action's end goes with it."""
+
+
 class Follower(Protocol):
     """An attached connection: gets every frame once, in order, at the moment it is journalled."""
 
-    def on_frame(self, frame: bytes, before: Position) -> None:
-        """Take the frame written just after the place `before`."""
+    def on_frame(self, frame: bytes, before: Position, *, lazy: bool) -> None:
+        """Take the frame written just after the place `before`; a `lazy` one is in no hurry."""
 
 
 class Recorder:
@@ -128,8 +133,9 @@ class Recorder:
             self._delta_bytes += len(frame)
         before = self.journal.end()
         self.journal.append(frame, seq, self._kinds)
+        lazy = isinstance(event, _LAZY) and len(frame) < LAZY_BELOW
         for follower in self._followers:
-            follower.on_frame(frame, before)
+            follower.on_frame(frame, before, lazy=lazy)
 
     def _omit(self, event: CmdOutputDelta | ExecOutputDelta) -> None:
         key = f"{event.action_id}/{getattr(event, 'stream', '')}"

@@ -30,6 +30,8 @@ from tether_runtime_client.protocol.frames import (
 from tether_runtime_client.protocol.message import to_json
 from tether_runtime_client.protocol.observations import Observation, observation_adapter
 
+from .action_log import ActionLog, forget_left_behind, left_behind
+
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
@@ -68,6 +70,7 @@ class History:
         self._migrate()
         self._lock = threading.RLock()
         self._writer = secrets.token_hex(8)
+        self._actions = ActionLog(path.parent, self._writer)
         self._pending: list[Row] = []
         self._advanced: set[str] = set()
         self._closed = False
@@ -80,6 +83,16 @@ class History:
         with self._lock:
             self._database.execute("UPDATE writer SET id = ?", (self._writer,))
             self._read_state()
+            self._take_over_actions()
+            self.commit()
+            forget_left_behind(self.path.parent)
+
+    def _take_over_actions(self) -> None:
+        """Actions that a dead server had made safe, and perhaps sent, belong to the history."""
+        for body in left_behind(self.path.parent):
+            event = server_event_adapter.validate_json(body)
+            if event.action_id is not None and not self.submitted(event.action_id):
+                self._insert("", 0, event.action_id, False, body)
 
     def _read_state(self) -> None:
         row = self._database.execute("SELECT MAX(seq) FROM events").fetchone()
@@ -101,19 +114,18 @@ class History:
         """Store what the server itself saw, or an observation it had to make up."""
         stamped = event.model_copy(update={"time": time.time()})
         final = isinstance(event, Observation)
-        body = to_json(stamped)
-        seq = self._insert("", 0, event.action_id, final, body)
+        seq = self._insert("", 0, event.action_id, final, to_json(stamped))
         return _with_seq(stamped, seq)
 
-    def store_action(self, action_id: str, action: Action) -> Event:
-        """Store an action and commit: from here on it is safe to send."""
+    def store_action(self, action_id: str, action: Action) -> None:
+        """Store an action for good: from here on it is safe to send."""
         known = cast(AnyAction, action)
         submitted = ActionSubmitted.model_construct(
-            seq=0, time=0.0, action_id=action_id, event="submitted", action=known
+            seq=0, time=time.time(), action_id=action_id, event="submitted", action=known
         )
-        event = self.store_event(submitted)
-        self.commit()
-        return event
+        body = to_json(submitted)
+        self._actions.append(body)
+        self._insert("", 0, action_id, False, body)
 
     def skip(self, epoch: str, last: int) -> None:
         """Events of `epoch` up to `last` are gone; a `HistoryGap` was stored in their place."""
@@ -124,7 +136,8 @@ class History:
         """Write what was stored; only then may it be acknowledged.
 
         Raises `Fenced` when another process has claimed the history, and then drops what was
-        not written: the client gives it to the other one.
+        not written: the client gives it to the other one. After any other failure, such as a
+        full disk (`sqlite3.OperationalError`), nothing is dropped and the next call tries again.
         """
         with self._lock:
             if self._closed or not (self._pending or self._advanced):
@@ -134,10 +147,15 @@ class History:
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 self._write(rows, epochs)
-            except BaseException:
+                self._database.execute("COMMIT")
+            except Fenced:
                 self._database.execute("ROLLBACK")
                 raise
-            self._database.execute("COMMIT")
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                self._pending, self._advanced = rows + self._pending, epochs | self._advanced
+                raise
+            self._actions.clear()
 
     def close(self) -> None:
         """Commit and close for writing; reading goes on. Twice is safe."""
@@ -149,6 +167,7 @@ class History:
             finally:
                 self._closed = True
                 self._database.close()
+                self._actions.close()
 
     # --- reading
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
+import sqlite3
 from dataclasses import dataclass
 from typing import cast
 
@@ -41,6 +43,8 @@ from .event_stream import EventStream
 from .history import History
 from .link import Ended, Link
 
+log = logging.getLogger(__name__)
+
 SAVE_AFTER_S = 0.05
 """Events are committed and acknowledged together, this long after the first of them."""
 
@@ -67,7 +71,7 @@ class Submissions:
         self._started: Event = Event()
         self._claimed = False
         self._waiting: dict[str, list[asyncio.Future[Observation]]] = {}
-        self._frames = {i: _submit_frame(i, a) for i, a in history.unfinished().items()}
+        self._frames: dict[str, bytes] = {}
         self._unacknowledged: set[str] = set()
         self._unsaved = 0
         self._save_timer: asyncio.TimerHandle | None = None
@@ -116,6 +120,10 @@ class Submissions:
         except Fenced as fenced:
             self.on_ended(Ended(fenced.message, fenced=True))
             return
+        except sqlite3.Error as problem:
+            # Not acknowledged, so not lost: the client keeps it, and the next save tries again.
+            log.error("the history cannot be written: %s", problem)
+            return
         if self._link is not None and self._link.connected:
             for epoch in self._unacknowledged:
                 self._link.acknowledge(epoch, self._history.progress[epoch])
@@ -142,6 +150,8 @@ class Submissions:
         if not self._claimed:
             self._claimed = True
             self._history.claim()
+            unfinished = self._history.unfinished()
+            self._frames = {i: _submit_frame(i, action) for i, action in unfinished.items()}
             self.record(self._started)
         self.record(
             Connected(

@@ -23,7 +23,12 @@ def register_handlers(
 ) -> Sessions:
     """Register every built-in handler; returns what has to be closed at the end."""
     sessions = Sessions(settings, bash, recorder.emit)
-    dispatcher.register(a.CmdRunAction, sessions.run, lane=lambda action: action.session)
+    dispatcher.register(
+        a.CmdRunAction,
+        sessions.run,
+        lane=lambda action: action.session,
+        begin=sessions.begin_run,
+    )
     dispatcher.register(a.CmdInputAction, sessions.type_in)
     dispatcher.register(a.CmdInterruptAction, sessions.interrupt)
     dispatcher.register(a.CmdPollAction, sessions.poll)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from .. import shell as core
@@ -33,11 +33,24 @@ class Sessions:
 
     async def run(self, action: a.CmdRunAction, context: Context) -> o.CmdOutputObservation:
         """Start a command; report at its end, its wait for input, or its timeout."""
-        session = await self._get(action.session)
+        return await self._run_in(await self._get(action.session), action, context)
+
+    def begin_run(
+        self, action: a.CmdRunAction, context: Context
+    ) -> Awaitable[o.CmdOutputObservation] | None:
+        """The same where the session is up: the shell has the command when this returns."""
+        task = self._starting.get(action.session)
+        if task is None or not task.done() or task.cancelled() or task.exception():
+            return None
+        return self._run_in(task.result(), action, context)
+
+    def _run_in(
+        self, session: Session, action: a.CmdRunAction, context: Context
+    ) -> Awaitable[o.CmdOutputObservation]:
         path = self._output / f"{context.action_id}.log"
         output = OutputLog(action.session, context.action_id, path, context.emit)
         command = session.start(action, context, output)
-        return await command.report(action.timeout_s, action.no_output_timeout_s)
+        return command.report(action.timeout_s, action.no_output_timeout_s)
 
     async def type_in(self, action: a.CmdInputAction, _: Context) -> o.CmdOutputObservation:
         """Type into the running command; report as `run` does."""
@@ -47,7 +60,7 @@ class Sessions:
             if action.key is not None:
                 session.shell.send_key(action.key)
             else:
-                session.shell.send_input((action.text or "").encode())
+                await session.shell.send_input((action.text or "").encode())
         return await command.report(action.timeout_s)
 
     async def interrupt(self, action: a.CmdInterruptAction, _: Context) -> o.CmdOutputObservation:

@@ -20,6 +20,12 @@ from websockets.uri import WebSocketURI
 
 from .limits import HANDSHAKE_TIMEOUT_S, MAX_FRAME
 
+LAZY_S = 0.002
+"""How long a lazy message waits for another to go with."""
+
+JOIN_BELOW = 64 * 1024
+"""Messages that leave together are joined to one write below this many bytes."""
+
 WRITE_HIGH_WATER = 1024 * 1024
 """Bytes waiting in the transport at which a sender is asked to stop."""
 
@@ -73,6 +79,7 @@ class Channel(asyncio.Protocol):
         self._close_reason = ""
         self._eof_sent = False
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._lazy: asyncio.TimerHandle | None = None
         self.congested = False
 
     # --- what users of a channel call
@@ -82,11 +89,20 @@ class Channel(asyncio.Protocol):
         """Whether messages can be sent."""
         return self._core.state is OPEN and self._transport is not None
 
-    def send_text(self, text: bytes) -> None:
-        """Send one text message; silently nothing once closed (`on_close` tells)."""
-        if self.is_open:
-            self._core.send_text(text)
+    def send_text(self, text: bytes, *, lazy: bool = False) -> None:
+        """Send one text message; silently nothing once closed (`on_close` tells).
+
+        A `lazy` one waits a moment for company: whatever is sent next takes it along, in order,
+        so that two messages cost one system call here and one wake-up there.
+        """
+        if not self.is_open:
+            return
+        self._core.send_text(text)
+        if not lazy:
             self._flush()
+        elif self._lazy is None:
+            loop = asyncio.get_running_loop()
+            self._lazy = loop.call_later(LAZY_S, self._flush_lazy)
 
     def send_binary(self, data: bytes | memoryview) -> None:
         """Send one binary message; silently nothing once closed."""
@@ -235,16 +251,26 @@ class Channel(asyncio.Protocol):
         else:
             self._receiver.on_binary(message)
 
+    def _flush_lazy(self) -> None:
+        self._lazy = None
+        self._flush()
+
     def _flush(self) -> None:
         transport = self._transport
         if transport is None:
             return
-        for data in self._core.data_to_send():
+        pieces = self._core.data_to_send()
+        if not pieces:
+            return
+        ends = not pieces[-1]  # an empty piece is the core's word for the end
+        if len(pieces) > 1 and sum(map(len, pieces)) < JOIN_BELOW:
+            pieces = [b"".join(pieces)]
+        for data in pieces:
             if data:
                 transport.write(data)
-            elif not self._eof_sent:
-                self._eof_sent = True
-                transport.close()
+        if ends and not self._eof_sent:
+            self._eof_sent = True
+            transport.close()
 
     def _why_closed(self, exc: Exception | None) -> str:
         if self._close_reason:

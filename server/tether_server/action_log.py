@@ -1,0 +1,61 @@
+"""Actions on their way into the history: one append each, so that sending one need not wait.
+
+An action has to be safe before it is sent, and a database transaction takes as long as the whole
+rest of the way. So its event is appended to a file first and goes into the database with the next
+batch; whatever a dead server left in its file is moved there by the next one that claims the
+history.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_PATTERN = "actions-*.jsonl"
+
+
+class ActionLog:
+    """The file of one writer. Its name is the writer's, so that a fenced one harms nobody."""
+
+    def __init__(self, folder: Path, writer: str) -> None:
+        self._path = folder / f"actions-{writer}.jsonl"
+        self._file = -1
+        self._empty = True
+
+    def append(self, event: bytes) -> None:
+        """Make one event safe: written, not fsynced. Raises `OSError` when the disk is full."""
+        if self._file < 0:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            self._file = os.open(self._path, flags, 0o600)
+        line = event + b"\n"
+        written = os.write(self._file, line)
+        while written < len(line):
+            written += os.write(self._file, line[written:])
+        self._empty = False
+
+    def clear(self) -> None:
+        """Everything in it is in the database now."""
+        if not self._empty:
+            os.ftruncate(self._file, 0)
+            self._empty = True
+
+    def close(self) -> None:
+        """Remove the file, which must be empty by now. Twice is safe."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+            self._path.unlink(missing_ok=True)
+
+
+def left_behind(folder: Path) -> list[bytes]:
+    """The events that former writers had made safe and not moved; a torn last line is not one."""
+    lines: list[bytes] = []
+    for path in sorted(folder.glob(_PATTERN)):
+        lines += path.read_bytes().split(b"\n")[:-1]
+    return lines
+
+
+def forget_left_behind(folder: Path) -> None:
+    """They are in the database now."""
+    for path in folder.glob(_PATTERN):
+        path.unlink(missing_ok=True)
