@@ -1,0 +1,92 @@
+"""Every snippet in the documents is run as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+_BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# These two are what runs this test, and what CI runs besides: they are not run inside themselves.
+OWN_COMMANDS = re.compile(r"make (demo|test|test-slow|bench|setup)\b")
+
+
+def blocks(language: str) -> list[object]:
+    found = []
+    for document in DOCUMENTS:
+        for number, match in enumerate(_BLOCK.finditer(document.read_text()), 1):
+            if match[1] == language:
+                marks = [pytest.mark.engine] if "tether-test/" in match[2] else []
+                name = f"{document.name}-{number}"
+                found.append(pytest.param(match[2], id=name, marks=marks))
+    return found
+
+
+def needs_engine(text: str, request: pytest.FixtureRequest) -> None:
+    if "tether-test/" in text:
+        request.getfixturevalue("debian")
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_snippets_run(code: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    needs_engine(code, request)
+    program = tmp_path / "snippet.py"
+    program.write_text(code)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(program)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("session", blocks("console"))
+def test_console_snippets_run(session: str, request: pytest.FixtureRequest) -> None:
+    needs_engine(session, request)
+    scripts = str(Path(sys.executable).parent)
+    environment = {**os.environ, "PATH": f"{scripts}:{os.environ['PATH']}"}
+    for command, shown in commands(session):
+        if OWN_COMMANDS.match(command):
+            assert OWN_COMMANDS.match(command)[1] in (ROOT / "Makefile").read_text()  # type: ignore[index]
+            continue
+        command = command.replace(".venv/bin/", f"{scripts}/")
+        done = subprocess.run(
+            command,
+            shell=True,
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=110,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        if shown:
+            assert done.stdout == shown
+
+
+def commands(session: str) -> list[tuple[str, str]]:
+    """The commands of a console block, each with the output shown below it."""
+    found: list[tuple[str, str]] = []
+    for line in session.splitlines():
+        if line.startswith("$ "):
+            found.append((re.sub(r"\s+#.*", "", line[2:]), ""))
+        else:
+            command, shown = found.pop()
+            found.append((command, shown + line + "\n"))
+    return found
+
+
+def test_links_lead_somewhere() -> None:
+    for document in [*DOCUMENTS, ROOT / "CONTRIBUTING.md"]:
+        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+            if "://" not in target:
+                assert (document.parent / target).exists(), f"{document.name}: {target}"
