@@ -1,0 +1,22 @@
+"""Commands of the form `tether X [OPTIONS] [IMAGE] -- CMD…`."""
+
+from __future__ import annotations
+
+import click
+
+
+class CommandAfterDashes(click.Command):
+    """Keeps what stands behind `--` apart: it goes to the callback as `words`, untouched."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Split at the first `--`."""
+        before, words = args, []
+        if "--" in args:
+            at = args.index("--")
+            before, words = args[:at], args[at + 1 :]
+        ctx.params["words"] = tuple(words)
+        return super().parse_args(ctx, before)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Show it in the usage line."""
+        return [*super().collect_usage_pieces(ctx), "-- CMD…"]

@@ -1,0 +1,85 @@
+"""The `tether` command: its subcommands, each imported when it is used, and how failures end."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from tether_runtime_client.version import VERSION
+
+from .failures import report_failure
+
+COMMANDS = {
+    "run": "Run a command in a fresh sandbox.",
+    "shell": "Open an interactive terminal in a sandbox.",
+    "ps": "List sandboxes.",
+    "rm": "Remove sandboxes.",
+    "cp": "Copy files into a sandbox or out of it.",
+    "events": "Show what happened in a sandbox.",
+    "doctor": "Check this machine, or one sandbox.",
+}
+"""Each subcommand's module, and its help in one line."""
+
+EPILOG = """\b
+Exit codes:
+  run, shell  that of the command; 128 + N when signal N ended it
+  125         tether itself failed, or was used wrongly
+  126, 127    the command cannot be executed; there is no such command
+  128 + N     signal N ended tether (130: Ctrl-C); all was cleaned up
+  1           doctor: something that is needed is missing
+
+\b
+Completion of commands, options and names, for bash (zsh and fish likewise):
+  eval "$(_TETHER_COMPLETE=bash_source tether)"
+"""
+
+
+class Commands(click.Group):
+    """The subcommands, and the one place where errors become messages and exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All of them, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f".{cmd_name}", __package__).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list without importing what is listed."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a subcommand."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except (Exception, KeyboardInterrupt) as problem:
+            return report_failure(problem, debug=ctx.params["debug"])
+
+
+@click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show where an error comes from.")
+@click.version_option(VERSION, prog_name="tether")
+def tether(debug: bool) -> None:
+    """Run an AI agent's actions inside any container image."""
+    if debug:
+        import logging
+
+        logging.basicConfig(level=logging.DEBUG)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The console script; returns the exit code."""
+    try:
+        code = tether.main(arguments, prog_name="tether", standalone_mode=False)
+    except (click.ClickException, click.Abort) as problem:
+        code = report_failure(problem, debug=False)
+    return code or 0

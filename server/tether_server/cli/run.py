@@ -1,0 +1,74 @@
+"""`tether run`: one command in a fresh sandbox, its streams and its exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from ..runtime import EventStreamRuntime
+from .dashes import CommandAfterDashes
+from .execution import Execution
+from .interrupts import Interrupts, run_async
+from .output import Output
+from .progress import ProgressDisplay
+from .start_options import StartOptions, start_options
+
+STDIN_LIMIT = 4 * 1024 * 1024
+"""Standard input travels inside the action; longer input has to be copied or mounted."""
+
+
+@click.command(cls=CommandAfterDashes)
+@click.argument("image", required=False)
+@start_options
+@click.option("-n", "--no-stdin", is_flag=True, help="Do not pass standard input on.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+def command(
+    words: tuple[str, ...], no_stdin: bool, quiet: bool, image: str | None, **options: Any
+) -> int:
+    """Run CMD in a fresh sandbox of IMAGE, and leave with its exit code.
+
+    Standard output and error come through as they are, byte for byte. Standard input is passed
+    on when it is not a terminal. Ctrl-C interrupts CMD. There is no shell unless CMD is one.
+    """
+    if not words:
+        raise click.UsageError("there is no command to run: give it behind --")
+    start = StartOptions(image=image, **options)
+    runtime = start.runtime((display := ProgressDisplay(quiet=quiet)).say)
+    stdin = b"" if no_stdin else read_stdin()
+
+    async def work(interrupts: Interrupts) -> int:
+        return await _run(runtime, display, words, stdin, interrupts)
+
+    code = run_async(work)
+    if start.keep and not quiet:
+        click.echo(f"tether: {runtime.name} was kept", err=True)
+    return code
+
+
+async def _run(
+    runtime: EventStreamRuntime,
+    display: ProgressDisplay,
+    words: tuple[str, ...],
+    stdin: bytes,
+    interrupts: Interrupts,
+) -> int:
+    with display, Output() as output:
+        async with runtime:
+            display.done()
+            return await Execution(runtime, output, interrupts).run(words, stdin)
+
+
+def read_stdin() -> bytes:
+    """What was piped in; nothing from a terminal. Raises `click.ClickException` for too much."""
+    if sys.stdin is None or os.isatty(0):
+        return b""
+    data = sys.stdin.buffer.read(STDIN_LIMIT + 1)
+    if len(data) > STDIN_LIMIT:
+        raise click.ClickException(
+            f"standard input is longer than {STDIN_LIMIT // 2**20} MiB, the most that is passed "
+            "on: mount it (--mount), or copy it in (`tether cp`)"
+        )
+    return data

@@ -1,0 +1,115 @@
+"""The options of every subcommand that starts a sandbox."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from ..backends import Progress
+    from ..runtime import EventStreamRuntime
+
+F = TypeVar("F", bound=Callable[..., Any])
+TRANSPORTS = ("auto", "unix", "tcp", "exec")
+
+
+@dataclass(frozen=True, slots=True)
+class StartOptions:
+    """What was asked for on the command line."""
+
+    image: str | None
+    local: bool
+    env: tuple[str, ...]
+    workdir: str | None
+    user: str | None
+    mount: tuple[str, ...]
+    network: str | None
+    transport: str
+    name: str | None
+    keep: bool
+
+    def runtime(self, progress: Progress) -> EventStreamRuntime:
+        """A runtime for these; enter it to start the sandbox. Raises `click.UsageError`."""
+        from ..runtime import EventStreamRuntime
+
+        self._check_image()
+        try:
+            return EventStreamRuntime(
+                self.image,
+                backend="local" if self.local else "docker",
+                env=environment(self.env),
+                workdir=self.workdir,
+                user=self.user,
+                mounts=self.mount,
+                network=self.network,
+                transport=self.transport,
+                name=self.name,
+                keep=self.keep,
+                progress=progress,
+            )
+        except ValueError as problem:
+            raise click.UsageError(str(problem)) from None
+
+    def for_new(self) -> str:
+        """The options given that only a fresh sandbox can have, for a message; or nothing."""
+        given = {
+            "an image": self.image,
+            "--local": self.local,
+            "--user": self.user,
+            "--mount": self.mount,
+            "--network": self.network,
+            "--transport": self.transport != "auto",
+            "--name": self.name,
+            "--keep": self.keep,
+        }
+        return ", ".join(option for option, value in given.items() if value)
+
+    def _check_image(self) -> None:
+        if self.local and self.image is not None:
+            raise click.UsageError(f"with --local there is no image, and {self.image!r} was given")
+        if not self.local and self.image is None:
+            raise click.UsageError("an image is missing (or --local)")
+
+
+def environment(words: tuple[str, ...]) -> dict[str, str]:
+    """`K=V` sets, `K` alone passes on what this process has, if it has it."""
+    values = {}
+    for word in words:
+        name, given, value = word.partition("=")
+        if not name:
+            raise click.UsageError(f"{word!r} is no variable: K=V, or K to pass it on")
+        if given:
+            values[name] = value
+        elif name in os.environ:
+            values[name] = os.environ[name]
+    return values
+
+
+def start_options(function: F) -> F:
+    """Add them to a command."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+_OPTIONS: list[Callable[[F], F]] = [
+    click.option("--local", is_flag=True, help="In a process on this machine, not isolated."),
+    click.option("-e", "--env", multiple=True, metavar="K=V", help="Set a variable; K passes it."),
+    click.option("-w", "--workdir", metavar="DIR", help="Start in this directory."),
+    click.option("-u", "--user", metavar="USER", help="Run as this user (name, uid or uid:gid)."),
+    click.option(
+        "-v", "--mount", multiple=True, metavar="HOST:DIR[:ro]", help="Mount a host folder."
+    ),
+    click.option("--network", metavar="NAME", help="An engine network, or none."),
+    click.option(
+        "--transport", type=click.Choice(TRANSPORTS), default="auto", show_default=True,
+        help="How the sandbox is reached.",
+    ),
+    click.option("--name", metavar="NAME", help="Name the sandbox."),
+    click.option("--keep", is_flag=True, help="Leave the sandbox when the command has ended."),
+]  # fmt: skip
+"""In the order of the help."""

@@ -1,0 +1,170 @@
+"""`OperatorRuntime`: beside whoever controls a sandbox. It submits, watches, and owns nothing."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from tether_runtime_client.protocol.actions import Action
+from tether_runtime_client.protocol.errors import ActionLost, SandboxNotFound
+from tether_runtime_client.protocol.events import ActionAccepted
+from tether_runtime_client.protocol.frames import EventFrame, ObservationFrame, WelcomeFrame
+from tether_runtime_client.protocol.observations import ErrorObservation, Observation
+from tether_runtime_client.protocol.server_side import Gap
+
+from .backends import Progress, Sandbox
+from .event_stream import EventStream
+from .history import History
+from .link import Link
+from .runtime import EventStreamRuntime
+from .submissions import Submissions
+from .transports import Transport
+
+
+def _silent(message: str) -> None:
+    """Show no progress."""
+
+
+class OperatorRuntime(EventStreamRuntime):
+    """A second way into a running sandbox, for tools: `tether cp`, `tether shell --attach`.
+
+    Made by `beside`; otherwise used like any runtime. It disturbs no other server, acknowledges
+    nothing, and leaving it leaves the sandbox. `events` are only those of its own actions. An
+    action whose fate an outage hides is reported as lost, never run again.
+    """
+
+    @classmethod
+    def beside(cls, name: str, *, progress: Progress = _silent) -> OperatorRuntime:
+        """An operator of the sandbox of that name; raises `SandboxNotFound`."""
+        runtime = cls.attach(name, progress=progress)
+        assert isinstance(runtime, OperatorRuntime)
+        return runtime
+
+    async def close(self, *, keep: bool | None = None) -> None:
+        """Let go of the sandbox, whatever `keep` says. Twice is safe."""
+        history = self._history
+        try:
+            await super().close(keep=True)
+        finally:
+            if history is not None:
+                shutil.rmtree(history.path.parent, ignore_errors=True)
+
+    async def _start_new(self) -> None:
+        raise SandboxNotFound("an operator attaches to a sandbox: use OperatorRuntime.beside(name)")
+
+    def _open_history(self, folder: Path) -> None:
+        """A spool for the own actions' events, which goes with this object."""
+        spool = Path(tempfile.mkdtemp(prefix="tether-operator-"))
+        self._history = History(spool / "history.sqlite3")
+        self._history.claim()
+        for epoch, seq in _stored(folder).items():
+            self._history.skip(epoch, seq)
+        self._history.commit()
+        self._events = EventStream(self._history)
+        self._submissions = _OwnActions(self._history, self._events, folder)
+
+    def _make_link(self, sandbox: Sandbox, transport: Transport) -> Link:
+        assert self._submissions is not None
+        user, secret = self._submissions, self._spec.secret
+        return _OperatorLink(transport, secret, user, sandbox.ended, role="operator")
+
+    def _save_record(self, sandbox: Sandbox) -> None:
+        """The record says who controls the sandbox; that has not changed."""
+
+
+class _OperatorLink(Link):
+    """Acknowledging is the controller's part."""
+
+    def acknowledge(self, epoch: str, seq: int) -> None:
+        """Do nothing."""
+
+
+class _OwnActions(Submissions):
+    """Stores the events of what was submitted here, and passes over all others.
+
+    The client forgets an action once the controller has acknowledged its end. Sending it again
+    after an outage could then run it again, so that is not done: its end is looked up in the
+    controller's history, which has everything that was acknowledged.
+    """
+
+    def __init__(self, history: History, events: EventStream, folder: Path) -> None:
+        super().__init__(history, events)
+        self._folder = folder
+        self._accepted: set[str] = set()
+        self._unsent: set[str] = set()
+        self._was_connected = False
+
+    def on_connected(self, welcome: WelcomeFrame, outage_s: float) -> None:
+        """The first time nothing was submitted yet; later, find out what became of what was."""
+        if not self._was_connected:
+            self._was_connected = True
+            super().on_connected(welcome, outage_s)
+            return
+        for action_id in list(self._frames):
+            if action_id not in welcome.running:
+                self._look_up(action_id)
+
+    def on_frame(self, frame: EventFrame | ObservationFrame, raw: bytes) -> None:
+        """Store it if it is about an action of ours."""
+        event = frame.observation if isinstance(frame, ObservationFrame) else frame.event
+        if event.action_id not in self._frames:
+            self._history.skip(frame.epoch, frame.seq)
+            return
+        if isinstance(event, ActionAccepted):
+            self._accepted.add(event.action_id)
+        super().on_frame(frame, raw)
+
+    def on_gap(self, gap: Gap) -> None:
+        """The controller has stored and acknowledged those; `on_connected` has looked there."""
+        self._history.skip(gap.epoch, gap.stored)
+
+    def _submit_new(self, action_id: str, action: Action) -> None:
+        if self._link is None or not self._link.connected:
+            self._unsent.add(action_id)
+        super()._submit_new(action_id, action)
+
+    def _look_up(self, action_id: str) -> None:
+        assert self._link is not None
+        final = _final(self._folder, action_id)
+        if final is not None:
+            self._history.store_event(final)
+            self._stored(0)
+            self._resolve(action_id, final)
+        elif action_id in self._unsent:
+            self._unsent.discard(action_id)
+            self._link.send_text(self._frames[action_id])
+        elif action_id not in self._accepted:
+            lost = ActionLost("the connection was cut before the sandbox confirmed the action")
+            self._end_here(
+                ErrorObservation(
+                    action_id=action_id, code=lost.code, message=lost.message, hint=lost.hint
+                )
+            )
+        # Else its end is not acknowledged yet: it is part of the replay that follows.
+
+
+def _controllers_history(folder: Path) -> History | None:
+    path = folder / "history.sqlite3"
+    return History(path) if path.exists() else None
+
+
+def _stored(folder: Path) -> dict[str, int]:
+    """What the controller's history has, so that no more than the rest is replayed."""
+    history = _controllers_history(folder)
+    if history is None:
+        return {}
+    try:
+        return dict(history.progress)
+    finally:
+        history.close()
+
+
+def _final(folder: Path, action_id: str) -> Observation | None:
+    history = _controllers_history(folder)
+    if history is None:
+        return None
+    try:
+        return history.final(action_id)
+    finally:
+        history.close()
