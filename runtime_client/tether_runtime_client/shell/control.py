@@ -98,6 +98,23 @@ class Carried:
         return bool(self.suspended or self.traps)
 
 
+@dataclass(frozen=True, slots=True)
+class ReportTo:
+    """Where and how a command's end is reported.
+
+    `nonce` is fresh and random, `mailbox` takes the exported variables, `back` is the directory
+    to return to. The shell variable is one that no command can know beforehand.
+    """
+
+    nonce: bytes
+    mailbox: int = 0
+    back: str | None = None
+
+    @property
+    def variable(self) -> bytes:
+        return b"__tether_" + self.nonce
+
+
 def quote(text: str) -> bytes:
     """The text as one bash word on one line, whatever it contains. Raises CommandInvalid."""
     if "\0" in text:
@@ -120,14 +137,14 @@ class ControlLines:
         self._fds = descriptors
         self._close = b" <&%d 2>&%d\n" % (descriptors.terminal, descriptors.stderr)
 
-    def setup(self, nonce: bytes) -> bytes:
+    def setup(self, to: ReportTo) -> bytes:
         """The first line of a shell: private descriptors, no history, plain prompts."""
         return (
             PADDING
             + self._private()
-            + rb"\builtin set +o history +H; \builtin history -c; \builtin unset -v HISTFILE PROMPT_COMMAND; "
-            + rb"PS1='\[\]' PS2='\[\]'; { "
-            + self._report(nonce, b"0", 0)
+            + rb"\builtin set +o history +H; \builtin history -c; "
+            + rb"\builtin unset -v HISTFILE PROMPT_COMMAND; PS1='\[\]' PS2='\[\]'; { "
+            + self._report(to, 0)
             + b"; }"
             + self._close
         )
@@ -135,85 +152,79 @@ class ControlLines:
     def command(
         self,
         text: str,
-        nonce: bytes,
+        to: ReportTo,
         carried: Carried,
         *,
-        mailbox: int = 0,
         cwd: str | None = None,
-        back: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> bytes:
         """The line that runs one command and reports its end.
 
-        `cwd` and `env` hold for this command alone; `back` is the directory to return to.
-        Raises CommandInvalid for what cannot be written as shell text.
+        `cwd` and `env` hold for this command alone. Raises CommandInvalid for what cannot be
+        written as shell text.
         """
-        run = _assignments(env) + rb"\builtin eval " + self._quoted(text, carried)
+        run = _assignments(env) + rb"\builtin eval " + self._quoted(text, to, carried)
         if cwd is not None:
             run = rb"\builtin cd -- " + quote(_plain_path(cwd)) + b" && " + run
-        report = self._report(nonce, b"0", mailbox, back)
-        return PADDING + b"{ " + self._before(carried) + run + b"; " + report + b"; }" + self._close
+        before, report = self._before(to, carried), self._report(to, 0)
+        return PADDING + b"{ " + before + run + b"; " + report + b"; }" + self._close
 
-    def recovery(
-        self, nonce: bytes, number: int, mailbox: int = 0, back: str | None = None
-    ) -> bytes:
+    def recovery(self, to: ReportTo, number: int) -> bytes:
         """The report alone, sent after an interrupt: the command's own may have been dropped.
 
         Sending it again changes nothing: the first report of a command counts. `number` (from 1)
         tells which repeat arrived.
         """
-        report = self._report(nonce, b"%d" % number, mailbox, back)
-        return RECOVERY_PADDING + b"{ " + report + b"; }" + self._close
+        return RECOVERY_PADDING + b"{ " + self._report(to, number) + b"; }" + self._close
 
-    def repair(self, nonce: bytes, number: int, mailbox: int = 0, back: str | None = None) -> bytes:
+    def repair(self, to: ReportTo, number: int) -> bytes:
         """A recovery that first takes back what keeps reports from being made.
 
         A function may stand in for a builtin. In POSIX mode, which an assignment switches on,
         special builtins such as `unset` come before functions.
         """
-        fds = self._fds
+        fds, mode = self._fds, to.variable.decode()
         names = " ".join(_REPORTING)
         first = (
-            rf"__tether_mode=$-:$SHELLOPTS; POSIXLY_CORRECT=1; \unset -f {names}; "
-            rf"case $__tether_mode in *posix*) ;; *) \unset POSIXLY_CORRECT;; esac; "
-            rf"\unset __tether_mode; \exec {fds.stderr}>&{fds.terminal}; "
+            rf"{mode}=$SHELLOPTS; POSIXLY_CORRECT=1; \unset -f {names}; "
+            rf"case ${mode} in *posix*) ;; *) \unset POSIXLY_CORRECT;; esac; "
+            rf"\unset {mode}; \exec {fds.stderr}>&{fds.terminal}"
         )
-        line = self.recovery(nonce, number, mailbox, back)
-        return PADDING + first.encode() + b"\n" + line
+        return PADDING + first.encode() + b"\n" + self.recovery(to, number)
 
-    def _before(self, carried: Carried) -> bytes:
+    def _before(self, to: ReportTo, carried: Carried) -> bytes:
         """Set `$?`; switch off what would show these lines, which is rarely on."""
         if not carried.watching:
-            return _status_call(carried.exit_code).encode()
+            return _status_call(to.variable, carried.exit_code)
         null = self._fds.null
         return rb"{ \builtin trap - DEBUG ERR; \builtin set +vx; } 2>&%d >&%d; " % (null, null)
 
-    def _quoted(self, text: str, carried: Carried) -> bytes:
+    def _quoted(self, text: str, to: ReportTo, carried: Carried) -> bytes:
         """The command, where needed after a line that switches traces and traps on again."""
         if not carried.watching:
             return quote(text)
         first = rf"\builtin set -{carried.suspended}; " if carried.suspended else ""
         first += carried.traps.decode("utf-8", "surrogateescape")
-        first += _status_call(carried.exit_code) or r"\builtin :; "
+        first += _status_call(to.variable, carried.exit_code).decode() or r"\builtin :; "
         return quote(f"{{ {first}}} 2>&{self._fds.null} >&{self._fds.null}\n{text}")
 
-    def _report(self, nonce: bytes, number: bytes, mailbox: int, back: str | None = None) -> bytes:
-        fds = self._fds
-        go_back = rb"\builtin cd -- " + quote(back) + b"; " if back is not None else b""
+    def _report(self, to: ReportTo, number: int) -> bytes:
+        fds, code = self._fds, to.variable
+        go_back = rb"\builtin cd -- " + quote(to.back) + b"; " if to.back is not None else b""
         # `exec 2>file` is kept by copying 2; bash would undo a duplicate onto a descriptor that
         # is close-on-exec, so that one is closed first. Each builtin has its own redirection: a
         # DEBUG trap runs before that is made, so what it writes does not land on our channels.
         return (
-            rb"{ __tether=$?; \builtin trap -p DEBUG ERR >&%d; "
-            rb"""\builtin printf '%%s\0' '' %s %s "$__tether" "$-" "${PWD-}" "${TMOUT-}" >&%d; """
-            rb"\builtin unset -v __tether PROMPT_COMMAND; \builtin set +o history; %s"
+            rb"{ %s=$?; \builtin trap -p DEBUG ERR >&%d; "
+            rb"""\builtin printf '%%s\0' '' %s %d "$%s" "$-" "${PWD-}" "${TMOUT-}" >&%d; """
+            rb"\builtin unset -v %s PROMPT_COMMAND; \builtin set +o history; %s"
             rb"[[ . ]] %d>&%d && \exec %d>&- %d>&%d; "
             rb"{ \builtin declare -px; \builtin printf '%%s\0' '' %s; } >&%d; "
             rb"} 2>&%d >&%d || [[ . ]]"
         ) % (
-            *(fds.status, nonce, number, fds.status, go_back),
+            *(code, fds.status, to.nonce, number, code, fds.status, code, go_back),
             *(fds.spare, fds.saved_stderr, fds.stderr, fds.stderr, fds.saved_stderr),
-            *(nonce, fds.mailboxes[mailbox], fds.null, fds.null),
+            *(to.nonce, fds.mailboxes[to.mailbox], fds.null, fds.null),
         )
 
     def _private(self) -> bytes:
@@ -232,16 +243,15 @@ class ControlLines:
         return lines
 
 
-def _status_call(exit_code: int) -> str:
+def _status_call(name: bytes, exit_code: int) -> bytes:
     """Shell text that leaves `$?` at the value, by a function that removes itself.
 
     `&&` keeps `set -e` and ERR traps from taking the value for a failure.
     """
     if exit_code == 0:
-        return ""
-    name = "__tether"
-    body = rf"\builtin unset -f {name}; \builtin return {exit_code}"
-    return rf"{name}() {{ {body}; }}; {name} && \builtin :; "
+        return b""
+    body = rb"\builtin unset -f %s; \builtin return %d" % (name, exit_code)
+    return rb"%s() { %s; }; %s && \builtin :; " % (name, body, name)
 
 
 def _assignments(env: Mapping[str, str] | None) -> bytes:

@@ -263,8 +263,8 @@ class ShellSession:
         elif shell.run is not None:
             _finish_over(shell.run, shell.cwd, lost, exit_code)
 
-    def terminal_closed(self, shell: Shell) -> None:
-        """Called by a shell: nothing that it left behind has the terminal any more."""
+    def gone(self, shell: Shell) -> None:
+        """Called by a former shell: nothing that it left behind has the terminal any more."""
         if shell in self._former:
             self._former.remove(shell)
             shell.close()

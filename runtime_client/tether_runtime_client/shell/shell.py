@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from .command import OutputSink, RunningCommand
-from .control import Carried
+from .control import Carried, ReportTo
 from .exports import parse_exports
 from .shell_process import ShellProcess
 from .status import StatusParser, StatusRecord
@@ -21,6 +21,7 @@ READ_PER_WAKE = 256 * 1024  # then other sessions get their turn
 DRAIN_LIMIT = 256 * 1024  # after a report
 
 _GONE = "the shell was replaced by a program that waits for input (exec)"
+_DEAF = "the shell no longer reads its commands; this one was not run"
 _BROKEN = "the shell reads commands again, but its report was lost"
 
 
@@ -39,9 +40,7 @@ class Run:
     """One request in one shell: what was sent for it and what came back."""
 
     command: RunningCommand
-    nonce: bytes
-    mailbox: int
-    back: str | None
+    to: ReportTo
     repeats: int = 0
     idle_looks: int = 0
     result: StatusRecord | None = None
@@ -61,8 +60,8 @@ class ShellOwner(Protocol):
 
     def warning(self, shell: Shell, message: str, /) -> None: ...
 
-    def terminal_closed(self, shell: Shell, /) -> None:
-        """Nothing has the shell's terminal open any more."""
+    def gone(self, shell: Shell, /) -> None:
+        """A retired shell has been reaped, and nothing has its terminal open any more."""
 
 
 class Shell:
@@ -78,9 +77,10 @@ class Shell:
         self._owner = owner
         self._parser = StatusParser()
         self._carried = Carried()
-        self._mail: list[tuple[int, bytes]] = []  # the mailboxes of the last reports, newest last
+        self._mail: list[ReportTo] = []  # the last two reports, newest last
         self._replaced = False
         self._retired = False
+        self._hung_up = False
         self.run: Run | None = None
         self.cwd = cwd
         self.process = ShellProcess(bash, cwd, env, size, self)
@@ -94,34 +94,26 @@ class Shell:
 
     def set_up(self, command: RunningCommand) -> None:
         """Send the first line. `finished` is called when bash is ready for commands."""
-        run = self._expect(command, None)
-        self.process.send(self.process.lines.setup(run.nonce))
+        run = self._expect(command, ReportTo(_nonce()))
+        self.process.send(self.process.lines.setup(run.to))
 
     def begin(self, request: Request) -> None:
         """Send a command now. Raises CommandInvalid, and nothing was sent then."""
-        previous = self._mail[-1][0] if self._mail else 1
-        nonce = _nonce()
         back = self.cwd if request.cwd is not None else None
+        mailbox = 1 - self._mail[-1].mailbox if self._mail else 0
+        to = ReportTo(_nonce(), mailbox, back)
         line = self.process.lines.command(
-            request.command.command,
-            nonce,
-            self._carried,
-            mailbox=1 - previous,
-            cwd=request.cwd,
-            back=back,
-            env=request.env,
+            request.command.command, to, self._carried, cwd=request.cwd, env=request.env
         )
-        self.process.rewind_mailbox(1 - previous)
-        run = self._expect(request.command, back, nonce, 1 - previous)
+        self.process.rewind_mailbox(mailbox)
+        run = self._expect(request.command, to)
         self.process.send(line)
         if request.typed:
             self.type(run, bytes(request.typed))
 
-    def _expect(
-        self, command: RunningCommand, back: str | None, nonce: bytes = b"", mailbox: int = 0
-    ) -> Run:
-        self.run = Run(command, nonce or _nonce(), mailbox, back)
-        self._parser.expect(self.run.nonce)
+    def _expect(self, command: RunningCommand, to: ReportTo) -> Run:
+        self.run = Run(command, to)
+        self._parser.expect(to.nonce)
         command.pid = self.pid
         self._stop_keeping_alive()
         self._watch.begin()
@@ -149,7 +141,7 @@ class Shell:
         run.repeats += 1
         lines = self.process.lines
         make = lines.repair if repair else lines.recovery
-        self.process.send(make(run.nonce, run.repeats, run.mailbox, run.back))
+        self.process.send(make(run.to, run.repeats))
 
     # -- what arrives ---------------------------------------------------------------------------
 
@@ -157,7 +149,8 @@ class Shell:
         """Called by the process."""
         if not self.read_terminal(READ_PER_WAKE):
             process.stop_reading()
-            self._owner.terminal_closed(self)
+            self._hung_up = True
+            self._gone_if_all_ended()
 
     def read_terminal(self, limit: int) -> bool:
         """Pass on the output that is there; returns whether the terminal is still open."""
@@ -180,7 +173,7 @@ class Shell:
         self.read_terminal(DRAIN_LIMIT)
         self.run = None
         self._watch.end()
-        self._mail = [*self._mail[-1:], (run.mailbox, run.nonce)]
+        self._mail = [*self._mail[-1:], run.to]
         self._carried = Carried(run.result.exit_code, run.result.flags, run.result.traps)
         self._tidy(run)
         self._owner.finished(self, run, run.result)
@@ -193,7 +186,7 @@ class Shell:
         if self._parser.discarded:
             count = self._parser.discarded
             self._owner.warning(self, f"{count} bytes on the status channel were not the shell's")
-        if run.back is None and run.result is not None:
+        if run.to.back is None and run.result is not None:
             self.cwd = self.process.true_cwd(run.result.cwd, self.cwd)
         if run.result is not None:
             self._keep_from_timing_out(run.result.idle_limit)
@@ -218,8 +211,8 @@ class Shell:
 
     def exports(self) -> dict[str, str] | None:
         """The exported variables as of the last report that is whole."""
-        for mailbox, nonce in reversed(self._mail):
-            text = self.process.read_mailbox(mailbox, nonce)
+        for to in reversed(self._mail):
+            text = self.process.read_mailbox(to.mailbox, to.nonce)
             if text is not None:
                 return parse_exports(text)
         return None
@@ -234,10 +227,15 @@ class Shell:
     def exited(self, process: ShellProcess) -> None:
         """Called by the process, once it has been reaped."""
         if self._retired:
+            self._gone_if_all_ended()
             return
         self.status_readable(process)
         self.read_terminal(DRAIN_LIMIT)
         self._owner.over(self, _how_it_ended(process.exit_code), process.exit_code)
+
+    def _gone_if_all_ended(self) -> None:
+        if self._retired and self._hung_up and not self.process.alive:
+            self._owner.gone(self)
 
     def _look(self) -> None:
         """The command is quiet: is the shell well, and does something wait for input?"""
@@ -245,7 +243,7 @@ class Shell:
         if run is None or self.process.continue_if_stopped():
             return
         group = self.terminal.foreground_group()
-        if group == self.process.group and self._is_idle(run):
+        if group == self.process.group and (self._is_deaf(run) or self._is_idle(run)):
             return
         self._replaced = self._replaced or self.process.replaced_by_program()
         evidence = find_wait(self._watched(group), self._watch.quiet_s)
@@ -258,6 +256,16 @@ class Shell:
 
     def _watched(self, group: int) -> WatchedTerminal:
         return WatchedTerminal(self.terminal.device, self.terminal.fd, self.pid, group)
+
+    def _is_deaf(self, run: Run) -> bool:
+        """Whether the shell sleeps without having read the command: its channel was closed."""
+        if run.repeats or not self.process.ignores_line():
+            return False
+        run.idle_looks += 1
+        self._watch.soon()
+        if run.idle_looks > 2:
+            self._owner.over(self, _DEAF, None)
+        return True
 
     def _is_idle(self, run: Run) -> bool:
         """Whether the shell waits for the next line though it has not reported this command."""

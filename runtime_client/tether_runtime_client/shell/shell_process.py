@@ -61,6 +61,7 @@ class ShellProcess:
         self._loop = asyncio.get_running_loop()
         self._events = events
         self._unsent = bytearray()
+        self._refused = False
         self._untyped = bytearray()
         self.exit_code: int | None = None  # a signal's negative number, as subprocess has it
         self.alive = True
@@ -165,7 +166,8 @@ class ShellProcess:
             return self._control.send(data)
         except BlockingIOError:
             return 0
-        except ConnectionError:  # the shell ended; its pidfd says so
+        except ConnectionError:  # it ended, as its pidfd says, or it closed the channel
+            self._refused = True
             return len(data)
 
     def _send_rest(self) -> None:
@@ -223,6 +225,11 @@ class ShellProcess:
         self._loop.remove_reader(self._status.fileno())
         self._loop.remove_reader(self._control.fileno())
         self._loop.remove_writer(self._control.fileno())
+
+    def ignores_line(self) -> bool:
+        """Whether bash sleeps although there is something for it to read."""
+        info = process_info(self.pid) if self._refused or self.unread() else None
+        return info is not None and info.state == "S"
 
     def awaits_line(self) -> bool:
         """Whether bash has taken all it was sent and waits for more, at its top level.

@@ -46,6 +46,14 @@ class Listener:
 
     def ended(self, session: ShellSession, lost: StateLost, /) -> None:
         self.lost.append(lost)
+        self.arrived.set()
+
+    async def until_lost(self, timeout_s: float = 5.0) -> None:
+        """Wait for the end of a shell."""
+        async with asyncio.timeout(timeout_s):
+            while not self.lost:
+                self.arrived.clear()
+                await self.arrived.wait()
 
     async def until(self, part: bytes, timeout_s: float = 5.0) -> None:
         """Wait for background output that contains this."""

