@@ -1,0 +1,353 @@
+"""A stream of tar as a file tree, from a sender that may be hostile, in constant memory.
+
+Nothing is checked and then done: every step is relative to a descriptor of the folder it happens
+in, and every folder on the way is opened from its parent without following links. A member's name
+can therefore not lead out of the destination, whatever links are there or come with the archive.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from .errors import TransferError, UnsafeArchive
+from .tarheader import FILE, FOLDER, HARD_LINK, Member, padding, printable, read_member
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_MAX_DEPTH = 400
+#: In one link's target. More is nobody's need, and each takes time to check.
+_MAX_UPS = 100
+#: Zeros after the end marker: archives are padded to whole records.
+_MAX_PADDING = 16 * 1024 * 1024
+#: Seconds since 1970 that every clock and file system in use takes.
+_MAX_TIME_S = 2**33
+_SET_ID = stat.S_ISUID | stat.S_ISGID
+
+EscapingLinks = Literal["refuse", "skip", "keep"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much an archive may hold: members of any kind, and bytes of all files together."""
+
+    members: int = 1_000_000
+    total_bytes: int = 1024**4
+
+
+class Unpacker:
+    """One run over one archive, into the folder that `root` is a descriptor of.
+
+    `escaping_links`: what to do with symbolic links whose target is absolute or leads out of the
+    destination. `keep` makes them as they are, which is safe for this run, since it follows none,
+    but not for whoever follows them later.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        root: int,
+        limits: Limits,
+        *,
+        escaping_links: EscapingLinks,
+        keep_set_id: bool,
+        root_attributes: bool,
+    ) -> None:
+        self._source = source
+        self._folders = Folders(root)
+        self._limits = limits
+        self._escaping_links = escaping_links
+        self._mode_mask = 0o7777 if keep_set_id else 0o7777 & ~_SET_ID
+        self._root_attributes = root_attributes
+        self._temporary = f".tether-{secrets.token_hex(8)}.part".encode()
+        #: Folders get modes and times last: until then we write in them.
+        self._folder_members: dict[tuple[bytes, ...], Member] = {}
+        self.members = 0
+        self.files = 0
+        self.bytes = 0
+        self.skipped: list[bytes] = []
+
+    def unpack(self) -> None:
+        """Unpack all members, then what holds for whole folders."""
+        try:
+            while (member := read_member(self._source.exactly)) is not None:
+                self._count(member)
+                with _naming(member):
+                    self._unpack(member, _parts(member))
+            self._source.end()
+            self._finish_folders()
+        finally:
+            self._folders.close()
+
+    def _count(self, member: Member) -> None:
+        self.members += 1
+        self.bytes += member.size
+        if member.size < 0:
+            raise TransferError("the archive has a file of negative size")
+        if self.members > self._limits.members:
+            raise TransferError(f"the archive has more than {self._limits.members:,} members")
+        if self.bytes > self._limits.total_bytes:
+            raise TransferError(
+                f"the archive's files are more than {self._limits.total_bytes:,} bytes"
+            )
+
+    def _unpack(self, member: Member, parts: tuple[bytes, ...]) -> None:
+        if member.kind == FOLDER:
+            self._folders.enter(parts)
+            if parts or self._root_attributes:
+                self._folder_members[parts] = member
+            return
+        if not parts:
+            raise _unsafe(member, "has the destination's own name")
+        if b"\0" in member.target or (member.kind != FILE and not member.target):
+            raise _unsafe(member, "is a link to nothing that could have a name")
+        folder = self._folders.enter(parts[:-1])
+        if member.kind == FILE:
+            self._file(member, folder, parts[-1])
+        elif member.kind == HARD_LINK:
+            self._hard_link(member, folder, parts[-1])
+        else:
+            self._symlink(member, folder, parts)
+
+    def _file(self, member: Member, folder: int, name: bytes) -> None:
+        descriptor = os.open(self._temporary, _NEW_FILE, 0o600, dir_fd=folder)
+        try:
+            try:
+                self._source.copy(descriptor, member.size)
+                os.fchmod(descriptor, member.mode & self._mode_mask)
+                os.utime(descriptor, ns=_times(member))
+            finally:
+                os.close(descriptor)
+            os.rename(self._temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            os.unlink(self._temporary, dir_fd=folder)
+            raise
+        self.files += 1
+
+    def _symlink(self, member: Member, folder: int, parts: tuple[bytes, ...]) -> None:
+        reason = self._folders.leads_out(parts[:-1], member.target)
+        if reason is not None and self._escaping_links == "refuse":
+            target = printable(member.target)
+            raise _unsafe(member, f"is a link to {target!r}, which {reason}")
+        if reason is not None and self._escaping_links == "skip":
+            self.skipped.append(member.name)
+            return
+        os.symlink(member.target, self._temporary, dir_fd=folder)
+        try:
+            os.utime(self._temporary, ns=_times(member), dir_fd=folder, follow_symlinks=False)
+            os.rename(self._temporary, parts[-1], src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            os.unlink(self._temporary, dir_fd=folder)
+            raise
+
+    def _hard_link(self, member: Member, folder: int, name: bytes) -> None:
+        first = _split(member, member.target)
+        with self._folders.opened(first[:-1]) as origin:
+            if not first or not _is_file(first[-1], origin):
+                target = printable(member.target)
+                raise _unsafe(member, f"is a hard link to {target!r}, which is no file in it")
+            there, here = {"src_dir_fd": origin}, {"dst_dir_fd": folder}
+            os.link(first[-1], self._temporary, **there, **here, follow_symlinks=False)
+        try:
+            os.rename(self._temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        finally:
+            with suppress(FileNotFoundError):  # renamed; a link onto itself is left as it is
+                os.unlink(self._temporary, dir_fd=folder)
+        self.files += 1
+
+    def _finish_folders(self) -> None:
+        """The deepest first: a folder's own mode may forbid to enter it."""
+        for parts in sorted(self._folder_members, key=len, reverse=True):
+            member = self._folder_members[parts]
+            with _naming(member), self._folders.opened(parts) as folder:
+                os.fchmod(folder, member.mode & self._mode_mask)
+                os.utime(folder, ns=_times(member))
+
+
+class Folders:
+    """The destination's folders, each opened from its parent, made where missing.
+
+    The way to the last one entered is kept open: members of one folder follow one another.
+    """
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._way: list[tuple[bytes, int]] = []
+
+    def enter(self, parts: tuple[bytes, ...]) -> int:
+        """A descriptor of that folder, good until the next call."""
+        if len(parts) > _MAX_DEPTH:
+            raise TransferError(f"the archive nests folders more than {_MAX_DEPTH} deep")
+        common = 0
+        for (name, _), part in zip(self._way, parts, strict=False):
+            if name != part:
+                break
+            common += 1
+        self._leave(common)
+        for part in parts[common:]:
+            self._way.append((part, _make_folder(part, self._last)))
+        return self._last
+
+    @contextmanager
+    def opened(self, parts: tuple[bytes, ...]) -> Iterator[int]:
+        """A descriptor of a folder that is there, for a moment, and beside the one entered."""
+        descriptor = os.dup(self._root)
+        try:
+            for part in parts:
+                below = os.open(part, _FOLDER, dir_fd=descriptor)
+                os.close(descriptor)
+                descriptor = below
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def leads_out(self, parts: tuple[bytes, ...], target: bytes) -> str | None:
+        """Why a link in the folder `parts` with that target may lead out; None if it cannot.
+
+        Leading `..` count down from a folder that is none by way of a link. A later `..` goes up
+        from wherever the name before it leads, which is known only of a folder that is there.
+        """
+        if target.startswith(b"/"):
+            return "is absolute"
+        here = list(parts)
+        names = [name for name in target.split(b"/") if name not in (b"", b".")]
+        if names.count(b"..") > _MAX_UPS:
+            return "goes up too often"
+        for name, following in pairwise([*names, b""]):
+            if name != b"..":
+                here.append(name)
+                if following == b".." and not self._is_folder(tuple(here)):
+                    return "goes up again from something that is no folder yet"
+            elif here:
+                here.pop()
+            else:
+                return "leads out of the destination"
+        return None
+
+    def close(self) -> None:
+        """Close all of them."""
+        self._leave(0)
+
+    @property
+    def _last(self) -> int:
+        return self._way[-1][1] if self._way else self._root
+
+    def _leave(self, keep: int) -> None:
+        while len(self._way) > keep:
+            os.close(self._way.pop()[1])
+
+    def _is_folder(self, parts: tuple[bytes, ...]) -> bool:
+        try:
+            with self.opened(parts):
+                return True
+        except OSError:
+            return False
+
+
+class Source:
+    """The archive's bytes, from a `read` that may give fewer than it is asked for."""
+
+    def __init__(self, read: Callable[[int], bytes | None], size: int = 256 * 1024) -> None:
+        self._read = read
+        self._size = size
+        self._piece = memoryview(b"")
+
+    def exactly(self, count: int) -> bytes:
+        """The next `count` bytes. Raises TransferError when the archive ends before."""
+        if count <= len(self._piece):
+            data = bytes(self._piece[:count])
+            self._piece = self._piece[count:]
+            return data
+        parts = []
+        while count:
+            part = self._next(count)
+            parts.append(bytes(part))
+            count -= len(part)
+        return b"".join(parts)
+
+    def copy(self, descriptor: int, count: int) -> None:
+        """Write the next `count` bytes to a file and pass over the padding."""
+        left = count
+        while left:
+            part = self._next(left)
+            left -= len(part)
+            while part:
+                part = part[os.write(descriptor, part) :]
+        self.exactly(padding(count))
+
+    def end(self) -> None:
+        """Read on to the stream's end, where only zeros may be."""
+        padding_left = _MAX_PADDING
+        while data := bytes(self._piece) or self._read(self._size):
+            self._piece = memoryview(b"")
+            padding_left -= len(data)
+            if padding_left < 0 or data.count(0) != len(data):
+                raise TransferError("there is something after the end of the archive")
+
+    def _next(self, limit: int) -> memoryview:
+        if not self._piece:
+            self._piece = memoryview(self._read(self._size) or b"")
+            if not self._piece:
+                raise TransferError("the archive ends too early: it was cut off")
+        part, self._piece = self._piece[:limit], self._piece[limit:]
+        return part
+
+
+def _parts(member: Member) -> tuple[bytes, ...]:
+    return _split(member, member.name)
+
+
+def _split(member: Member, name: bytes) -> tuple[bytes, ...]:
+    parts = tuple(part for part in name.split(b"/") if part not in (b"", b"."))
+    if name.startswith(b"/"):
+        raise _unsafe(member, "has an absolute name")
+    if b".." in parts:
+        raise _unsafe(member, "climbs out of the destination")
+    if b"\0" in name:
+        raise _unsafe(member, "has a NUL byte in its name")
+    return parts
+
+
+def _make_folder(name: bytes, parent: int) -> int:
+    try:
+        return os.open(name, _FOLDER, dir_fd=parent)
+    except FileNotFoundError:
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o755, dir_fd=parent)
+    return os.open(name, _FOLDER, dir_fd=parent)
+
+
+def _is_file(name: bytes, folder: int) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _times(member: Member) -> tuple[int, int]:
+    limit = _MAX_TIME_S * 1_000_000_000
+    time_ns = min(max(member.mtime_ns, -limit), limit)
+    return time_ns, time_ns
+
+
+def _unsafe(member: Member, why: str) -> UnsafeArchive:
+    name = printable(member.name)
+    return UnsafeArchive(f"the archive's member {name!r} {why}", member=name)
+
+
+@contextmanager
+def _naming(member: Member) -> Iterator[None]:
+    """What stands in a member's way by its own or another member's doing, or the destination's."""
+    try:
+        yield
+    except (NotADirectoryError, IsADirectoryError) as error:
+        raise _unsafe(member, "takes something for a folder that is none, or a link") from error
+    except OSError as error:
+        error.filename, error.filename2 = printable(member.name), None
+        raise
