@@ -32,7 +32,7 @@ from tether_runtime_client.protocol.transfer import Source, receive, receive_byt
 
 from .transports import Transport
 
-WHERE = "this machine"
+WHERE = "on this machine"
 PERMISSIONS = 0o777
 """Of a file's mode, what is taken over from the sandbox: never set-uid, set-gid and sticky."""
 

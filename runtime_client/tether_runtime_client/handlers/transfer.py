@@ -14,7 +14,7 @@ from ..protocol.observations import TransferObservation
 from ..protocol.transfer import Kind, Source, confirmed, receive, send
 from ..tickets import Tickets
 
-WHERE = "the sandbox"
+WHERE = "in the sandbox"
 
 
 class Transfers:

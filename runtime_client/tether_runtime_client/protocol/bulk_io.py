@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -49,7 +48,7 @@ async def _settled(working: asyncio.Future[T]) -> None:
     working.exception()  # it has been looked at
 
 
-class BulkReader(io.RawIOBase):
+class BulkReader:
     """What the peer sends, for one thread. Made on the loop.
 
     At the end the peer's `EndFrame` is checked against what came. Every way of not getting there
@@ -63,12 +62,12 @@ class BulkReader(io.RawIOBase):
         announced: int | None = None,
         progress: TransferProgress | None = None,
     ) -> None:
-        super().__init__()
         self._stream = stream
         self._announced = announced
         self._progress = progress
         self._loop = asyncio.get_running_loop()
         self._digest = hashlib.sha256()
+        self._arrived = 0
         self._count = 0
         self._next: Future[bytes | BulkFrame | None] | None = None
         self._left = memoryview(b"")
@@ -88,18 +87,12 @@ class BulkReader(io.RawIOBase):
                 self.end = self._checked(message)
         return b""
 
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """As of any raw file."""
+    def read(self, size: int, /) -> bytes:
+        """At most `size` of the next bytes; empty at the end, which is checked as in `chunk`."""
         if not self._left:
             self._left = memoryview(self.chunk())
-        size = min(len(buffer), len(self._left))
-        buffer[:size] = self._left[:size]
-        self._left = self._left[size:]
-        return size
+        data, self._left = self._left[:size], self._left[size:]
+        return bytes(data)
 
     def drain(self) -> EndFrame:
         """Read what is left, and return the end as the peer announced it."""
@@ -113,8 +106,10 @@ class BulkReader(io.RawIOBase):
 
     async def _read(self) -> bytes | BulkFrame | None:
         message = await self._stream.read()
-        if self._progress is not None and isinstance(message, bytes):
-            self._progress(self._count + len(message), self._announced)
+        if isinstance(message, bytes):
+            self._arrived += len(message)
+            if self._progress is not None:
+                self._progress(self._arrived, self._announced)
         return message
 
     def _take(self, data: bytes) -> None:

@@ -146,6 +146,7 @@ class TreeLanding(_Landing):
         """Give the tree its name."""
         assert self._temporary is not None
         if self._merge:
+            self.stage.chmod(0o700)  # it has the mode of the tree's top by now, whatever that is
             merge_tree(self.stage, self.target)
         else:
             self.stage.rename(self.target)
@@ -169,7 +170,8 @@ class TreeLanding(_Landing):
 
 
 def _end_of_link(link: Path) -> Path:
-    end = link.resolve()
-    if not end.exists():
-        raise DanglingLink(**about("{} is a link whose target does not exist", link))
-    return end
+    try:
+        return Path(os.path.realpath(link, strict=True))
+    except FileNotFoundError:
+        message = "{} is a link whose target does not exist"
+        raise DanglingLink(**about(message, link)) from None

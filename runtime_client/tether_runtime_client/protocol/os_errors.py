@@ -37,23 +37,27 @@ _BY_ERRNO: dict[int | None, tuple[type[FileError], str]] = {
 
 
 def file_error(problem: OSError, path: str | os.PathLike[str], where: str) -> FileError:
-    """The error for what the kernel said about `path`, which is on the side named by `where`."""
+    """The error for what the kernel said about `path`; `where` is as in "in the sandbox"."""
     text = os.fspath(path)
     kind, message = _BY_ERRNO.get(problem.errno, (FileError, "{path} cannot be used: {why}"))
     if kind is FileMissing and os.path.islink(text):
         kind, message = DanglingLink, "{path} is a link whose target does not exist"
     said = message.format(path=printable(text), why=problem.strerror or str(problem))
-    hint = f"Free space on {where} and try again" if kind is DiskFull else None
-    return kind(f"{said} (on {where})", hint=hint, path=printable(text))
+    hint = f"Free space {where} and try again" if kind is DiskFull else None
+    return kind(f"{said} ({where})", hint=hint, path=printable(text))
 
 
 @contextmanager
-def file_errors(path: str | os.PathLike[str], where: str) -> Iterator[None]:
-    """Raise what the kernel says about `path` as a `FileError`."""
+def file_errors(path: str | os.PathLike[str], where: str, *, below: bool = False) -> Iterator[None]:
+    """Raise what the kernel says about `path` as a `FileError`.
+
+    With `below`, the problem's own file name counts: of something in the folder `path`.
+    """
     try:
         yield
     except OSError as problem:
-        raise file_error(problem, path, where) from problem
+        name = problem.filename if below and isinstance(problem.filename, str) else ""
+        raise file_error(problem, os.path.join(path, name) if name else path, where) from problem
 
 
 def printable(path: str) -> str:

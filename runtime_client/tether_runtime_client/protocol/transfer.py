@@ -22,6 +22,7 @@ from .errors import FileAlreadyExists, TetherError, TransferError
 from .landing import FileLanding, TreeLanding
 from .limits import BULK_CHUNK
 from .os_errors import about, file_errors
+from .tarstream import pack_tree, unpack_tree
 
 T = TypeVar("T")
 Kind = Literal["file", "tree"]
@@ -119,7 +120,7 @@ async def receive(
     def work() -> EndFrame:
         with file_errors(target, where):
             if kind == "tree":
-                return _receive_tree(reader, target)
+                return _receive_tree(reader, target, where)
             return _receive_file(reader, target, mode)
 
     end = await _received(stream, work)
@@ -167,9 +168,7 @@ async def give_up(stream: BulkStream, error: Exception) -> FailFrame | None:
 
 def _send(writer: BulkWriter, source: Source) -> EndFrame:
     if source.kind == "tree":
-        from .tarstream import pack_tree
-
-        with file_errors(source.path, source.where):
+        with file_errors(source.path, source.where, below=True):
             files = pack_tree(source.path, writer.write)
         return writer.finish(files)
     left = source.size
@@ -193,13 +192,10 @@ def _receive_file(reader: BulkReader, target: Path, mode: int | None) -> EndFram
     return reader.drain()
 
 
-def _receive_tree(reader: BulkReader, target: Path) -> EndFrame:
-    from .tarstream import unpack_tree
-
+def _receive_tree(reader: BulkReader, target: Path, where: str) -> EndFrame:
     with TreeLanding(target) as landing:
-        files = unpack_tree(reader, landing.stage)
+        with file_errors(target, where, below=True):
+            unpack_tree(reader, landing.stage)
         end = reader.drain()
-        if end.files != files:
-            raise TransferError(f"{files} files arrived, and {end.files} were sent")
         landing.commit()
     return end

@@ -1,0 +1,161 @@
+"""A bulk stream as blocking code sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import socket
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tether_runtime_client.protocol.bulk import BulkStream, EndFrame
+from tether_runtime_client.protocol.bulk_io import BulkReader, BulkWriter, in_thread
+from tether_runtime_client.protocol.channel import client_channel, server_channel
+from tether_runtime_client.protocol.errors import TransferError
+from tether_runtime_client.protocol.limits import BULK_CHUNK
+
+Pair = tuple[BulkStream, BulkStream]
+
+
+@pytest_asyncio.fixture
+async def pair() -> AsyncIterator[Pair]:
+    left, right = socket.socketpair()
+    near, far = BulkStream(), BulkStream()
+    loop = asyncio.get_running_loop()
+    await loop.create_connection(lambda: server_channel(lambda _: far), sock=right)
+    await loop.create_connection(lambda: client_channel("/bulk", near), sock=left)
+    await asyncio.gather(near.opened, far.opened)
+    yield near, far
+    near.abort("the test is over")
+    far.abort("the test is over")
+
+
+def nothing() -> None:
+    raise AssertionError("nobody was cancelled")
+
+
+def end_of(data: bytes) -> EndFrame:
+    return EndFrame(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+async def test_work_in_a_thread_returns_or_raises() -> None:
+    here = threading.get_ident()
+    assert await in_thread(threading.get_ident, nothing) != here
+    with pytest.raises(ZeroDivisionError):
+        await in_thread(lambda: 1 // 0, nothing)
+
+
+async def test_cancelling_waits_for_the_thread() -> None:
+    stop, begun = threading.Event(), threading.Event()
+    ended: list[bool] = []
+
+    def work() -> None:
+        begun.set()
+        ended.append(stop.wait(20))
+        raise OSError("the cleaning failed, and nobody is there to hear it")
+
+    def stop_soon() -> None:
+        asyncio.get_running_loop().call_later(0.1, stop.set)
+
+    task = asyncio.create_task(in_thread(work, stop_soon))
+    await asyncio.to_thread(begun.wait, 20)
+    for _ in range(3):  # however often
+        task.cancel()
+        await asyncio.sleep(0.01)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended == [True]
+
+
+async def test_the_reader_splits_and_checks(pair: Pair) -> None:
+    near, far = pair
+    data = os.urandom(500_000)
+    for start in range(0, len(data), 150_000):
+        await far.write(data[start : start + 150_000])
+    await far.write(b"")
+    far.send(end_of(data))
+    reader = BulkReader(near)
+
+    def work() -> bytes:
+        parts = []
+        while part := reader.read(7777):
+            assert len(part) <= 7777
+            parts.append(part)
+        assert reader.read(10) == reader.chunk() == b""
+        return b"".join(parts)
+
+    assert await in_thread(work, nothing) == data
+    assert reader.drain() == end_of(data)
+
+
+async def test_what_is_left_is_drained(pair: Pair) -> None:
+    near, far = pair
+    await far.write(b"abc")
+    await far.write(b"def")
+    far.send(end_of(b"abcdef"))
+    reader = BulkReader(near)
+    assert await in_thread(lambda: reader.read(2), nothing) == b"ab"
+    assert await in_thread(reader.drain, nothing) == end_of(b"abcdef")
+
+
+async def test_the_writer_gathers_small_pieces(pair: Pair) -> None:
+    near, far = pair
+    data = os.urandom(BULK_CHUNK * 2 + 100)
+    calls: list[tuple[int, int | None]] = []
+    writer = BulkWriter(near, total=5, progress=lambda done, total: calls.append((done, total)))
+
+    def work() -> EndFrame:
+        for start in range(0, len(data), 1000):
+            writer.write(data[start : start + 1000])
+        writer.chunk(b"apart")
+        return writer.finish(files=3)
+
+    assert await in_thread(work, nothing) == end_of(data + b"apart").model_copy(update={"files": 3})
+    sizes, seen = [], b""
+    while isinstance(message := await far.read(), bytes):
+        sizes.append(len(message))
+        seen += message
+    assert seen == data + b"apart"
+    assert max(sizes) <= BULK_CHUNK
+    assert sizes[-1] == 5
+    assert len(sizes) <= 6
+    assert calls[-1] == (len(seen), 5)
+
+
+async def test_a_slow_reader_holds_the_writer(pair: Pair) -> None:
+    near, far = pair
+    writer = BulkWriter(near)
+    sent = 0
+
+    def work() -> None:
+        nonlocal sent
+        for _ in range(200):
+            writer.chunk(bytes(BULK_CHUNK))
+            sent += 1
+        writer.finish()
+
+    task = asyncio.create_task(in_thread(work, lambda: near.abort("")))
+    await asyncio.sleep(0.5)
+    held = sent
+    assert held < 50
+    while isinstance(await far.read(), bytes):
+        continue
+    await task
+    assert sent == 200
+
+
+async def test_writing_to_a_peer_that_is_gone(pair: Pair) -> None:
+    near, far = pair
+    far.abort("gone")
+    writer = BulkWriter(near)
+
+    def work() -> None:
+        while True:
+            writer.chunk(bytes(1000))
+
+    with pytest.raises(TransferError):
+        await in_thread(work, nothing)
