@@ -188,6 +188,8 @@ def _build(engine: Engine, plan: Plan, report: ProgressReport, *, no_cache: bool
         engine.build(context, tag=plan.tag, report=report, phase="build", no_cache=no_cache)
     except EngineRefusal as problem:
         raise build_failed(plan.name, problem.reason, problem.log) from None
+    if no_cache:  # the image that had the name has none now
+        engine.remove_unnamed(f"{FINGERPRINT_LABEL}={plan.fingerprint}")
 
 
 def _result(engine: Engine, plan: Plan, image: Image, tag: str, *, reused: bool) -> BuildResult:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import socket
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -43,10 +44,11 @@ def connected(client: docker.DockerClient | None) -> Iterator[Engine]:
     import docker.errors
     import requests.exceptions
 
-    failures = (docker.errors.DockerException, requests.exceptions.RequestException)
+    failures = (docker.errors.DockerException, requests.exceptions.RequestException, OSError)
     own = None
     try:
         if client is None:
+            _probe(os.environ.get("DOCKER_HOST") or DEFAULT_HOST)
             client = own = docker.from_env(version="auto", timeout=REQUEST_TIMEOUT_S)
         version = client.version()
     except failures as problem:
@@ -60,6 +62,13 @@ def connected(client: docker.DockerClient | None) -> Iterator[Engine]:
     finally:
         if own is not None:
             own.close()
+
+
+def _probe(host: str) -> None:
+    """Fails where nothing listens on a local socket; the SDK would leave its own one open."""
+    if host.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(host.removeprefix("unix://"))
 
 
 def _where(problem: Exception) -> str:
@@ -106,14 +115,16 @@ class Engine:
         progress = PullProgress(name, phase, report)
         try:
             pull = partial(self._client.api.pull, repository, tag=tag, stream=True, decode=True)
+            problems = []
             for line in with_silence_limit(pull, silence_s):
-                if "error" in line:
-                    raise EngineRefusal(str(line["error"]))
+                problems += [str(line["error"])] if "error" in line else []
                 progress.take(line)
         except docker.errors.APIError as problem:
             raise EngineRefusal(problem.explanation or str(problem)) from None
         except TimeoutError as problem:
             raise EngineRefusal(str(problem)) from None
+        if problems:  # raised after the last line, which closes the connection
+            raise EngineRefusal(problems[0])
 
     def build(
         self,
@@ -135,6 +146,7 @@ class Engine:
         import docker.errors
 
         log: deque[str] = deque(maxlen=KEPT_LINES)
+        problems = []
         progress = StepProgress(phase, report)
         try:
             for line in self._client.api.build(
@@ -149,13 +161,14 @@ class Engine:
                 labels=dict(labels or {}),
                 decode=True,
             ):
-                if "error" in line:
-                    raise EngineRefusal(str(line["error"]), log)
+                problems += [str(line["error"])] if "error" in line else []
                 for text in _lines(line):
                     log.append(text)
                     progress.take(text)
         except docker.errors.APIError as problem:
             raise EngineRefusal(problem.explanation or str(problem), log) from None
+        if problems:
+            raise EngineRefusal(problems[0], log)
 
     def tag(self, image_id: str, name: str) -> None:
         """Gives an image one more name."""
