@@ -23,3 +23,21 @@ class SandboxName(click.types.StringParamType):
 
 
 SANDBOX = SandboxName()
+
+
+class Place(SandboxName):
+    """`NAME:PATH` in a sandbox, or a path here."""
+
+    name = "place"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Names with their colon; without a match the shell's own completion of files."""
+        names = super().shell_complete(ctx, param, incomplete)
+        return [CompletionItem(f"{item.value}:") for item in names] or [
+            CompletionItem(incomplete, type="file")
+        ]
+
+
+PLACE = Place()

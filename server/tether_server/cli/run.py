@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from typing import Any
 
 import click
 
+from ..record import sandbox_folder
 from ..runtime import EventStreamRuntime
 from .dashes import CommandAfterDashes
 from .execution import Execution
@@ -45,6 +47,9 @@ def command(
     code = run_async(work)
     if start.keep and not quiet:
         click.echo(f"tether: {runtime.name} was kept", err=True)
+    if not start.keep and start.name is None:
+        # Nobody was told its name, and its history is as long as its output.
+        shutil.rmtree(sandbox_folder(runtime.name), ignore_errors=True)
     return code
 
 
