@@ -180,6 +180,27 @@ async def test_errors_are_the_same_and_say_which_side(
     assert (place / "file").read_text() == "x"
 
 
+@pytest.mark.engine
+async def test_what_another_user_may_not_touch(debian: str, place: Path) -> None:
+    (place / "file").write_text("x")
+    (place / "file").chmod(0o600)
+    async with EventStreamRuntime(debian, user="65534:65534") as runtime:
+        with pytest.raises(e.PathUnreadable, match="in the sandbox"):
+            await runtime.download("/etc/shadow", place / "x")
+        with pytest.raises(e.PathUnreadable, match="/etc/.*in the sandbox"):
+            await runtime.download("/etc", place / "x")
+        with pytest.raises(e.PathUnreadable):
+            await runtime.upload(place / "file", "/root/x")
+        with pytest.raises(e.PathUnreadable):
+            await runtime.upload(place / "file", "/etc/passwd")
+        await runtime.upload(place / "file", "/tmp/mine")
+        seen = await runtime.exec("stat -c '%u %a' /tmp/mine")
+        assert seen.stdout == b"65534 600\n"
+        with pytest.raises(e.UnknownUser):
+            await runtime.exec(["true"], user="root")
+    assert everything(place) == ["file"]
+
+
 def peak_growth(pid: int | str, before: int) -> int:
     """How far the process's resident memory has risen above `before`, at its highest; in MiB."""
     return memory(pid, "VmHWM") - before
