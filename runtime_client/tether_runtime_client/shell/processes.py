@@ -75,6 +75,23 @@ def group_members(shell: int, group: int) -> list[ProcessInfo]:
     return [info for info in all_processes() if info.group == group and info.state not in "ZX"]
 
 
+def in_front(shell: int, group: int) -> list[ProcessInfo]:
+    """The living processes that may read the terminal: the group's, and those they started.
+
+    A program that took a kernel session of its own (`su -c`) is not held back by job control;
+    another group in the same session is in the background and cannot read.
+    """
+    members = {info.pid: info for info in group_members(shell, group)}
+    own = {info.session for info in members.values()}
+    for member in list(members.values()):
+        members |= {
+            info.pid: info
+            for info in _family(member.pid)
+            if info.session not in own and info.state not in "ZX"
+        }
+    return list(members.values())
+
+
 def _family(pid: int) -> Iterator[ProcessInfo]:
     info = process_info(pid)
     if info is not None:

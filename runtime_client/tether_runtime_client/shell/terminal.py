@@ -184,8 +184,12 @@ class Terminal:
 
 
 def _slave_device(fd: int) -> int:
-    """The device number of the other end, which programs hold."""
-    index = int.from_bytes(fcntl.ioctl(fd, _TIOCGPTN, b"\0\0\0\0"), sys.byteorder)
+    """The device number of a master's other end, which programs hold."""
+    return slave_device(int.from_bytes(fcntl.ioctl(fd, _TIOCGPTN, b"\0\0\0\0"), sys.byteorder))
+
+
+def slave_device(index: int) -> int:
+    """The device number of /dev/pts/INDEX."""
     return os.makedev(136 + index // 256, index % 256)
 
 

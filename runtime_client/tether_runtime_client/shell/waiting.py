@@ -16,12 +16,13 @@ from dataclasses import dataclass
 
 from .blocked import Blocked, blocked_threads
 from .command import WaitEvidence
-from .processes import ProcessInfo, all_processes, group_members
+from .processes import ProcessInfo, all_processes, in_front
+from .terminal import slave_device
 
 _DEV_TTY = os.makedev(5, 0)
 _DEV_PTMX = os.makedev(5, 2)
-_SLAVE_MAJOR = 136
 _NETWORK_QUIET_S = 1.0  # a relay in line mode may be busy at its far end
+_RELAY_QUIET_S = 0.2
 _HIDDEN_QUIET_S = 0.1
 _UNKNOWN_QUIET_S = 5.0
 
@@ -41,42 +42,44 @@ def find_wait(terminal: WatchedTerminal, quiet_s: float) -> WaitEvidence | None:
 
     `quiet_s` is how long there has been neither output nor input: weak signs need longer.
     """
-    members = group_members(terminal.shell, terminal.group)
-    found: WaitEvidence | None = None
+    members = in_front(terminal.shell, terminal.group)
+    found: set[WaitEvidence | None] = set()
     hidden = 0
     for member in members:
         blocked = blocked_threads(member.pid)
         if blocked is None:
             hidden += 1
             continue
-        evidence = _strongest(_judge(thread, terminal, quiet_s) for thread in blocked)
-        if evidence == "exact":
-            return evidence
-        found = found or evidence
-    if found is None and hidden and hidden == len(members):
-        return _hidden(members, terminal, quiet_s)
-    return found
+        found |= {_judge(member, thread, terminal, quiet_s) for thread in blocked}
+        if "exact" in found:
+            return "exact"
+    if "inferred" in found:
+        return "inferred"
+    return _hidden(members, terminal, quiet_s) if hidden and hidden == len(members) else None
 
 
-def _strongest(found: Iterable[WaitEvidence | None]) -> WaitEvidence | None:
-    seen = set(found)
-    return "exact" if "exact" in seen else "inferred" if "inferred" in seen else None
-
-
-def _judge(thread: Blocked, terminal: WatchedTerminal, quiet_s: float) -> WaitEvidence | None:
+def _judge(
+    process: ProcessInfo, thread: Blocked, terminal: WatchedTerminal, quiet_s: float
+) -> WaitEvidence | None:
     """What this blocked thread says. `thread.fds` is what it waits for."""
-    kinds = {fd: _kind(thread.pid, fd, terminal.device) for fd in thread.fds}
-    if "terminal" not in kinds.values():
-        return None
-    masters = [fd for fd, kind in kinds.items() if kind == "master"]
-    if masters:
-        return _strongest(_behind(thread.pid, fd, terminal.fd, quiet_s) for fd in masters)
+    own = (terminal.device, _DEV_TTY if process.terminal == terminal.device else 0)
+    kinds = {fd: _kind(thread.pid, fd, own) for fd in thread.fds}
+    if "terminal" in kinds.values():
+        masters = [fd for fd, kind in kinds.items() if kind == "master"]
+        if masters:
+            return _behind(thread.pid, masters, terminal.fd, quiet_s)
+        if "socket" not in kinds.values():
+            return "exact"
     if "socket" not in kinds.values():
-        return "exact"
-    return "inferred" if _raw(terminal.fd) or quiet_s >= _NETWORK_QUIET_S else None
+        return None
+    # A client of something that has the terminal, or watches it too: tmux, ssh, a container's
+    # shell. What waits, if anything does, is at the far end.
+    if _raw(terminal.fd):
+        return "inferred" if quiet_s >= _RELAY_QUIET_S or "terminal" in kinds.values() else None
+    return "inferred" if quiet_s >= _NETWORK_QUIET_S and "terminal" in kinds.values() else None
 
 
-def _kind(pid: int, fd: int, device: int) -> str:
+def _kind(pid: int, fd: int, own: tuple[int, int]) -> str:
     try:
         status = os.stat(f"/proc/{pid}/fd/{fd}")
     except OSError:
@@ -85,22 +88,29 @@ def _kind(pid: int, fd: int, device: int) -> str:
         return "socket"
     if not stat.S_ISCHR(status.st_mode):
         return "other"
-    if status.st_rdev in (device, _DEV_TTY):
+    if status.st_rdev in own:
         return "terminal"
     return "master" if status.st_rdev == _DEV_PTMX else "other"
 
 
-def _behind(pid: int, fd: int, mode_fd: int, quiet_s: float) -> WaitEvidence | None:
-    """What the terminal behind a relay's master descriptor says, as hearsay."""
-    index = _slave_index(pid, fd)
-    if index is None:
-        return "inferred" if _raw(mode_fd) and quiet_s >= _NETWORK_QUIET_S else None
-    device = os.makedev(_SLAVE_MAJOR + index // 256, index % 256)
+def _behind(pid: int, masters: Iterable[int], mode_fd: int, quiet_s: float) -> WaitEvidence | None:
+    """What the terminals behind a relay's master descriptors say, as hearsay."""
+    for index in (_slave_index(pid, fd) for fd in masters):
+        if index is None:
+            if _raw(mode_fd) and quiet_s >= _NETWORK_QUIET_S:
+                return "inferred"
+        elif _waits_behind(index, mode_fd, quiet_s):
+            return "inferred"
+    return None
+
+
+def _waits_behind(index: int, mode_fd: int, quiet_s: float) -> bool:
+    device = slave_device(index)
     for process in all_processes():
         if process.terminal == device and process.group == process.foreground:
             inner = WatchedTerminal(device, mode_fd, process.session, process.group)
-            return "inferred" if find_wait(inner, quiet_s) is not None else None
-    return None
+            return find_wait(inner, quiet_s) is not None
+    return False
 
 
 def _slave_index(pid: int, fd: int) -> int | None:
