@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from tether_server import EventStreamRuntime
 
 MakeRuntime = Callable[..., EventStreamRuntime]

@@ -162,6 +162,10 @@ async def test_a_client_killed_in_the_middle_is_told_once(make_runtime: MakeRunt
         assert caught.value.data["partial"] == "partial\n"
         seen = await runtime.run(CmdRunAction(command="echo back"))
         assert (seen.exit_code, seen.content) == (0, "back\n")
+        assert seen.state_lost is not None
+        assert "restarted" in seen.state_lost.reason
+        seen = await runtime.run(CmdRunAction(command="echo again"))
+        assert seen.state_lost is None
         events = list(runtime.events.since(0))
         assert_gap_free(events)
         assert len([e for e in events if isinstance(e, ClientStarted)]) == 2

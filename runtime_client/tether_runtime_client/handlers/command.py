@@ -26,6 +26,7 @@ class Command:
         output: OutputLog,
         *,
         ansi: bool,
+        lost_before: o.StateLost | None,
         emit: Callable[[Event], None],
     ) -> None:
         self._action_id = action_id
@@ -33,6 +34,7 @@ class Command:
         self._running = running
         self._output = output
         self._ansi = ansi
+        self._lost_before = lost_before
         self._emit = emit
         self._reporters = 0
         running.done.add_done_callback(self._on_end)
@@ -87,7 +89,7 @@ class Command:
             total_bytes=self._output.total,
             truncated=truncated,
             full_output_path=path,
-            state_lost=to_state_lost(end.state_lost),
+            state_lost=to_state_lost(end.state_lost) or self._lost_before,
             duration_s=self._duration,
         )
 
@@ -107,6 +109,7 @@ class Command:
             truncated=truncated,
             full_output_path=path,
             wait_evidence=evidence,
+            state_lost=self._lost_before,
             duration_s=self._duration,
         )
 

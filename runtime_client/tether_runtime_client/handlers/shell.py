@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from .. import shell as core
 from ..dispatcher import Context
@@ -20,6 +21,12 @@ from .command import Command, to_state_lost
 from .output_log import OutputLog
 
 
+CLIENT_RESTARTED = o.StateLost(
+    reason="the runtime client was restarted, and every session with it",
+    lost=("working directory", "variables", "functions", "aliases", "options", "jobs"),
+)
+
+
 class Sessions:
     """All shell sessions of a client. `close` ends them."""
 
@@ -30,6 +37,8 @@ class Sessions:
         self._bash = bash
         self._emit = emit
         self._starting: dict[str, asyncio.Task[Session]] = {}
+        self._names = settings.state / "shells"
+        self._lost = _forget_names(self._names)
 
     async def run(self, action: a.CmdRunAction, context: Context) -> o.CmdOutputObservation:
         """Start a command; report at its end, its wait for input, or its timeout."""
@@ -107,9 +116,14 @@ class Sessions:
             raise
 
     async def _start(self, name: str) -> Session:
-        session = Session(name, self._bash.path, self._emit)
+        if not self._bash.path:
+            raise e.NoShell(f"there is no shell: {self._bash.reason}")
+        lost = CLIENT_RESTARTED if name in self._lost else None
+        session = Session(name, self._bash.path, self._emit, lost)
         with shell_errors():
             await session.shell.start()
+        self._lost.discard(name)
+        (self._names / name).touch()
         return session
 
     def _existing(self, name: str) -> Session:
@@ -122,11 +136,14 @@ class Sessions:
 class Session:
     """One named session: its shell and its latest command. A `SessionListener`."""
 
-    def __init__(self, name: str, bash: str, emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self, name: str, bash: str, emit: Callable[[Event], None], lost: o.StateLost | None
+    ) -> None:
         config = core.ShellConfig(bash=bash, cwd=os.getcwd(), env=dict(os.environ))
         self.shell = core.ShellSession(name, config, listener=self)
         self._name = name
         self._emit = emit
+        self._lost = lost
         self._latest: Command | None = None
 
     def start(self, action: a.CmdRunAction, context: Context, output: OutputLog) -> Command:
@@ -135,8 +152,15 @@ class Session:
             running = self.shell.start_command(
                 action.command, output, cwd=action.cwd, env=action.env, hidden=action.hidden
             )
+        lost, self._lost = self._lost, None
         self._latest = Command(
-            context.action_id, self.shell, running, output, ansi=action.ansi, emit=self._emit
+            context.action_id,
+            self.shell,
+            running,
+            output,
+            ansi=action.ansi,
+            lost_before=lost,
+            emit=self._emit,
         )
         return self._latest
 
@@ -170,6 +194,15 @@ class Session:
     def ended(self, _: core.ShellSession, lost: core.StateLost) -> None:
         """The shell is gone, and a new one takes its place."""
         self._emit(SessionEnded(session=self._name, reason=lost.reason))
+
+
+def _forget_names(folder: Path) -> set[str]:
+    """The sessions an earlier life of the client had: whoever goes on in one must be told."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    names = {path.name for path in folder.iterdir()}
+    for name in names:
+        (folder / name).unlink()
+    return names
 
 
 @contextmanager

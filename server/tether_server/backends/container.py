@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,9 @@ RUN = f"{PREFIX}/run"
 CLIENT = f"{PREFIX}/bin/tether-runtime-client"
 TCP_PORT = 5000
 STOP_TIMEOUT_S = 10
+RESTART_S = 4.0
+"""How long a stopped container is given to turn out to be restarting."""
+
 LABEL = "tether.sandbox"
 
 
@@ -51,6 +55,7 @@ class ContainerSandbox(Sandbox):
         self._transport = transport
         self._secret = ""
         self._started_at = ""
+        self._exited_at: float | None = None
         self._log = ClientLog()
         self._reading: asyncio.Task[None] | None = None
 
@@ -114,11 +119,20 @@ class ContainerSandbox(Sandbox):
             return Ended("the container was removed")
         state = self._container.attrs["State"]
         if state["Status"] in ("exited", "dead", "removing"):
-            oom = ", out of memory" if state.get("OOMKilled") else ""
-            return Ended(f"the container ended{oom}", state["ExitCode"])
+            return self._ended_unless_restarting(state)
+        self._exited_at = None
         if state["Running"] and state["StartedAt"] != self._started_at:
             await self._hand_over(await asyncio.to_thread(self._attach))
         return None
+
+    def _ended_unless_restarting(self, state: dict[str, Any]) -> Ended | None:
+        """A restart looks like an end for a moment; one that is removed is gone at once."""
+        now = time.monotonic()
+        self._exited_at = self._exited_at or now
+        if now - self._exited_at < RESTART_S:
+            return None
+        oom = ", out of memory" if state.get("OOMKilled") else ""
+        return Ended(f"the container ended{oom}", state["ExitCode"])
 
     def log_tail(self) -> str:
         """What supervisor and client wrote last."""

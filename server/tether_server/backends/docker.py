@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from tether_runtime_client.protocol.errors import EngineUnavailable, SandboxNotFound
+from tether_runtime_client.protocol.errors import (
+    EngineUnavailable,
+    SandboxNotFound,
+    StartFailed,
+)
 
 from ..record import SandboxRecord
 from .base import Backend, Progress, Sandbox, SandboxSpec
@@ -37,7 +41,7 @@ class DockerBackend(Backend):
         # Any container user may bind its socket here; the folder above lets in only this user.
         (spec.folder / "socket").chmod(0o1777)
         options = container_options(spec, tag)
-        container = await asyncio.to_thread(engine.containers.create, **options)
+        container = await asyncio.to_thread(_create, engine, options)
         sandbox = ContainerSandbox(engine, container, spec.image, spec.folder, spec.transport)
         try:
             await sandbox.start(spec.secret)
@@ -75,6 +79,16 @@ class DockerBackend(Backend):
         if self._client is None:
             self._client = await asyncio.to_thread(connect_engine)
         return self._client
+
+
+def _create(engine: docker.DockerClient, options: dict[str, Any]) -> Container:
+    import docker.errors
+
+    try:
+        return engine.containers.create(**options)
+    except docker.errors.APIError as problem:
+        text = f"the engine did not make the container: {problem.explanation}"
+        raise StartFailed(text, hint="Look at the options given to the runtime") from None
 
 
 def connect_engine() -> docker.DockerClient:
