@@ -102,6 +102,7 @@ class EventConnection:
         assert self._channel is not None
         self._cancel_deadline()
         self._rules.admit(attach.role)
+        self._channel.trust()
         ranges = self._recorder.ranges()
         running = self._recorder.ledger.running
         epoch = self._recorder.epoch

@@ -45,4 +45,5 @@ class Tickets:
         if waiting is None or waiting.done():
             stream.abort("the ticket is unknown, used or too old")
         else:
+            stream.trust()
             waiting.set_result(stream)

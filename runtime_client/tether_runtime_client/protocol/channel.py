@@ -18,7 +18,8 @@ from websockets.protocol import CLOSED, OPEN
 from websockets.server import ServerProtocol
 from websockets.uri import WebSocketURI
 
-from .limits import HANDSHAKE_TIMEOUT_S, MAX_FRAME
+from .closing import Closing
+from .limits import HANDSHAKE_TIMEOUT_S, MAX_FRAME, MAX_HANDSHAKE_FRAME
 
 LAZY_S = 0.002
 """How long a lazy message waits for another to go with."""
@@ -28,6 +29,13 @@ JOIN_BELOW = 64 * 1024
 
 WRITE_HIGH_WATER = 1024 * 1024
 """Bytes waiting in the transport at which a sender is asked to stop."""
+
+WRITE_LIMIT = 4 * WRITE_HIGH_WATER
+"""Bytes waiting there at which nothing more is read: a peer that asks and asks, and never takes
+the answers, costs no more memory than this."""
+
+_REASON_BYTES = 120
+"""A close frame holds 123 at most."""
 
 
 class Receiver(Protocol):
@@ -74,13 +82,19 @@ class Channel(asyncio.Protocol):
         self._route = route
         self._handshake: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
-        self._parts: list[bytes] = []
-        self._parts_opcode = Opcode.TEXT
+        self._message = bytearray()
+        self._message_opcode = Opcode.TEXT
         self._close_reason = ""
         self._eof_sent = False
+        self._aborted = False
+        self._closing: Closing | None = None
+        self._held_by_user = False
+        self._held_by_backlog = False
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._lazy: asyncio.TimerHandle | None = None
         self.congested = False
+        self.heard = 0.0
+        """When the peer last sent anything, by the loop's clock."""
 
     # --- what users of a channel call
 
@@ -116,30 +130,37 @@ class Channel(asyncio.Protocol):
             self._core.send_ping(b"")
             self._flush()
 
+    def trust(self) -> None:
+        """The peer has shown that it may be here: take long messages from now on."""
+        name = "max_message_size" if hasattr(self._core, "max_message_size") else "max_size"
+        setattr(self._core, name, MAX_FRAME)  # renamed between releases of websockets
+
     def close(self, reason: str = "", code: int = CloseCode.NORMAL_CLOSURE) -> None:
-        """Start the closing handshake. Twice is safe."""
+        """Start the closing handshake; what was sent still arrives. Twice is safe."""
         self._close_reason = self._close_reason or reason
         if self.is_open:
-            self._core.send_close(code, reason[:100])
+            told = reason.encode()[:_REASON_BYTES].decode("utf-8", "ignore")
+            self._core.send_close(code, told)
             self._flush()
-        elif self._transport is not None:
+        elif self._transport is not None and self._closing is None:
             self._transport.close()
 
     def abort(self, reason: str = "") -> None:
         """Drop the connection now, without a word. Twice is safe."""
         self._close_reason = self._close_reason or reason
+        self._aborted = True
         if self._transport is not None:
             self._transport.abort()
 
     def pause_reading(self) -> None:
         """Take no more messages until `resume_reading`; the peer feels it as back-pressure."""
-        if self._transport is not None and self._transport.is_reading():
-            self._transport.pause_reading()
+        self._held_by_user = True
+        self._read_or_not()
 
     def resume_reading(self) -> None:
         """Undo `pause_reading`. Twice is safe."""
-        if self._transport is not None and not self._transport.is_reading():
-            self._transport.resume_reading()
+        self._held_by_user = False
+        self._read_or_not()
 
     # --- what asyncio calls
 
@@ -149,6 +170,7 @@ class Channel(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         loop = asyncio.get_running_loop()
+        self.heard = loop.time()
         self._handshake = loop.call_later(HANDSHAKE_TIMEOUT_S, self.abort, "no websocket handshake")
         if isinstance(self._core, ClientProtocol):
             self._core.send_request(self._core.connect())
@@ -156,6 +178,7 @@ class Channel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the core and hand on what came of it."""
+        self.heard = asyncio.get_running_loop().time()
         self._core.receive_data(data)
         self._handle_received()
 
@@ -172,6 +195,8 @@ class Channel(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The transport's buffer has drained."""
         self.congested = False
+        self._held_by_backlog = False
+        self._read_or_not()
         if self._receiver is not None:
             self._receiver.on_writable()
 
@@ -180,6 +205,8 @@ class Channel(asyncio.Protocol):
         if self._core.state is not CLOSED:
             self._core.receive_eof()
         self._end_handshake()
+        if self._closing is not None:
+            self._closing.cancel()
         self._transport = None
         if self._receiver is not None:
             self._receiver.on_close(self._why_closed(exc))
@@ -189,6 +216,8 @@ class Channel(asyncio.Protocol):
 
     def _handle_received(self) -> None:
         for event in self._core.events_received():
+            if self._aborted:
+                return
             if isinstance(event, Frame):
                 self._on_frame(event)
             elif isinstance(event, Request):
@@ -241,12 +270,12 @@ class Channel(asyncio.Protocol):
         """Tether sends whole messages; another peer may not. The core bounds their sum."""
         assert self._receiver is not None
         if frame.opcode is not Opcode.CONT:
-            self._parts_opcode = frame.opcode
-        self._parts.append(bytes(frame.data))
+            self._message_opcode = frame.opcode
+        self._message += frame.data
         if not frame.fin:
             return
-        message, self._parts = b"".join(self._parts), []
-        if self._parts_opcode is Opcode.TEXT:
+        message, self._message = bytes(self._message), bytearray()
+        if self._message_opcode is Opcode.TEXT:
             self._receiver.on_text(message)
         else:
             self._receiver.on_binary(message)
@@ -270,7 +299,31 @@ class Channel(asyncio.Protocol):
                 transport.write(data)
         if ends and not self._eof_sent:
             self._eof_sent = True
+            self._end_writing(transport)
+        if self._closing is None and self._core.close_expected():
+            self._closing = Closing(transport, self.abort)
+        if self.congested and transport.get_write_buffer_size() > WRITE_LIMIT:
+            self._held_by_backlog = True
+            self._read_or_not()
+
+    def _end_writing(self, transport: asyncio.Transport) -> None:
+        """Say the end, and read on to the peer's: closing on unread bytes would make the kernel
+        take back what the peer has not read yet, the reason of the close among it.
+        """
+        if self._core.state is not CLOSED and transport.can_write_eof():
+            transport.write_eof()
+        else:
             transport.close()
+
+    def _read_or_not(self) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._held_by_user or self._held_by_backlog:
+            if transport.is_reading():
+                transport.pause_reading()
+        elif not transport.is_reading():
+            transport.resume_reading()
 
     def _why_closed(self, exc: Exception | None) -> str:
         if self._close_reason:
@@ -292,5 +345,5 @@ def client_channel(path: str, receiver: Receiver) -> Channel:
 
 
 def server_channel(route: Route) -> Channel:
-    """The side that answers it: the runtime client."""
-    return Channel(ServerProtocol(max_size=MAX_FRAME), route=route)
+    """The side that answers it: the runtime client. Messages stay short until `Channel.trust`."""
+    return Channel(ServerProtocol(max_size=MAX_HANDSHAKE_FRAME), route=route)

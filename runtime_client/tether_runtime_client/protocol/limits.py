@@ -6,8 +6,9 @@ PROTOCOL_VERSION = 1
 MAX_FRAME = 8 * 1024 * 1024
 """The longest websocket message either end takes. Longer content travels as an upload."""
 
-MAX_HANDSHAKE_FRAME = 128 * 1024
-"""The same for a peer that has not shown yet that it knows the secret, or a ticket."""
+MAX_HANDSHAKE_FRAME = 320 * 1024
+"""The same for a peer that has not shown yet that it knows the secret, or a ticket. The first
+bytes of a transfer may come right behind its ticket: they fit too."""
 
 MAX_EPOCHS = 1024
 """The most client lives one side tells the other about. Each has at least one event."""

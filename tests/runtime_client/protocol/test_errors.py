@@ -57,9 +57,7 @@ def test_a_known_code_becomes_its_class(code: str) -> None:
     assert (error.message, error.hint, error.data) == ("message", "hint", {"a": 1})
 
 
-@pytest.mark.parametrize(
-    "code", ["", "DiskFull", "os.system", "disk_full\n", "Ünknown", "x" * 999]
-)
+@pytest.mark.parametrize("code", ["", "DiskFull", "os.system", "disk_full\n", "Ünknown", "x" * 999])
 def test_an_unknown_code_becomes_a_plain_action_error(code: str) -> None:
     error = error_from_code(code, "message", "hint", {"a": 1})
     assert type(error) is ActionError
