@@ -108,14 +108,14 @@ class EnvironmentRecipe:
         """Builds what is missing. Two at once build it once."""
         if engine.find(self.described.image) is not None:
             return
-        with held(self.described.image.replace(":", "-")):
+        with held(self.described.image):
             if engine.find(self.described.image) is None:
                 self._ensure_base(engine, report)
                 self._add_code(engine, report)
 
     def _ensure_base(self, engine: Engine, report: ProgressReport) -> None:
         tag = self.described.base_image
-        with held(tag.replace(":", "-")):
+        with held(tag):
             if engine.find(tag) is None:
                 self._build_base(engine, tag, report)
 
@@ -125,8 +125,10 @@ class EnvironmentRecipe:
         stage_base = _stage_base(engine, name, report)
         arguments = {"BASE": stage_base, "STAGE": tag, **proxy_arguments(os.environ)}
         context = context_archive({**self.files, **host_files(SUITE)}, ("host",))
-        self._build(engine, context, tag, arguments, report)
-        engine.remove_unnamed(f"{STAGE_LABEL}={tag}")
+        try:
+            self._build(engine, context, tag, arguments, report)
+        finally:
+            engine.remove_unnamed(f"{STAGE_LABEL}={tag}")
 
     def _add_code(self, engine: Engine, report: ProgressReport) -> None:
         _say(report, f"adding the client's code to the runtime environment {self.described.name!r}")

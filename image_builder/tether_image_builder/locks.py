@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,8 +24,15 @@ def _lock_folder() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:  # a read-only home
-        folder = Path(tempfile.gettempdir()) / f"tether-locks-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
+        return _temporary_folder()
+    return folder
+
+
+def _temporary_folder() -> Path:
+    folder = Path(tempfile.gettempdir()) / f"tether-locks-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to somebody else; set TETHER_CACHE_DIR")
     return folder
 
 
@@ -34,6 +42,7 @@ def held(name: str) -> Iterator[None]:
 
     The kernel lets go of it when the process ends, however it ends.
     """
-    with (_lock_folder() / f"{name}.lock").open("w") as file:
+    file_name = re.sub(r"[^A-Za-z0-9_.]+", "-", name) + ".lock"
+    with (_lock_folder() / file_name).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
