@@ -68,6 +68,7 @@ class RuntimeClient:
         await self._stop.wait()
         await self._dispatcher.close()
         await sessions.close()
+        await asyncio.sleep(0)  # futures tell of their ends in the loop's next round
         await self._endpoint.close()
         self._recorder.journal.close()
         return self._exit_code

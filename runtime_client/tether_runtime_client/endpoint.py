@@ -18,6 +18,7 @@ MAX_CONNECTIONS = 512
 
 BACKLOG = 128
 GOING_AWAY = 1001
+CLOSE_TIMEOUT_S = 2.0
 
 
 class Endpoint:
@@ -51,11 +52,13 @@ class Endpoint:
         return int(server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
-        """Stop listening, and close every connection in good order."""
+        """Stop listening, and close every connection in good order: what was sent arrives."""
         for server in self._servers:
             server.close()
         for channel in list(self._channels):
             channel.close("the runtime client stops", GOING_AWAY)
+        if self._channels:
+            await asyncio.wait([c.closed for c in self._channels], timeout=CLOSE_TIMEOUT_S)
         for task in self._presenting:
             task.cancel()
         await asyncio.gather(*self._presenting, return_exceptions=True)
