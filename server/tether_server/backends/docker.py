@@ -5,11 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from tether_runtime_client.protocol.errors import (
-    EngineUnavailable,
-    SandboxNotFound,
-    StartFailed,
-)
+from tether_runtime_client.protocol.errors import SandboxNotFound, StartFailed
 
 from ..record import SandboxRecord
 from .base import Backend, Progress, Sandbox, SandboxSpec
@@ -96,17 +92,12 @@ def connect_engine() -> docker.DockerClient:
     import docker
     import docker.errors
     import requests.exceptions
+    from tether_image_builder.errors import engine_unavailable, root_cause
 
     try:
         return docker.from_env(timeout=ENGINE_TIMEOUT_S, version="auto")
     except (docker.errors.DockerException, requests.exceptions.RequestException) as problem:
-        raise EngineUnavailable(f"no container engine answers: {_root_cause(problem)}") from None
-
-
-def _root_cause(problem: BaseException) -> str:
-    while (cause := problem.__cause__ or problem.__context__) is not None:
-        problem = cause
-    return str(problem) or type(problem).__name__
+        raise engine_unavailable(root_cause(problem)) from None
 
 
 def _build(engine: docker.DockerClient, image: str, progress: Progress) -> str:
