@@ -58,9 +58,9 @@ class Inventory:
     problem: EngineUnavailable | None = None
 
 
-def take_inventory() -> Inventory:
-    """Look at the state folder, the processes and the engine."""
-    containers, problem = _containers()
+def take_inventory(*, ask_engine: bool = True) -> Inventory:
+    """Look at the state folder, the processes and, unless told not to, the engine."""
+    containers, problem = _containers() if ask_engine else (None, None)
     folders = (state_folder() / "sandboxes").glob("*")
     listed = [_from_folder(folder, containers) for folder in folders if folder.is_dir()]
     known = {found.container for found in listed}
@@ -70,6 +70,9 @@ def take_inventory() -> Inventory:
 
 def _containers() -> tuple[dict[str, dict[str, Any]] | None, EngineUnavailable | None]:
     """Containers that were started for sandboxes, by id; None when there is no engine."""
+    import docker.errors
+    import requests.exceptions
+
     from .backends.docker import connect_engine
 
     try:
@@ -78,6 +81,8 @@ def _containers() -> tuple[dict[str, dict[str, Any]] | None, EngineUnavailable |
         return None, problem
     try:
         found = engine.api.containers(all=True, filters={"label": LABEL})
+    except (docker.errors.DockerException, requests.exceptions.RequestException) as problem:
+        return None, EngineUnavailable(f"the engine does not list its containers: {problem}")
     finally:
         engine.close()
     return {container["Id"]: container for container in found}, None

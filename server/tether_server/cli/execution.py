@@ -25,11 +25,13 @@ GRACE_S = 5.0
 """After a signal was passed on, how long the command may take to end before it is killed."""
 
 END_S = 2.0
+"""How long it may take after that."""
+
 CHUNK = 1024 * 1024
 
 
 class Execution:
-    """Runs one command in a started runtime."""
+    """Runs one command in a started runtime. Made and used in one task."""
 
     def __init__(self, runtime: EventStreamRuntime, output: Output, interrupts: Interrupts) -> None:
         self._runtime = runtime
@@ -39,6 +41,7 @@ class Execution:
             "stderr": Stream("stderr", output, STDERR),
         }
         self._id = new_action_id()
+        self._main = asyncio.current_task()
         self._ended = asyncio.Event()
         self._signalling: asyncio.Task[None] | None = None
 
@@ -73,12 +76,15 @@ class Execution:
         self._signalling = asyncio.get_running_loop().create_task(self._end_by(number))
 
     async def _end_by(self, number: signal.Signals) -> None:
-        for attempt in (number, signal.SIGKILL):
+        """By this signal, else by force; then without what nobody reads any more."""
+        for attempt, patience_s in ((number, GRACE_S), (signal.SIGKILL, END_S)):
             await self._signal(attempt)
             with suppress(TimeoutError):
-                async with asyncio.timeout(GRACE_S):
+                async with asyncio.timeout(patience_s):
                     await self._ended.wait()
                 return
+        assert self._main is not None
+        self._main.cancel()
 
     async def _signal(self, number: signal.Signals) -> None:
         target = ExecSignalAction(target_id=self._id, signal=number.name)

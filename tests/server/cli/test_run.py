@@ -1,0 +1,276 @@
+"""`tether run`: exact streams, exit codes, and nothing left however it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tether_server import DiskFull, EventStreamRuntime, ExecAction, ExecObservation, ExecOutputDelta
+from tether_server.cli.execution import Stream
+from tether_server.cli.run import STDIN_LIMIT
+from tether_server.cli.start_options import environment
+from tether_server.record import list_records, load_record
+
+from .conftest import StartTether, Tether, end_sandboxes, said
+
+LOCAL = ("run", "--local", "--")
+EVERY_BYTE = bytes(range(256)) * 3
+
+
+def test_streams_stay_apart_and_the_exit_code_comes_through(tether: Tether) -> None:
+    done = tether(*LOCAL, "sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (done.returncode, done.stdout, done.stderr) == (7, b"out\n", b"err\n")
+
+
+def test_bytes_are_exact_both_ways(tether: Tether) -> None:
+    done = tether(*LOCAL, "cat", input=EVERY_BYTE)
+    assert (done.returncode, done.stdout) == (0, EVERY_BYTE)
+
+
+def test_long_output_is_whole(tether: Tether) -> None:
+    done = tether(*LOCAL, "sh", "-c", "seq 1 1000000; seq 1 1000 >&2")
+    assert done.stdout == b"".join(b"%d\n" % n for n in range(1, 1_000_001))
+    assert done.stderr == b"".join(b"%d\n" % n for n in range(1, 1001))
+
+
+def test_standard_input_that_is_too_long_is_refused(tether: Tether) -> None:
+    assert tether(*LOCAL, "wc", "-c", input=b"x" * STDIN_LIMIT).stdout == b"%d\n" % STDIN_LIMIT
+    done = tether(*LOCAL, "cat", input=b"x" * (STDIN_LIMIT + 1))
+    assert done.returncode == 125
+    assert "longer than 4 MiB" in said(done.stderr)
+
+
+def test_standard_input_can_be_left_alone(tether: Tether) -> None:
+    assert tether("run", "--local", "-n", "--", "cat", input=b"x").stdout == b""
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (("no-such-program",), 127),
+        (("/etc/passwd",), 126),
+        (("sh", "-c", "kill -KILL $$"), 128 + signal.SIGKILL),
+        (("sh", "-c", "exit 125"), 125),
+    ],
+)
+def test_exit_codes(tether: Tether, command: tuple[str, ...], code: int) -> None:
+    assert tether(*LOCAL, *command).returncode == code
+
+
+def test_options_of_the_sandbox(tether: Tether, tmp_path: Path) -> None:
+    done = tether(
+        *("run", "--local", "-e", "A=a=b", "-e", "PASSED", "-e", "ABSENT", "-w", str(tmp_path)),
+        *("--", "sh", "-c", "echo $A $PASSED ${ABSENT-absent} $PWD"),
+        env={**os.environ, "PASSED": "on"},
+    )
+    assert said(done.stdout) == f"a=b on absent {tmp_path}\n"
+
+
+def test_options_may_stand_behind_the_image(tether: Tether) -> None:
+    done = tether("run", "some-image", "--local", "--", "true")
+    assert done.returncode == 125
+    assert "'some-image' was given" in said(done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--", "true"), "an image is missing"),
+        (("--local",), "no command to run"),
+        (("--local", "--name", "A B", "--", "true"), "no usable name"),
+        (("--local", "--env", "=x", "--", "true"), "no variable"),
+        (("--local", "--user", "nobody", "--", "true"), "has no user"),
+    ],
+)
+def test_what_cannot_be_is_said(tether: Tether, arguments: tuple[str, ...], message: str) -> None:
+    done = tether("run", *arguments)
+    assert done.returncode == 125
+    assert message in said(done.stderr)
+
+
+def test_nothing_is_left_of_a_run_without_a_name(tether: Tether, state_dir: Path) -> None:
+    assert tether(*LOCAL, "true").returncode == 0
+    assert list((state_dir / "sandboxes").iterdir()) == []
+
+
+def test_a_name_keeps_the_history_and_keep_the_sandbox(tether: Tether, state_dir: Path) -> None:
+    assert tether("run", "--local", "--name", "named", "--", "true").stderr == b""
+    assert (state_dir / "sandboxes" / "named" / "history.sqlite3").exists()
+    assert list_records() == []
+    done = tether("run", "--local", "--name", "stays", "--keep", "--", "true")
+    assert said(done.stderr) == "tether: stays was kept\n"
+    assert load_record("stays").keep
+    end_sandboxes()
+
+
+# --- early ends
+
+
+def first_line(process: subprocess.Popen[bytes]) -> bytes:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_command_and_the_sandbox(
+    start_tether: StartTether, state_dir: Path, number: signal.Signals
+) -> None:
+    process = start_tether(*LOCAL, "sh", "-c", "echo $$; exec sleep 1000")
+    pid = int(first_line(process))
+    process.send_signal(number)
+    assert process.wait(60) == 128 + number
+    assert not Path(f"/proc/{pid}").exists()
+    assert list_records() == []
+
+
+def test_the_command_may_clean_up(start_tether: StartTether) -> None:
+    process = start_tether(
+        *LOCAL, "bash", "-c", "trap 'echo cleaned; exit 3' INT; echo on; while :; do sleep .1; done"
+    )
+    first_line(process)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, b"cleaned\n")
+
+
+def test_a_second_signal_does_not_wait_for_the_command(start_tether: StartTether) -> None:
+    script = "trap 'echo got it' INT; echo $$; while :; do sleep .1; done"
+    process = start_tether(*LOCAL, "sh", "-c", script)
+    pid = int(first_line(process))
+    process.send_signal(signal.SIGINT)
+    assert first_line(process) == b"got it\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, said(errors)[:20]) == (130, "tether: cleaning up;")
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_signal_that_was_ignored_stays_ignored(start_tether: StartTether, tmp_path: Path) -> None:
+    os.mkfifo(fifo := tmp_path / "fifo")
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = start_tether(*LOCAL, "sh", "-c", f"echo on; cat {fifo}")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    first_line(process)
+    process.send_signal(signal.SIGINT)
+    fifo.write_text("done\n")
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, b"done\n")
+
+
+def test_a_reader_that_leaves_ends_it(start_tether: StartTether) -> None:
+    process = start_tether(*LOCAL, "yes")
+    assert first_line(process) == b"y\n"
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(60) == 141
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    assert list_records() == []
+
+
+def test_a_slow_reader_does_not_keep_it_from_ending(start_tether: StartTether) -> None:
+    process = start_tether(*LOCAL, "sh", "-c", "seq 1 1000000; exec sleep 1000")
+    first_line(process)  # and no more: the pipe fills up
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    assert list_records() == []
+
+
+# --- holes in the stream
+
+
+class Collected:
+    """An `Output` that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    async def write(self, _: int, data: bytes) -> None:
+        self.data += data
+
+
+@pytest.fixture
+def collected() -> Collected:
+    return Collected()
+
+
+async def test_what_was_left_out_is_fetched_at_the_end(collected: Any) -> None:
+    stream = Stream("stdout", collected, 1)
+    async with EventStreamRuntime(backend="local") as runtime:
+        ended = await runtime.run(ExecAction(argv=("seq", "1", "200000")))
+        whole = (await runtime.exec(["seq", "1", "200000"])).stdout
+        await stream.take(ExecOutputDelta(stream="stdout", data=whole[:1000], offset=0))
+        await stream.take(ExecOutputDelta(stream="stdout", data=whole[5000:6000], offset=5000))
+        assert collected.data == whole[:1000]
+        await stream.complete(runtime, ended)
+    assert collected.data == whole
+
+
+async def test_what_cannot_be_fetched_is_said(collected: Any) -> None:
+    ended = ExecObservation(exit_code=4, stderr_bytes=10)
+    async with EventStreamRuntime(backend="local") as runtime:
+        with pytest.raises(DiskFull, match="exit code is 4"):
+            await Stream("stderr", collected, 2).complete(runtime, ended)
+
+
+def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HERE", "1")
+    monkeypatch.delenv("NOT_HERE", raising=False)
+    assert environment(("A=", "B=b", "HERE", "NOT_HERE")) == {"A": "", "B": "b", "HERE": "1"}
+
+
+# --- in containers
+
+
+@pytest.mark.engine
+def test_in_a_container(tether: Tether, debian: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("from the host\n")
+    tmp_path.chmod(0o755)
+    done = tether(
+        *("run", debian, "--quiet", "--user", "1000:1000", "--mount", f"{tmp_path}:/data:ro"),
+        *("--network", "none", "--workdir", "/tmp", "--"),
+        *("sh", "-c", "id -u; pwd; cat /data/file; ls /sys/class/net; cat; exit 9"),
+        input=EVERY_BYTE,
+    )
+    assert done.stderr == b""
+    assert done.stdout == b"1000\n/tmp\nfrom the host\nlo\n" + EVERY_BYTE
+    assert done.returncode == 9
+
+
+@pytest.mark.engine
+def test_a_signal_removes_the_container(
+    start_tether: StartTether, debian: str, state_dir: Path
+) -> None:
+    process = start_tether(
+        "run",
+        debian,
+        "--name",
+        state_dir.parent.name[-20:].lower().strip("_.-"),
+        "--",
+        "sh",
+        "-c",
+        "echo on; sleep 1000",
+    )
+    first_line(process)
+    (record,) = list_records()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    inspected = subprocess.run(
+        ["docker", "inspect", record.handle["container"]], capture_output=True
+    )
+    assert inspected.returncode == 1
+
+
+@pytest.mark.engine
+def test_an_image_that_is_not_there(tether: Tether, engine: str) -> None:
+    done = tether("run", "tether-test/there-is-no-such-image:at-all", "--", "true")
+    assert done.returncode == 125
+    assert "there-is-no-such-image" in said(done.stderr)
+    assert b"Traceback" not in done.stderr
