@@ -305,13 +305,13 @@ def test_error_of_write_comes_through(tmp_path: Path) -> None:
 
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     stream, _ = packed(make_tree(tmp_path / "tree"))
-    before = os.listdir("/proc/self/fd")
+    before = len(os.listdir("/proc/self/fd"))
     unpacked(stream, tmp_path / "target")
     with pytest.raises(TransferError):
         unpacked(stream[: len(stream) // 2], tmp_path / "half")
     with pytest.raises(UnsafeArchive):
         unpacked(archive(member("deep/er/../x")), tmp_path / "bad")
-    assert os.listdir("/proc/self/fd") == before
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 # Other tools
