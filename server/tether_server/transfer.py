@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from tether_runtime_client.protocol.actions import Action, DownloadAction, UploadAction
 from tether_runtime_client.protocol.bulk import BulkStream, EndFrame, OpenFrame
-from tether_runtime_client.protocol.bulk_io import TransferProgress, in_thread
+from tether_runtime_client.protocol.bulk_io import TransferProgress
 from tether_runtime_client.protocol.channel import client_channel
 from tether_runtime_client.protocol.errors import (
     DiskFull,
@@ -28,7 +28,7 @@ from tether_runtime_client.protocol.observations import (
     Observation,
     TransferObservation,
 )
-from tether_runtime_client.protocol.transfer import Source, receive, receive_bytes, send
+from tether_runtime_client.protocol.transfer import open_source, receive, receive_bytes, send
 
 from .transports import Transport
 
@@ -62,7 +62,7 @@ class Transfers:
 
         A tree is merged into a folder that is there already.
         """
-        with await in_thread(lambda: Source(source, WHERE), lambda: None) as opened:
+        with await open_source(source, WHERE) as opened:
             mode = opened.mode if opened.kind == "file" else None
             action = UploadAction(path=target, kind=opened.kind, mode=mode)
             async with aclosing(self._follow(action)) as events:

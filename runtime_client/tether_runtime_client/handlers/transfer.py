@@ -7,11 +7,10 @@ from pathlib import Path
 from ..dispatcher import Context
 from ..protocol.actions import DownloadAction, UploadAction
 from ..protocol.bulk import EndFrame
-from ..protocol.bulk_io import in_thread
 from ..protocol.errors import InvalidAction
 from ..protocol.events import TransferReady
 from ..protocol.observations import TransferObservation
-from ..protocol.transfer import Kind, Source, confirmed, receive, send
+from ..protocol.transfer import Kind, confirmed, open_source, receive, send
 from ..tickets import Tickets
 
 WHERE = "in the sandbox"
@@ -35,7 +34,7 @@ class Transfers:
     async def download(self, action: DownloadAction, context: Context) -> TransferObservation:
         """Send a file or tree, and wait until the server has all of it."""
         path = _path(action.path)
-        with await in_thread(lambda: Source(path, WHERE), lambda: None) as source:
+        with await open_source(path, WHERE) as source:
             ticket = self._tickets.issue()
             context.emit(
                 TransferReady(

@@ -40,7 +40,7 @@ class Source:
     """
 
     def __init__(self, path: Path, where: str) -> None:
-        """Open a file or folder, in a thread; raises `FileError`."""
+        """Open a file or folder; blocking. Raises `FileError`."""
         self.path = path
         self.where = where
         with file_errors(path, where):
@@ -75,6 +75,18 @@ class Source:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+async def open_source(path: Path, where: str) -> Source:
+    """A source, opened in a thread: a path can lead to a disk that does not answer."""
+    opened: list[Source] = []
+    try:
+        await in_thread(lambda: opened.append(Source(path, where)), lambda: None)
+    except asyncio.CancelledError:
+        for source in opened:
+            source.close()
+        raise
+    return opened[0]
 
 
 async def send(
