@@ -9,6 +9,7 @@ from ..settings import ClientSettings
 from ..tickets import Tickets
 from .bash import BashChoice
 from .exec import Execs
+from .files import Files
 from .shell import Sessions
 from .terminal import Terminals
 from .transfer import Transfers
@@ -36,6 +37,11 @@ def register_handlers(
     execs = Execs(settings)
     dispatcher.register(a.ExecAction, execs.handle)
     dispatcher.register(a.ExecSignalAction, execs.signal)
+    files = Files(settings)
+    dispatcher.register(a.FileReadAction, files.read)
+    dispatcher.register(a.FileWriteAction, files.write)
+    dispatcher.register(a.FileEditAction, files.edit)
+    dispatcher.register(a.ListFilesAction, files.list_files)
     transfers = Transfers(tickets)
     dispatcher.register(a.UploadAction, transfers.upload)
     dispatcher.register(a.DownloadAction, transfers.download)

@@ -135,12 +135,16 @@ class FileEntry(Message):
 
 
 class ListFilesObservation(Observation):
-    """A page of a directory; ask again from `next_offset` while it is not None."""
+    """A page of a directory; ask again from `next_offset` while it is not None.
+
+    `unreadable` names directories below that could not be looked into, a hundred at most.
+    """
 
     observation: Literal["list_files"] = "list_files"
     path: str
     entries: tuple[FileEntry, ...]
     next_offset: int | None = None
+    unreadable: tuple[str, ...] = ()
 
 
 class TransferObservation(Observation):
