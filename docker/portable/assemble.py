@@ -23,7 +23,7 @@ ELF_MAGIC = b"\x7fELF"
 # The parts of the standard library that nothing in a sandbox uses.
 UNUSED = [
     *("EXTERNALLY-MANAGED", "LICENSE.txt", "__phello__", "antigravity.py", "config-3.11-*"),
-    *("ensurepip", "idlelib", "lib2to3", "pydoc_data", "sitecustomize.py", "test", "tkinter"),
+    *("ensurepip", "idlelib", "lib2to3", "pydoc_data", "test", "tkinter"),
     *("turtle.py", "turtledemo", "venv", "lib-dynload/_ctypes_test.*", "lib-dynload/_dbm.*"),
     *("lib-dynload/_gdbm.*", "lib-dynload/_test*", "lib-dynload/_tkinter.*"),
     *("lib-dynload/_xxtestfuzz.*", "lib-dynload/nis.*", "lib-dynload/ossaudiodev.*"),
@@ -55,7 +55,9 @@ def main(prefix: Path) -> None:
 def copy_python(prefix: Path) -> None:
     """Copies the interpreter, the standard library and the client's dependencies."""
     stdlib = prefix / "lib" / STDLIB.name
-    shutil.copytree(STDLIB, stdlib, ignore=shutil.ignore_patterns("__pycache__"))
+    # Debian's sitecustomize.py is a link into /etc.
+    left_out = shutil.ignore_patterns("__pycache__", "sitecustomize.py")
+    shutil.copytree(STDLIB, stdlib, ignore=left_out)
     remove(stdlib, UNUSED)
     packages = stdlib / "dist-packages"  # where Debian's interpreter looks
     shutil.copytree(PACKAGES, packages, dirs_exist_ok=True)
@@ -85,7 +87,7 @@ def copy_tools(prefix: Path) -> None:
         shutil.copy(Path("/lib/terminfo") / name[0] / name, target)
     roots = prefix / "etc/ssl/cert.pem"
     roots.parent.mkdir(parents=True)
-    shutil.copy("/etc/ssl/certs/ca-certificates.crt", roots)
+    shutil.copy("/recipe/roots.pem", roots)
 
 
 def elf_files(folder: Path) -> Iterator[Path]:

@@ -21,9 +21,21 @@ path-exclude=/usr/share/man/*
 path-exclude=/usr/share/locale/*
 CONF
 
-apt-get -q update
-apt-get -q -y install --no-install-recommends \
+apt() {
+  apt-get -q -y -o Acquire::Languages=none -o APT::Sandbox::User=root \
+    -o Dir::Cache::archives=/recipe/archives "$@"
+}
+
+# The packages serve as files: they are unpacked, and none of their set-up scripts runs. Of musl
+# only the static library and the headers serve, not the compiler that it depends on.
+mkdir -p /recipe/archives/partial
+apt update
+apt install --no-install-recommends --download-only \
   bash-static ca-certificates ncurses-base patchelf python3-pip-whl python3.11 tcc
+(cd /recipe/archives && apt download musl-dev)
+dpkg --no-triggers --force-depends --unpack /recipe/archives/*.deb
+ldconfig
+cat /usr/share/ca-certificates/mozilla/*.crt >/recipe/roots.pem
 
 pip=$(echo /usr/share/python-wheels/pip-*.whl)
 if [ -s /host/pip.conf ]; then
@@ -33,10 +45,7 @@ PYTHONPATH=$pip python3.11 -m pip install --disable-pip-version-check --no-cache
   --only-binary=:all: --root-user-action=ignore --quiet --target=/recipe/packages \
   --requirement=/recipe/requirements.txt --constraint=/recipe/constraints.txt
 
-# Of musl only the static library and the headers serve here, not the compiler it depends on.
-cd /recipe
-apt-get -q -o APT::Sandbox::User=root download musl-dev
-dpkg-deb --extract musl-dev_*.deb /recipe/musl
-libc=/recipe/musl/usr/lib/$(uname -m)-linux-musl
-tcc -Wall -Werror -nostdinc -I"/recipe/musl/usr/include/$(uname -m)-linux-musl" -nostdlib -static \
-  -o launcher "$libc/crt1.o" "$libc/crti.o" launcher.c "$libc/libc.a" "$libc/crtn.o"
+include=/usr/include/$(uname -m)-linux-musl
+libc=/usr/lib/$(uname -m)-linux-musl
+tcc -Wall -Werror -nostdinc -I"$include" -nostdlib -static -o /recipe/launcher \
+  "$libc/crt1.o" "$libc/crti.o" /recipe/launcher.c "$libc/libc.a" "$libc/crtn.o"

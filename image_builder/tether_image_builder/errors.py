@@ -109,4 +109,6 @@ def invalid_tag(tag: str) -> ValueError:
 
 
 def _with_log(text: str, lines: list[str]) -> str:
-    return "\n".join([text, *(f"  {line}" for line in lines)])
+    if not lines:
+        return text
+    return "\n".join([text, *(f"  {line}" for line in lines), "That is the end of its output"])
