@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+
+Opcode = tuple[str, int, int, int, int]
+"""As difflib has them: what to do, and the ranges of old and new lines."""
 
 MAX_DIFF = 64 * 1024
 """The longest diff, in characters."""
@@ -35,15 +39,15 @@ class Change:
 
 def diff_of(path: str, change: Change) -> str:
     """A unified diff with three lines of context; empty when nothing changed."""
-    start = _lines_back(change.before, change.offset, _DIFF_CONTEXT)
-    end = _lines_on(change.before, change.offset + change.removed, _DIFF_CONTEXT)
+    start, end = _whole_lines(change)
+    first = _lines_back(change.before, start, _DIFF_CONTEXT)
+    above = _lines(change.before[first:start])
+    below = _lines(change.before[end : _lines_on(change.before, end, _DIFF_CONTEXT - 1)])
     old = _lines(change.before[start:end])
-    # What follows the change is the same on both sides, so both parts end with the same bytes.
     new = _lines(change.after[start : end - change.removed + len(change.added)])
-    first = change.before.count(b"\n", 0, start)
     lines = [f"--- {path}\n", f"+++ {path}\n"]
     size = sum(map(len, lines))
-    for line in _hunks(old, new, first):
+    for line in _hunks(above, old, new, below, change.before.count(b"\n", 0, first)):
         shown = _cut(line)
         size += len(shown)
         if size > MAX_DIFF:
@@ -69,28 +73,95 @@ def snippet_of(change: Change) -> tuple[int, str]:
     return after.count(b"\n", 0, start) + 1, text
 
 
-def _hunks(old: list[str], new: list[str], first: int) -> list[str]:
-    """The hunks of a diff, with `first` lines of the file before them."""
-    if max(len(old), len(new)) > _MAX_COMPARED:
-        return _as_a_whole(old, new, first)
-    groups = difflib.SequenceMatcher(None, old, new).get_grouped_opcodes(_DIFF_CONTEXT)
-    lines = []
-    for group in groups:
-        (_, old_start, _, new_start, _), (_, _, old_end, _, new_end) = group[0], group[-1]
-        lines.append(_header(first, old_start, old_end, new_start, new_end))
-        for tag, old_from, old_to, new_from, new_to in group:
-            if tag == "equal":
-                lines += [_marked(" ", line) for line in old[old_from:old_to]]
-                continue
-            lines += [_marked("-", line) for line in old[old_from:old_to]]
-            lines += [_marked("+", line) for line in new[new_from:new_to]]
+def _whole_lines(change: Change) -> tuple[int, int]:
+    """Where the lines that change begin and end in the text before."""
+    start = change.before.rfind(b"\n", 0, change.offset) + 1
+    end = change.offset + change.removed
+    at_ends = all(
+        part.endswith(b"\n") or not part
+        for part in (change.before[start:end], change.before[start : change.offset] + change.added)
+    )
+    if at_ends:
+        return start, end
+    return start, change.before.find(b"\n", end) + 1 or len(change.before)
+
+
+def _hunks(
+    above: list[str], old: list[str], new: list[str], below: list[str], first: int
+) -> list[str]:
+    """The hunks of a diff; `first` lines of the file come before those `above` the change."""
+    # Context is matched by place and not by content: equal lines in the change stay out of it.
+    codes = _merged(
+        [
+            ("equal", 0, len(above), 0, len(above)),
+            *(_moved(code, len(above), len(above)) for code in _codes(old, new)),
+            _moved(("equal", 0, len(below), 0, len(below)), *_lengths(above, old, new)),
+        ]
+    )
+    before, after = [*above, *old, *below], [*above, *new, *below]
+    lines: list[str] = []
+    for group in _grouped(codes):
+        lines += _hunk(group, before, after, first)
     return lines
 
 
-def _as_a_whole(old: list[str], new: list[str], first: int) -> list[str]:
-    lines = [_header(first, 0, len(old), 0, len(new))]
-    lines += [_marked("-", line) for line in old]
-    return lines + [_marked("+", line) for line in new]
+def _codes(old: list[str], new: list[str]) -> Iterable[Opcode]:
+    if max(len(old), len(new)) > _MAX_COMPARED:
+        return [("replace", 0, len(old), 0, len(new))]
+    return difflib.SequenceMatcher(None, old, new).get_opcodes()
+
+
+def _lengths(above: list[str], old: list[str], new: list[str]) -> tuple[int, int]:
+    return len(above) + len(old), len(above) + len(new)
+
+
+def _moved(code: Opcode, old: int, new: int) -> Opcode:
+    tag, old_from, old_to, new_from, new_to = code
+    return tag, old_from + old, old_to + old, new_from + new, new_to + new
+
+
+def _merged(codes: list[Opcode]) -> list[Opcode]:
+    """Neighbours that are both equal as one, and nothing that is empty."""
+    merged: list[Opcode] = []
+    for code in codes:
+        if code[1] == code[2] and code[3] == code[4]:
+            continue
+        if merged and merged[-1][0] == code[0] == "equal":
+            code = ("equal", merged[-1][1], code[2], merged.pop()[3], code[4])
+        merged.append(code)
+    return merged
+
+
+def _grouped(codes: list[Opcode]) -> Iterator[list[Opcode]]:
+    """Changes with at most three equal lines around them, far ones apart."""
+    group: list[Opcode] = []
+    for position, (tag, *ranges) in enumerate(codes):
+        old_from, old_to, new_from, new_to = ranges
+        if tag == "equal":
+            length = old_to - old_from
+            ends = position == len(codes) - 1 or length > 2 * _DIFF_CONTEXT
+            if group and ends:
+                keep = min(length, _DIFF_CONTEXT)
+                yield [*group, (tag, old_from, old_from + keep, new_from, new_from + keep)]
+                group = []
+            if not group:
+                skip = max(length - _DIFF_CONTEXT, 0)
+                old_from, new_from = old_from + skip, new_from + skip
+        group.append((tag, old_from, old_to, new_from, new_to))
+    if any(tag != "equal" for tag, *_ in group):
+        yield group
+
+
+def _hunk(group: list[Opcode], old: Sequence[str], new: Sequence[str], first: int) -> list[str]:
+    (_, old_start, _, new_start, _), (_, _, old_end, _, new_end) = group[0], group[-1]
+    lines = [_header(first, old_start, old_end, new_start, new_end)]
+    for tag, old_from, old_to, new_from, new_to in group:
+        if tag == "equal":
+            lines += [_marked(" ", line) for line in old[old_from:old_to]]
+            continue
+        lines += [_marked("-", line) for line in old[old_from:old_to]]
+        lines += [_marked("+", line) for line in new[new_from:new_to]]
+    return lines
 
 
 def _header(first: int, old_start: int, old_end: int, new_start: int, new_end: int) -> str:

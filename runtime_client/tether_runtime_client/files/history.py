@@ -62,32 +62,29 @@ class Step:
 
 
 class History:
-    """The steps of all files, in one folder. Not for several threads or processes at once."""
+    """The steps of all files, in one folder that this object alone changes, in one thread."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
+        #: The numbers of the steps there are, by folder, oldest first; listed once.
+        self._known: dict[str, list[int]] = {}
 
     def push(self, path: str, step: Step) -> None:
         """Note a step, before it is made. Raises OSError; nothing is noted then."""
         folder = self._of(path)
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        numbers = _numbers(folder)
+        numbers = self._numbers(folder)
+        number = numbers[-1] + 1 if numbers else 1
         head = {name: getattr(step, name) for name in _HEAD}
-        target = os.path.join(folder, str(numbers[-1] + 1 if numbers else 1))
-        try:
-            with open(f"{target}.new", "wb") as file:
-                file.write(json.dumps(head).encode() + b"\n" + step.removed)
-            os.rename(f"{target}.new", target)
-        except OSError:
-            _remove(f"{target}.new")
-            raise
-        for number in numbers[: len(numbers) + 1 - MAX_STEPS]:
-            _remove(os.path.join(folder, str(number)))
+        _write(os.path.join(folder, str(number)), json.dumps(head).encode() + b"\n" + step.removed)
+        numbers.append(number)
+        while len(numbers) > MAX_STEPS:
+            _remove(os.path.join(folder, str(numbers.pop(0))))
 
     def last(self, path: str) -> Step | None:
         """The newest step of a file, or None; what cannot be understood is none."""
         folder = self._of(path)
-        numbers = _numbers(folder)
+        numbers = self._numbers(folder)
         if not numbers:
             return None
         with open(os.path.join(folder, str(numbers[-1])), "rb") as file:
@@ -100,9 +97,14 @@ class History:
     def pop(self, path: str) -> None:
         """Forget the newest step of a file."""
         folder = self._of(path)
-        numbers = _numbers(folder)
+        numbers = self._numbers(folder)
         if numbers:
-            _remove(os.path.join(folder, str(numbers[-1])))
+            _remove(os.path.join(folder, str(numbers.pop())))
+
+    def _numbers(self, folder: str) -> list[int]:
+        if folder not in self._known:
+            self._known[folder] = _listed(folder)
+        return self._known[folder]
 
     def _of(self, path: str) -> str:
         """The same for every way to name a file: links and relative paths are resolved."""
@@ -110,11 +112,21 @@ class History:
         return os.path.join(self._folder, hashlib.blake2b(whole, digest_size=16).hexdigest())
 
 
-def _numbers(folder: str) -> list[int]:
+def _listed(folder: str) -> list[int]:
     try:
         return sorted(int(name) for name in os.listdir(folder) if name.isdecimal())
     except FileNotFoundError:
         return []
+
+
+def _write(path: str, data: bytes) -> None:
+    try:
+        with open(f"{path}.new", "wb") as file:
+            file.write(data)
+        os.rename(f"{path}.new", path)
+    except OSError:
+        _remove(f"{path}.new")
+        raise
 
 
 def _remove(path: str) -> None:

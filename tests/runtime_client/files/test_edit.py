@@ -331,7 +331,7 @@ def test_edits_from_many_threads(editor: Editor, file: Path) -> None:
     assert file.read_text().count("# ") == 20
 
 
-lines = st.lists(st.text(st.sampled_from("ab ü\r"), max_size=5), max_size=12).map("\n".join)
+lines = st.lists(st.text(st.sampled_from("ab ü\r"), max_size=5), max_size=40).map("\n".join)
 
 
 @settings(max_examples=200, deadline=None)
