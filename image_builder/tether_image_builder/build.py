@@ -181,7 +181,8 @@ def _built(engine: Engine, plan: Plan) -> Image | None:
 
 
 def _build(engine: Engine, plan: Plan, report: ProgressReport, *, no_cache: bool) -> None:
-    report(BuildProgress("build", f"putting the {plan.source.environment} environment into {plan.name}"))
+    what = f"the {plan.source.environment} environment"
+    report(BuildProgress("build", f"putting {what} into {plan.name}"))
     base = engine.without_triggers(plan.image.image_id) if plan.image.has_triggers else None
     context = context_archive({"Dockerfile": plan.dockerfile(base).encode()})
     try:
