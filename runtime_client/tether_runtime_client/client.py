@@ -22,6 +22,7 @@ from .supervisor import CONFIG_ERROR, LEASE_EXPIRED, STOPPED, Handover
 from .tickets import Tickets
 from .version import VERSION
 
+HIDDEN = "TETHER_ENV_"
 READY = "tether-runtime-client: ready"
 
 log = logging.getLogger("tether_runtime_client")
@@ -34,6 +35,7 @@ def run_client(handover: Handover, args: list[str]) -> int:
     )
     # A peer that goes away is an error of one connection, not the end of this process.
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    give_back_environment()
     try:
         settings = parse_settings(args)
         private_folder(settings.state)
@@ -43,6 +45,15 @@ def run_client(handover: Handover, args: list[str]) -> int:
     except SettingsError as problem:
         sys.stderr.write(f"tether-runtime-client: {problem}\n")
         return CONFIG_ERROR
+
+
+def give_back_environment() -> None:
+    """Undo what the launcher did to keep the image's LD_* and PYTHON* from our own Python.
+
+    This process has read its own by now; the names are for the sessions, which inherit them.
+    """
+    for hidden in [name for name in os.environ if name.startswith(HIDDEN)]:
+        os.environ[hidden.removeprefix(HIDDEN)] = os.environ.pop(hidden)
 
 
 class RuntimeClient:

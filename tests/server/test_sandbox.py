@@ -366,6 +366,17 @@ async def test_a_restarted_container_is_found_again(debian: str) -> None:
 
 
 @pytest.mark.engine
+async def test_the_image_keeps_its_environment(debian: str) -> None:
+    """What would break our own Python is kept from it, and is there in the sessions."""
+    odd = {"LD_LIBRARY_PATH": "/odd", "PYTHONHOME": "/odd", "LD_PRELOAD": "/odd.so"}
+    async with EventStreamRuntime(debian, env=odd) as runtime:
+        names = "$LD_LIBRARY_PATH $PYTHONHOME $LD_PRELOAD"
+        seen = await runtime.run(CmdRunAction(command=f"echo {names}; env | grep -c TETHER_ENV"))
+        assert "/odd /odd /odd.so\n" in seen.content
+        assert seen.content.rstrip().endswith("0")
+
+
+@pytest.mark.engine
 async def test_no_network_is_needed(debian: str) -> None:
     async with EventStreamRuntime(debian, network="none") as runtime:
         seen = await runtime.run(CmdRunAction(command="ls /sys/class/net"))
