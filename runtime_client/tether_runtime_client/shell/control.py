@@ -163,10 +163,12 @@ class ControlLines:
         `cwd` and `env` hold for this command alone. Raises CommandInvalid for what cannot be
         written as shell text.
         """
-        run = _assignments(env) + rb"\builtin eval " + self._quoted(text, to, carried)
+        # After `NAME=value builtin eval` only the first command would get the variable.
+        run = _assignments(env) + (rb"\builtin command eval " if env else rb"\builtin eval ")
+        run += self._quoted(text, carried)
         if cwd is not None:
             run = rb"\builtin cd -- " + quote(_plain_path(cwd)) + b" && " + run
-        before, report = self._before(to, carried), self._report(to, 0)
+        before, report = self._before(carried), self._report(to, 0)
         return PADDING + b"{ " + before + run + b"; " + report + b"; }" + self._close
 
     def recovery(self, to: ReportTo, number: int) -> bytes:
@@ -192,20 +194,20 @@ class ControlLines:
         )
         return PADDING + first.encode() + b"\n" + self.recovery(to, number)
 
-    def _before(self, to: ReportTo, carried: Carried) -> bytes:
+    def _before(self, carried: Carried) -> bytes:
         """Set `$?`; switch off what would show these lines, which is rarely on."""
         if not carried.watching:
-            return _status_call(to.variable, carried.exit_code)
+            return _status_call(carried.exit_code)
         null = self._fds.null
         return rb"{ \builtin trap - DEBUG ERR; \builtin set +vx; } 2>&%d >&%d; " % (null, null)
 
-    def _quoted(self, text: str, to: ReportTo, carried: Carried) -> bytes:
+    def _quoted(self, text: str, carried: Carried) -> bytes:
         """The command, where needed after a line that switches traces and traps on again."""
         if not carried.watching:
             return quote(text)
         first = rf"\builtin set -{carried.suspended}; " if carried.suspended else ""
         first += carried.traps.decode("utf-8", "surrogateescape")
-        first += _status_call(to.variable, carried.exit_code).decode() or r"\builtin :; "
+        first += _status_call(carried.exit_code).decode() or r"\builtin :; "
         return quote(f"{{ {first}}} 2>&{self._fds.null} >&{self._fds.null}\n{text}")
 
     def _report(self, to: ReportTo, number: int) -> bytes:
@@ -214,17 +216,20 @@ class ControlLines:
         # `exec 2>file` is kept by copying 2; bash would undo a duplicate onto a descriptor that
         # is close-on-exec, so that one is closed first. Each builtin has its own redirection: a
         # DEBUG trap runs before that is made, so what it writes does not land on our channels.
+        # An interrupt makes bash flush what a builtin has printed so far, to wherever it then
+        # goes; so each report is one conversion that ends its line, which is written at once.
+        n = to.nonce
         return (
             rb"{ %s=$?; \builtin trap -p DEBUG ERR >&%d; "
-            rb"""\builtin printf '%%s\0' '' %s %d "$%s" "$-" "${PWD-}" "${TMOUT-}" >&%d; """
+            rb"""\builtin printf %%s "%s %d $%s $- %s${PWD-}%s${TMOUT-}%s"$'\n' >&%d; """
             rb"\builtin unset -v %s PROMPT_COMMAND; \builtin set +o history; %s"
             rb"[[ . ]] %d>&%d && \exec %d>&- %d>&%d; "
-            rb"{ \builtin declare -px; \builtin printf '%%s\0' '' %s; } >&%d; "
+            rb"{ \builtin declare -px; \builtin printf %%s %s$'\n'; } >&%d; "
             rb"} 2>&%d >&%d || [[ . ]]"
         ) % (
-            *(code, fds.status, to.nonce, number, code, fds.status, code, go_back),
+            *(code, fds.status, n, number, code, n, n, n, fds.status, code, go_back),
             *(fds.spare, fds.saved_stderr, fds.stderr, fds.stderr, fds.saved_stderr),
-            *(to.nonce, fds.mailboxes[to.mailbox], fds.null, fds.null),
+            *(n, fds.mailboxes[to.mailbox], fds.null, fds.null),
         )
 
     def _private(self) -> bytes:
@@ -243,15 +248,16 @@ class ControlLines:
         return lines
 
 
-def _status_call(name: bytes, exit_code: int) -> bytes:
+def _status_call(exit_code: int) -> bytes:
     """Shell text that leaves `$?` at the value, by a function that removes itself.
 
-    `&&` keeps `set -e` and ERR traps from taking the value for a failure.
+    `&&` keeps `set -e` and ERR traps from taking the value for a failure. The name is always the
+    same: bash does not free what it keeps of functions with names it never sees again.
     """
     if exit_code == 0:
         return b""
-    body = rb"\builtin unset -f %s; \builtin return %d" % (name, exit_code)
-    return rb"%s() { %s; }; %s && \builtin :; " % (name, body, name)
+    body = rb"\builtin unset -f __tether; \builtin return %d" % exit_code
+    return rb"__tether() { %s; }; __tether && \builtin :; " % body
 
 
 def _assignments(env: Mapping[str, str] | None) -> bytes:

@@ -51,8 +51,10 @@ def key_bytes(key: str) -> bytes:
     """
     if key[:2] in ("M-", "m-") and len(key) > 2:
         return b"\x1b" + key_bytes(key[2:])
-    if key[:2] in ("C-", "c-", "^") or (key[:1] == "^" and len(key) == 2):
-        return _control(key, key[2:] if key[1] == "-" else key[1:])
+    if key[:2] in ("C-", "c-"):
+        return _control(key, key[2:])
+    if key[:1] == "^" and len(key) == 2:
+        return _control(key, key[1:])
     named = _FOLDED.get(key.casefold())
     if named is not None:
         return named

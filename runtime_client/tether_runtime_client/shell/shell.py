@@ -20,6 +20,7 @@ from .watch import QuietWatch
 READ_PER_WAKE = 256 * 1024  # then other sessions get their turn
 DRAIN_LIMIT = 256 * 1024  # after a report
 
+_ATTEMPTS = 3  # to get a lost report again
 _GONE = "the shell was replaced by a program that waits for input (exec)"
 _DEAF = "the shell no longer reads its commands; this one was not run"
 _BROKEN = "the shell reads commands again, but its report was lost"
@@ -276,10 +277,13 @@ class Shell:
             return True
         run.idle_looks += 1
         self._watch.soon()
-        if run.idle_looks <= 2:  # a report can be dropped by an interrupt, or kept by a function
-            self._ask_again(run, repair=run.idle_looks == 2)
-        else:
+        if run.idle_looks > _ATTEMPTS:
             self._owner.over(self, _BROKEN, None)
+        else:
+            # An interrupt can drop a report, or cut the line it is read from, which leaves an
+            # open quote; another one, now that nothing is being read, clears the parser.
+            self.terminal.signal(signal.SIGINT)
+            self._ask_again(run, repair=run.idle_looks == _ATTEMPTS)
         return True
 
     def retire(self) -> None:

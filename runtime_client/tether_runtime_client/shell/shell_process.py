@@ -247,14 +247,11 @@ class ShellProcess:
 
     def true_cwd(self, reported: str, last: str) -> str:
         """$PWD, which keeps symbolic links, unless it is not where the shell is."""
-        if reported == last:
-            return last
-        link = f"/proc/{self.pid}/cwd"
+        if reported == last or _same_file(reported, f"/proc/{self.pid}/cwd"):
+            return reported
         try:
-            if os.path.samestat(os.stat(reported), os.stat(link)):
-                return reported
-            return os.readlink(link)
-        except OSError:  # deleted, or not shown
+            return os.readlink(f"/proc/{self.pid}/cwd").removesuffix(" (deleted)")
+        except OSError:  # not shown
             return reported or last
 
     def stop_reading(self) -> None:
@@ -269,7 +266,7 @@ class ShellProcess:
         """The exported variables as `declare -px` printed them, or None if not all is there."""
         mailbox = self._mailboxes[number]
         content = os.pread(mailbox, os.fstat(mailbox).st_size, 0)
-        text, found, _ = content.partition(b"\0" + nonce + b"\0")
+        text, found, _ = content.partition(nonce + b"\n")
         return text if found else None
 
     def replaced_by_program(self) -> bool:
@@ -303,6 +300,13 @@ class ShellProcess:
         for fd in (self._pidfd, *self._mailboxes):
             os.close(fd)
         self._pidfd = -1
+
+
+def _same_file(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
 
 
 def _choose_base() -> int:

@@ -1,8 +1,9 @@
-r"""Reads the shell's reports from the status channel. Pure: bytes in, records out.
+"""Reads the shell's reports from the status channel. Pure: bytes in, records out.
 
-A report is `\0 NONCE \0 repeat \0 $? \0 $- \0 $PWD \0 $TMOUT \0`, with the traps that
-`trap -p DEBUG ERR` prints before it. The nonce is fresh and random for every command. Anything
-else on the channel was written by the command and is counted and dropped.
+A report is one line, `NONCE repeat $? $- NONCE $PWD NONCE $TMOUT NONCE` (the spaces around the
+last ones are not there), with the traps that `trap -p DEBUG ERR` prints before it. The nonce is
+fresh and random for every command. Anything else on the channel was written by the command and
+is counted and dropped.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import os
 import re
 from dataclasses import dataclass
 
-_FIELDS = 5  # after the nonce
+_PARTS = 5  # of a buffer with one whole report, split at the nonce
 _KEEP = 64 * 1024  # of an unfinished report; more than any path and value of TMOUT
 _TRAPS = re.compile(rb"(?:trap -- (?:[^\0]*?) (?:DEBUG|ERR)\n)+\Z")
+_HEAD = re.compile(rb" (\d+) (\d+) (\S*) ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class StatusParser:
 
     def expect(self, nonce: bytes) -> None:
         """Await this command's reports from now on. What is unread is kept: it may be its own."""
-        self._nonce = b"\0" + nonce + b"\0"
+        self._nonce = nonce
         self.discarded = 0
 
     def feed(self, data: bytes) -> list[StatusRecord]:
@@ -56,31 +58,26 @@ class StatusParser:
         self._drop(len(self._buffer))
 
     def _next(self) -> StatusRecord | None:
-        start = self._buffer.find(self._nonce) if self._nonce else -1
-        if start < 0:
-            return None
-        fields = self._buffer[start + len(self._nonce) :].split(b"\0", _FIELDS)
-        if len(fields) <= _FIELDS:
-            return None
-        before, self._buffer = self._buffer[:start], fields[_FIELDS]
-        return self._record(before, fields)
+        while self._nonce:
+            parts = self._buffer.split(self._nonce, _PARTS - 1)
+            if len(parts) < _PARTS or not parts[-1].startswith(b"\n"):
+                return None
+            before, head, cwd, idle_limit, rest = parts
+            self._buffer = rest[1:]
+            match = _HEAD.fullmatch(head)
+            if match is not None:
+                traps = self._traps(before)
+                code, flags = int(match[2]), match[3].decode("ascii", "replace")
+                limit = idle_limit.decode("ascii", "replace")
+                return StatusRecord(code, flags, os.fsdecode(cwd), limit, traps, int(match[1]))
+            self.discarded += sum(map(len, parts[:-1]))
+        return None
 
-    def _record(self, before: bytes, fields: list[bytes]) -> StatusRecord | None:
-        repeat, code, flags, cwd, idle_limit = fields[:_FIELDS]
+    def _traps(self, before: bytes) -> bytes:
         found = _TRAPS.search(before)
         traps = found.group() if found else b""
         self.discarded += len(before) - len(traps)
-        if not (code.isdigit() and repeat.isdigit()):
-            self.discarded += sum(map(len, fields[:_FIELDS]))
-            return self._next()
-        return StatusRecord(
-            exit_code=int(code),
-            flags=flags.decode("ascii", "replace"),
-            cwd=os.fsdecode(cwd),
-            idle_limit=idle_limit.decode("ascii", "replace"),
-            traps=traps,
-            repeat=int(repeat),
-        )
+        return traps
 
     def _drop(self, size: int) -> None:
         self._buffer = self._buffer[size:]

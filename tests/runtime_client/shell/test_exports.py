@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import os
+import subprocess
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tether_runtime_client.shell.exports import parse_exports
+
+from .conftest import BASH
+
+
+def dump(env: dict[str, str], before: str = "") -> bytes:
+    command = [BASH, "--norc", "-c", f"{before}\ndeclare -px"]
+    return subprocess.run(command, env=env, capture_output=True, check=True).stdout
+
+
+def test_what_bash_prints_is_read_back() -> None:
+    env = {
+        "A": "plain",
+        "B": "\"q\" 'r' $x `y` \\ !",
+        "C": "a\nb\n\tc",
+        "D": "",
+        "E": "\x01\x1b\x7f",
+    }
+    env |= {"F": "žluť 🐎", "G": "\udcff\udc80", "H": 'declare -x I="fake"\ndeclare -x J="k"'}
+    found = parse_exports(dump(env))
+    assert {name: found[name] for name in env} == env
+    assert not {"I", "J"} & found.keys()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.characters(exclude_characters="\0"), max_size=80))
+def test_any_value(value: str) -> None:
+    encoded = os.fsdecode(value.encode("utf-8", "surrogatepass"))
+    assert parse_exports(dump({"A": encoded}))["A"] == encoded
+
+
+def test_kinds_of_variables() -> None:
+    before = "export N; export -a L=(1 2); declare -ix I=5; declare -rx R=6; set -o posix"
+    found = parse_exports(dump({}, before))
+    assert (found["I"], found["R"]) == ("5", "6")
+    assert not {"N", "L"} & found.keys()
+
+
+def test_nothing() -> None:
+    assert parse_exports(b"") == {}
+    assert parse_exports(b"declare -x A\n") == {}
+    assert parse_exports(b"export A=x\n") == {}

@@ -1,0 +1,205 @@
+"""Interrupts end commands, whatever they are, and corrupt nothing when they race an end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from tether_runtime_client.shell import NoForeground
+
+from .conftest import Driver
+
+ENDED = {
+    "child": "sleep 60\necho no",
+    "child in a list": "sleep 60; echo no",
+    "builtin loop": "while :; do :; done\necho no",
+    "loop of children": "for i in 1 2 3; do sleep 20; echo no; done\necho no",
+    "function": "f() { sleep 60; echo no; }; f; echo no\necho no",
+    "pipeline": "sleep 60 | cat\necho no",
+    "builtin read": "read x\necho no",
+    "subshell": "(sleep 60; echo no)\necho no",
+    "substitution": "x=$(sleep 60); echo no\necho no",
+    "condition": "if sleep 60; then echo no; else echo no; fi\necho no",
+    "and-or": "sleep 60 && echo no\necho no",
+    "wait": "sleep 60 & wait; echo no",
+    "here-document": "cat <<EOF | sleep 60\nx\nEOF\necho no",
+    "stty without keys": "stty intr undef -isig; sleep 60; echo no",
+    "raw terminal": "stty raw; sleep 60; echo no",
+    "busy child": "yes >/dev/null\necho no",
+    "flood": "yes\necho no",
+    "without job control": "set +m; sleep 60; echo no",
+    "stopped child": "bash -c 'kill -STOP $$' ; sleep 60; echo no",
+}
+
+
+@pytest.mark.parametrize("command", ENDED.values(), ids=ENDED.keys())
+async def test_interrupt(shell: Driver, command: str) -> None:
+    pid = shell.session.pid
+    started = shell.start(command)
+    await asyncio.sleep(0.15)
+    began = time.monotonic()
+    shell.session.interrupt()
+    result = await started.result()
+    assert time.monotonic() - began < 1
+    assert (result.end.reason, result.code) == ("interrupted", 130)
+    assert b"no\n" not in result.output.replace(b"Done", b"")
+    assert await shell.say("echo next") == "next\n"
+    assert shell.session.pid == pid
+
+
+async def test_a_handled_interrupt_lets_the_command_go_on(shell: Driver) -> None:
+    started = shell.start(
+        "trap 'echo caught' INT; while [ -z \"$x\" ]; do read -t 5 x; done; echo $x"
+    )
+    await started.waits()
+    shell.session.interrupt()
+    await started.output.until(b"caught")
+    await shell.type("done\n")
+    assert (await started.result()).text.endswith("done\n")
+
+
+async def test_an_ignored_interrupt(shell: Driver) -> None:
+    started = shell.start("bash -c 'trap \"\" INT; echo on; sleep 60'")
+    await started.output.until(b"on\n")
+    shell.session.interrupt()
+    await asyncio.sleep(0.2)
+    assert not started.command.done.done()
+    shell.session.interrupt("SIGKILL")
+    result = await started.result()
+    assert (result.end.reason, result.code) == ("interrupted", 137)
+    assert await shell.say("echo next") == "next\n"
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGQUIT", 131), ("SIGHUP", 129)])
+async def test_other_signals(shell: Driver, name: str, code: int) -> None:
+    started = shell.start("sleep 60")
+    await asyncio.sleep(0.1)
+    shell.session.interrupt(name)
+    result = await started.result()
+    assert (result.end.reason, result.code) == ("interrupted", code)
+    with pytest.raises(ValueError, match="SIGNONSENSE"):
+        shell.session.interrupt("SIGNONSENSE")
+
+
+async def test_killing_a_builtin_loop_kills_the_shell(shell: Driver) -> None:
+    started = shell.start("trap '' INT; while :; do :; done")
+    await asyncio.sleep(0.1)
+    shell.session.interrupt()
+    await asyncio.sleep(0.1)
+    shell.session.interrupt("SIGKILL")
+    result = await started.result()
+    assert (result.end.reason, result.code) == ("session_ended", 137)
+    assert await shell.say("echo next") == "next\n"
+
+
+async def test_many_interrupts_at_once(shell: Driver) -> None:
+    started = shell.start("bash -c 'trap \"\" INT; echo on; sleep 0.5'; echo after")
+    await started.output.until(b"on\n")
+    for _ in range(200):
+        shell.session.interrupt()
+    await started.result()
+    for number in range(20):
+        assert await shell.say(f"echo {number}") == f"{number}\n"
+
+
+async def test_thousand_interrupts_racing_ends(shell: Driver) -> None:
+    """No lost byte, no lost status, no lost shell."""
+    chance = random.Random(11)
+    pid = shell.session.pid
+    interrupted = 0
+    for number in range(1000):
+        command = (
+            f"/bin/echo {number}a; echo {number}b",
+            f"echo {number}a; for i in 1 2 3 4 5; do :; done; echo {number}b",
+            f"echo {number}a; (exit 0); echo {number}b",
+        )[number % 3]
+        started = shell.start(command)
+        for _ in range(chance.choice((0, 0, 1, 1, 2, 5))):
+            await asyncio.sleep(0)
+        if chance.random() < 0.7:
+            await asyncio.sleep(chance.random() * 0.002)
+        if not started.command.done.done():
+            shell.session.interrupt()
+            interrupted += 1
+        result = await started.result()
+        assert result.end.reason in ("completed", "interrupted")
+        lines = [line for line in result.text.split("\n") if line.strip()]
+        assert lines in ([], [f"{number}a"], [f"{number}a", f"{number}b"]), (number, result)
+        assert await shell.say(f"echo ={number}") == f"={number}\n"
+    assert interrupted > 500
+    assert shell.session.pid == pid
+    assert shell.listener.lost == []
+    assert bytes(shell.listener.output).strip() == b""
+    assert shell.listener.warnings == []
+
+
+async def test_interrupts_after_the_end_are_refused_and_harmless(shell: Driver) -> None:
+    await shell.say("true")
+    with pytest.raises(NoForeground):
+        shell.session.interrupt()
+    assert await shell.say("echo next") == "next\n"
+
+
+async def test_reset_ends_everything(shell: Driver) -> None:
+    nap = f"sleep 1000.{os.getpid()}"
+    await shell.say(f"cd / && export KEPT=1; {nap} & disown; setsid {nap} &")
+    await shell.say(f"(setsid {nap} &) ; nohup {nap} >/dev/null 2>&1 & ")
+    await shell.say(f"bash -c 'trap \"\" HUP TERM INT; {nap}; {nap}' & sleep 0.1")
+    started = shell.start("trap '' INT HUP TERM; while :; do :; done")
+    await asyncio.sleep(0.1)
+    assert len(running(nap)) >= 4
+    began = time.monotonic()
+    lost = await shell.session.reset()
+    assert time.monotonic() - began < 3
+    assert lost.reason
+    assert (await started.result()).end.reason == "session_ended"
+    assert running(nap) == []
+    result = await shell.run("echo $PWD $KEPT")
+    assert result.text == "/ 1\n"
+    assert result.end.state_lost is None
+
+
+def running(command: str) -> list[int]:
+    """The processes with exactly this command line."""
+    wanted = command.encode().replace(b" ", b"\0") + b"\0"
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes() == wanted:
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+async def test_reset_while_a_shell_is_replaced(shell: Driver) -> None:
+    await shell.run("exit 1")
+    queued = shell.start("echo queued")
+    await shell.session.reset()
+    assert (await queued.result()).end.reason in ("completed", "session_ended")
+    assert await shell.say("echo next") == "next\n"
+
+
+async def test_reset_of_a_flood(shell: Driver) -> None:
+    started = shell.start("yes | cat")
+    await started.output.until(b"y\n" * 10_000)
+    began = time.monotonic()
+    await shell.session.reset()
+    assert time.monotonic() - began < 3
+    assert await shell.say("echo next") == "next\n"
+
+
+async def test_reset_of_a_fork_storm(shell: Driver) -> None:
+    nap = f"sleep 1001.{os.getpid()}"
+    shell.start(f"f() {{ while sleep 0.01; do (setsid {nap} &); done; }}; f")
+    await asyncio.sleep(0.5)
+    assert running(nap)
+    began = time.monotonic()
+    await shell.session.reset()
+    assert time.monotonic() - began < 3
+    assert running(nap) == []

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from tether_runtime_client.shell import UnknownKey
+from tether_runtime_client.shell.keys import key_bytes
+
+
+@pytest.mark.parametrize(
+    ("key", "sent"),
+    [
+        ("C-c", b"\x03"),
+        ("c-C", b"\x03"),
+        ("^C", b"\x03"),
+        ("^", b"^"),
+        ("C-d", b"\x04"),
+        ("C-z", b"\x1a"),
+        ("C-\\", b"\x1c"),
+        ("C-]", b"\x1d"),
+        ("C-_", b"\x1f"),
+        ("C-@", b"\0"),
+        ("C-Space", b"\0"),
+        ("C-?", b"\x7f"),
+        ("Enter", b"\r"),
+        ("enter", b"\r"),
+        ("Tab", b"\t"),
+        ("Escape", b"\x1b"),
+        ("Up", b"\x1b[A"),
+        ("PageDown", b"\x1b[6~"),
+        ("F12", b"\x1b[24~"),
+        ("M-x", b"\x1bx"),
+        ("M-C-c", b"\x1b\x03"),
+        ("a", b"a"),
+        ("-", b"-"),
+        ("é", "é".encode()),
+    ],
+)
+def test_known(key: str, sent: bytes) -> None:
+    assert key_bytes(key) == sent
+
+
+@pytest.mark.parametrize("key", ["", "C-", "M-", "C-1", "C-é", "C-cc", "Nonsense", "\0", "ab"])
+def test_unknown(key: str) -> None:
+    with pytest.raises(UnknownKey) as caught:
+        key_bytes(key)
+    assert "C-c" in str(caught.value)
