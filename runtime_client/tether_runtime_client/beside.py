@@ -19,7 +19,7 @@ from tether_runtime_client.supervisor_io import (
     as_exit_code,
     describe_status,
     log,
-    reset_signals,
+    reset_signals_for_exec,
     run_child,
     where_possible,
     write_if_ready,
@@ -74,7 +74,7 @@ def _keep(
 
 def _exec(argv: Sequence[str], env: Mapping[str, str] | None) -> int:
     os.setsid()
-    reset_signals(SIGNALS)
+    reset_signals_for_exec()
     try:
         os.execvpe(argv[0], list(argv), dict(os.environ if env is None else env))
     except OSError as error:

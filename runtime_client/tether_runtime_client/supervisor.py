@@ -28,6 +28,7 @@ from tether_runtime_client.supervisor_io import (
     describe_status,
     log,
     reset_signals,
+    reset_signals_for_exec,
     run_child,
     signal_name,
     where_possible,
@@ -319,7 +320,7 @@ def _run_client(
 ) -> int:
     os.setsid()  # a terminal's C-c reaches the supervisor alone, which passes it on in order
     where_possible(lambda: prctl.set_parent_death_signal(signal.SIGTERM))
-    reset_signals(SIGNALS)
+    reset_signals()
     if os.getppid() != parent:
         return 128 + signal.SIGTERM
     for number in PASSED_ON:
@@ -336,6 +337,7 @@ def _do_nothing(number: int, frame: object) -> None:
 
 
 def _exec_client(argv: Sequence[str], handover: Handover) -> int:
+    reset_signals_for_exec()
     for descriptor in (handover.secret_fd, handover.notice_fd):
         os.set_inheritable(descriptor, True)
     descriptors = (f"--secret-fd={handover.secret_fd}", f"--notice-fd={handover.notice_fd}")

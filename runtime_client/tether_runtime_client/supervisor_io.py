@@ -9,7 +9,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from typing import NoReturn
 
 #: Each of these is in use as the stop signal of some image.
@@ -71,14 +71,18 @@ def as_exit_code(status: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def reset_signals(changed: Iterable[int]) -> None:
-    """Give a fresh child the default signal handling, as after a login.
-
-    Python ignores SIGPIPE and SIGXFSZ, which an exec would pass on.
-    """
-    for number in (*changed, signal.SIGPIPE, signal.SIGXFSZ):
+def reset_signals() -> None:
+    """Give a forked child the signal handling that Python starts with."""
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def reset_signals_for_exec() -> None:
+    """Give a program the handling it expects: Python ignores two, which an exec passes on."""
+    reset_signals()
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def leave(code: int) -> NoReturn:

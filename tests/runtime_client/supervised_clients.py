@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from tether_runtime_client import session_registry
 from tether_runtime_client.supervisor import CONFIG_ERROR, LEASE_EXPIRED, Handover
@@ -63,6 +64,19 @@ def raises(handover: Handover, args: list[str]) -> int:
     raise RuntimeError("a client's bug")
 
 
+def pipes(handover: Handover, args: list[str]) -> int:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        os.write(write_end, b"x")
+    except BrokenPipeError:
+        say("broken pipe")
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    ignored = Path("/proc/self/status").read_text().split("SigIgn:")[1].split()[0]
+    say(f"blocked {sorted(blocked)} ignored {int(ignored, 16):#x}")
+    return 0
+
+
 def tells_signals(handover: Handover, args: list[str]) -> int:
     def told(number: int, frame: object) -> None:
         say(f"got {signal.Signals(number).name}")
@@ -113,10 +127,10 @@ def forker(handover: Handover, args: list[str]) -> int:
 
 
 def storm(handover: Handover, args: list[str]) -> int:
-    """1,000 known exit codes, one half each by fork and by subprocess, amid dying orphans."""
+    """Known exit codes, one half each by fork and by subprocess, amid dying orphans."""
     chance = random.Random(7)
     wrong = []
-    for start in range(0, 1000, 50):
+    for start in range(0, int(args[0]), 50):
         running = []
         for number in range(start, start + 50):
             code = chance.randrange(256)

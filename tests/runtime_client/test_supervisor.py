@@ -92,6 +92,17 @@ def run() -> Iterator[type[Supervised]]:
         supervised.close()
 
 
+NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+
+
+@pytest.fixture
+def run_as_pid_1(run: type[Supervised]) -> Callable[..., Supervised]:
+    """As `run`, as the first process of a pid namespace; `pid` is the supervisor's, seen here."""
+    if subprocess.run([*NAMESPACE, "true"], capture_output=True).returncode != 0:
+        pytest.skip("this place does not let us make a pid namespace")
+    return lambda *args, **options: run(*args, through=NAMESPACE, **options)
+
+
 def until(found: Callable[[], bool], timeout_s: float = 5) -> None:
     """Wait for what /proc alone can show."""
     deadline = time.monotonic() + timeout_s
@@ -105,6 +116,15 @@ def name(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except (FileNotFoundError, ProcessLookupError):
         return ""
+
+
+def catches_term(pid: int) -> bool:
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    caught = int(text.split("SigCgt:")[1].split()[0], 16)
+    return bool(caught & (1 << (signal.SIGTERM - 1)))
 
 
 def vanished(pids: list[int], timeout_s: float = 5) -> bool:
@@ -199,7 +219,7 @@ def test_secret_that_cannot_be_used(run: type[Supervised], secret: bytes | None,
 
 def test_stop_while_waiting_for_the_secret(run: type[Supervised]) -> None:
     supervised = run("obedient", secret=None)
-    time.sleep(0.3)
+    until(lambda: catches_term(supervised.pid))
     supervised.process.terminate()
     assert supervised.wait(2) == 143
 
@@ -215,7 +235,7 @@ def test_command_line_that_cannot_be_read(run: type[Supervised], args: list[str]
 
 
 def test_a_thousand_exit_codes_amid_orphan_storms(run: type[Supervised]) -> None:
-    supervised = run("storm")
+    supervised = run("storm", "--", "1000")
     assert supervised.expect(r"wrong (.*)\n", 60)[1] == "[]"
     client = supervised.ready()
     until(lambda: [process.pid for process in supervised.below()] == [client])
@@ -287,6 +307,50 @@ def test_client_dies_with_the_supervisor(run: type[Supervised]) -> None:
     assert vanished([client])
 
 
+# As PID 1
+
+
+def test_as_pid_1_it_reaps_and_stops(run_as_pid_1: Callable[..., Supervised]) -> None:
+    supervised = run_as_pid_1("storm", "--", "200")
+    assert supervised.expect(r"wrong (.*)\n", 60)[1] == "[]"
+    supervised.ready()
+    (first,) = (process for process in supervised.below() if process.ppid == supervised.pid)
+    until(lambda: len(descendants([first.pid], snapshot())) == 1)
+    os.kill(first.pid, signal.SIGTERM)
+    assert supervised.wait(3) == 0
+
+
+def test_as_pid_1_it_restarts_the_client(run_as_pid_1: Callable[..., Supervised]) -> None:
+    supervised = run_as_pid_1("forest")
+    supervised.expect(r"planted (\d+)\n")
+    until(lambda: len(supervised.below()) >= 1 + 1 + 3 * 5 + 1)
+    (first,) = (process for process in supervised.below() if process.ppid == supervised.pid)
+    client = min(process.pid for process in supervised.below() if process.ppid == first.pid)
+    os.kill(client, signal.SIGKILL)
+    supervised.expect(r"deaths \('signal 9")
+    supervised.ready()
+    assert len(descendants([first.pid], snapshot())) == 1
+
+
+def test_as_pid_1_it_stops_while_waiting_for_the_secret(
+    run_as_pid_1: Callable[..., Supervised],
+) -> None:
+    """PID 1 has no default handling: without handlers of its own, TERM would do nothing."""
+    supervised = run_as_pid_1("obedient", secret=None)
+    until(lambda: any(catches_term(process.pid) for process in supervised.below()))
+    (first,) = supervised.below()
+    os.kill(first.pid, signal.SIGTERM)
+    assert supervised.wait(2) == 143
+
+
+def test_as_pid_1_a_deaf_client_is_killed(run_as_pid_1: Callable[..., Supervised]) -> None:
+    supervised = run_as_pid_1("deaf", "--grace", "0.3")
+    supervised.ready()
+    (first,) = (process for process in supervised.below() if process.ppid == supervised.pid)
+    os.kill(first.pid, signal.SIGINT)
+    assert supervised.wait(3) == 130
+
+
 # Restart
 
 
@@ -344,6 +408,19 @@ def test_other_signals_reach_the_client(run: type[Supervised]) -> None:
     for name in ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH"):
         supervised.process.send_signal(getattr(signal, name))
         supervised.expect(f"got {name}\n")
+
+
+def test_client_has_the_signal_handling_of_python(run: type[Supervised]) -> None:
+    """A write to a peer that is gone must be an error, and not the end of the client."""
+    supervised = run("pipes")
+    supervised.expect("broken pipe\n")
+    ignored = (1 << (signal.SIGPIPE - 1)) | (1 << (signal.SIGXFSZ - 1))
+    supervised.expect(re.escape(f"blocked [] ignored {ignored:#x}"))
+
+
+def test_entrypoint_has_the_signal_handling_of_a_program(run: type[Supervised]) -> None:
+    supervised = run("obedient", *beside("grep", "-E", "Sig(Blk|Ign)", "/proc/self/status"))
+    supervised.expect(r"SigBlk:\s0{16}\nSigIgn:\s0{16}\n")
 
 
 def test_other_signals_do_no_harm_to_a_client_without_handlers(run: type[Supervised]) -> None:
