@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .tarpack import Packer
-from .tarunpack import EscapingLinks, Limits, Source, Unpacker
+from .tarsource import Source
+from .tarunpack import EscapingLinks, Limits, Unpacker
 
 __all__ = [
     "EscapingLinks",

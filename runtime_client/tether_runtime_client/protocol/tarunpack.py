@@ -10,22 +10,17 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 from .errors import TransferError, UnsafeArchive
-from .tarheader import FILE, FOLDER, HARD_LINK, Member, padding, printable, read_member
+from .tarfolders import Folders
+from .tarheader import FILE, FOLDER, HARD_LINK, Member, printable, read_member
+from .tarsource import Source
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_MAX_DEPTH = 400
-#: In one link's target. More is nobody's need, and each takes time to check.
-_MAX_UPS = 100
-#: Zeros after the end marker: archives are padded to whole records.
-_MAX_PADDING = 16 * 1024 * 1024
 #: Seconds since 1970 that every clock and file system in use takes.
 _MAX_TIME_S = 2**33
 _SET_ID = stat.S_ISUID | stat.S_ISGID
@@ -170,135 +165,6 @@ class Unpacker:
                 os.utime(folder, ns=_times(member))
 
 
-class Folders:
-    """The destination's folders, each opened from its parent, made where missing.
-
-    The way to the last one entered is kept open: members of one folder follow one another.
-    """
-
-    def __init__(self, root: int) -> None:
-        self._root = root
-        self._way: list[tuple[bytes, int]] = []
-
-    def enter(self, parts: tuple[bytes, ...]) -> int:
-        """A descriptor of that folder, good until the next call."""
-        if len(parts) > _MAX_DEPTH:
-            raise TransferError(f"the archive nests folders more than {_MAX_DEPTH} deep")
-        common = 0
-        for (name, _), part in zip(self._way, parts, strict=False):
-            if name != part:
-                break
-            common += 1
-        self._leave(common)
-        for part in parts[common:]:
-            self._way.append((part, _make_folder(part, self._last)))
-        return self._last
-
-    @contextmanager
-    def opened(self, parts: tuple[bytes, ...]) -> Iterator[int]:
-        """A descriptor of a folder that is there, for a moment, and beside the one entered."""
-        descriptor = os.dup(self._root)
-        try:
-            for part in parts:
-                below = os.open(part, _FOLDER, dir_fd=descriptor)
-                os.close(descriptor)
-                descriptor = below
-            yield descriptor
-        finally:
-            os.close(descriptor)
-
-    def leads_out(self, parts: tuple[bytes, ...], target: bytes) -> str | None:
-        """Why a link in the folder `parts` with that target may lead out; None if it cannot.
-
-        Leading `..` count down from a folder that is none by way of a link. A later `..` goes up
-        from wherever the name before it leads, which is known only of a folder that is there.
-        """
-        if target.startswith(b"/"):
-            return "is absolute"
-        here = list(parts)
-        names = [name for name in target.split(b"/") if name not in (b"", b".")]
-        if names.count(b"..") > _MAX_UPS:
-            return "goes up too often"
-        for name, following in pairwise([*names, b""]):
-            if name != b"..":
-                here.append(name)
-                if following == b".." and not self._is_folder(tuple(here)):
-                    return "goes up again from something that is no folder yet"
-            elif here:
-                here.pop()
-            else:
-                return "leads out of the destination"
-        return None
-
-    def close(self) -> None:
-        """Close all of them."""
-        self._leave(0)
-
-    @property
-    def _last(self) -> int:
-        return self._way[-1][1] if self._way else self._root
-
-    def _leave(self, keep: int) -> None:
-        while len(self._way) > keep:
-            os.close(self._way.pop()[1])
-
-    def _is_folder(self, parts: tuple[bytes, ...]) -> bool:
-        try:
-            with self.opened(parts):
-                return True
-        except OSError:
-            return False
-
-
-class Source:
-    """The archive's bytes, from a `read` that may give fewer than it is asked for."""
-
-    def __init__(self, read: Callable[[int], bytes | None], size: int = 256 * 1024) -> None:
-        self._read = read
-        self._size = size
-        self._piece = memoryview(b"")
-
-    def exactly(self, count: int) -> bytes:
-        """The next `count` bytes. Raises TransferError when the archive ends before."""
-        if count <= len(self._piece):
-            data = bytes(self._piece[:count])
-            self._piece = self._piece[count:]
-            return data
-        parts = []
-        while count:
-            part = self._next(count)
-            parts.append(bytes(part))
-            count -= len(part)
-        return b"".join(parts)
-
-    def copy(self, descriptor: int, count: int) -> None:
-        """Write the next `count` bytes to a file and pass over the padding."""
-        left = count
-        while left:
-            part = self._next(left)
-            left -= len(part)
-            while part:
-                part = part[os.write(descriptor, part) :]
-        self.exactly(padding(count))
-
-    def end(self) -> None:
-        """Read on to the stream's end, where only zeros may be."""
-        padding_left = _MAX_PADDING
-        while data := bytes(self._piece) or self._read(self._size):
-            self._piece = memoryview(b"")
-            padding_left -= len(data)
-            if padding_left < 0 or data.count(0) != len(data):
-                raise TransferError("there is something after the end of the archive")
-
-    def _next(self, limit: int) -> memoryview:
-        if not self._piece:
-            self._piece = memoryview(self._read(self._size) or b"")
-            if not self._piece:
-                raise TransferError("the archive ends too early: it was cut off")
-        part, self._piece = self._piece[:limit], self._piece[limit:]
-        return part
-
-
 def _parts(member: Member) -> tuple[bytes, ...]:
     return _split(member, member.name)
 
@@ -312,15 +178,6 @@ def _split(member: Member, name: bytes) -> tuple[bytes, ...]:
     if b"\0" in name:
         raise _unsafe(member, "has a NUL byte in its name")
     return parts
-
-
-def _make_folder(name: bytes, parent: int) -> int:
-    try:
-        return os.open(name, _FOLDER, dir_fd=parent)
-    except FileNotFoundError:
-        with suppress(FileExistsError):
-            os.mkdir(name, 0o755, dir_fd=parent)
-    return os.open(name, _FOLDER, dir_fd=parent)
 
 
 def _is_file(name: bytes, folder: int) -> bool:

@@ -1,0 +1,344 @@
+"""Unpacking what may be hostile, damaged or too much, into places that may be awkward."""
+
+import io
+import os
+import stat
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tether_runtime_client.protocol.errors import TransferError, UnsafeArchive
+from tether_runtime_client.protocol.tarstream import Limits, unpack
+
+from .trees import archive, folder, link, make_tree, member, packed, snapshot, unpacked
+
+# Hostile archives
+
+
+HOSTILE: dict[str, tuple[bytes, str]] = {
+    "climbs": (archive(member("../evil", b"x")), "'../evil' climbs out"),
+    "climbs in the middle": (archive(member("a/../../evil", b"x")), "climbs out"),
+    "climbs and comes back": (archive(member("a/../b", b"x")), "climbs out"),
+    "climbs as a folder": (archive(folder("../evil")), "climbs out"),
+    "is absolute": (archive(member("/tmp/evil", b"x")), "absolute name"),
+    "is absolute by two slashes": (archive(member("//evil", b"x")), "absolute name"),
+    "is the destination": (archive(member(".", b"x")), "destination's own name"),
+    "has no name": (archive(member("", b"x")), "destination's own name"),
+    "is an absolute link": (archive(link("a", "/etc/passwd")), "'/etc/passwd', which is absolute"),
+    "is a climbing link": (archive(link("a", "../x")), "leads out of the destination"),
+    "is a deep climbing link": (
+        archive(folder("d"), link("d/a", "x/../../../y")),
+        "goes up again from something that is no folder",
+    ),
+    "climbs through a link it brought": (
+        archive(link("a", "."), member("a/evil", b"x")),
+        "takes something for a folder that is none, or a link",
+    ),
+    "climbs by two links": (
+        archive(folder("d/e"), link("d/e/up", "../.."), link("d/e/out", "up/../x")),
+        "goes up again from something that is no folder",
+    ),
+    "climbs by a link to a folder": (
+        archive(folder("d"), folder("d/e"), link("s", "d/e"), link("t", "s/../../x")),
+        "goes up again",
+    ),
+    "makes a folder of a link": (archive(link("a", "b"), folder("a")), "none, or a link"),
+    "makes a folder of a file": (archive(member("a"), member("a/b")), "none, or a link"),
+    "makes a file of a folder": (archive(folder("a"), member("a", b"x")), "none, or a link"),
+    "makes a link of a folder": (archive(folder("a"), link("a", "b")), "none, or a link"),
+    "links hard to the outside": (
+        archive(link("a", "../secret", tarfile.LNKTYPE)),
+        "climbs out of the destination",
+    ),
+    "links hard to an absolute name": (
+        archive(link("a", "/etc/passwd", tarfile.LNKTYPE)),
+        "absolute name",
+    ),
+    "links hard through a link": (
+        archive(link("s", "."), link("a", "s/x", tarfile.LNKTYPE)),
+        "none, or a link",
+    ),
+    "links hard to a link": (
+        archive(link("s", "x"), link("a", "s", tarfile.LNKTYPE)),
+        "which is no file in it",
+    ),
+    "links hard to a folder": (
+        archive(folder("d"), link("a", "d", tarfile.LNKTYPE)),
+        "which is no file in it",
+    ),
+    "links hard to nothing": (archive(link("a", "b", tarfile.LNKTYPE)), "which is no file in it"),
+    "links hard to the destination": (
+        archive(link("a", ".", tarfile.LNKTYPE)),
+        "which is no file in it",
+    ),
+    "links to an empty target": (archive(link("a", "")), "link to nothing"),
+    "has a NUL in its name": (
+        archive(member("a", pax_headers={"path": "a\0b"})),
+        "has a NUL byte in its name",
+    ),
+    "has a NUL in its target": (
+        archive(member("a", kind=tarfile.SYMTYPE, pax_headers={"linkpath": "a\0b"})),
+        "link to nothing",
+    ),
+    "is a character device": (archive(member("a", kind=tarfile.CHRTYPE)), "a character device"),
+    "is a block device": (archive(member("a", kind=tarfile.BLKTYPE)), "a block device"),
+    "is a named pipe": (archive(member("a", kind=tarfile.FIFOTYPE)), "a named pipe"),
+    "is sparse": (archive(member("a", kind=tarfile.GNUTYPE_SPARSE)), "a sparse file"),
+    "is sparse by pax": (
+        archive(member("a", pax_headers={"GNU.sparse.major": "1"})),
+        "a sparse file",
+    ),
+    "is of no known type": (archive(member("a", kind=b"Z")), "unknown type b'Z'"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_archive_is_refused_and_names_the_member(tmp_path: Path, case: str) -> None:
+    stream, why = HOSTILE[case]
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("secret")
+    before = snapshot(outside)
+    with pytest.raises(UnsafeArchive) as caught:
+        unpacked(stream, outside / "target")
+    assert why in str(caught.value)
+    assert repr(caught.value.data["member"]) in str(caught.value)
+    assert not list((outside / "target").rglob(".tether*"))
+    after = snapshot(outside)
+    assert {name: after[name][0] for name in before} == {n: a[0] for n, a in before.items()}
+    assert [name for name in after if b"evil" in name] == []
+
+
+def test_link_that_is_there_already_is_not_followed(tmp_path: Path) -> None:
+    target, outside = tmp_path / "target", tmp_path / "outside"
+    outside.mkdir()
+    target.mkdir()
+    (outside / "kept").write_text("kept")
+    (target / "way").symlink_to(outside)
+    (target / "file").symlink_to(outside / "kept")
+    with pytest.raises(UnsafeArchive, match="none, or a link"):
+        unpacked(archive(member("way/evil", b"x")), target)
+    unpacked(archive(member("file", b"new")), target)
+    assert (target / "file").read_bytes() == b"new"
+    assert not (target / "file").is_symlink()
+    assert (outside / "kept").read_text() == "kept"
+    assert os.listdir(outside) == ["kept"]
+
+
+def test_links_that_stay_inside_are_taken(tmp_path: Path) -> None:
+    members = (
+        folder("d/e"),
+        link("d/e/a", "../../x/y"),
+        link("b", "d/e/../z"),
+        link("c", "./d//e/./"),
+        link("d/up", ".."),
+    )
+    assert unpacked(archive(*members), tmp_path / "target").members == 5
+    assert os.readlink(tmp_path / "target" / "b") == "d/e/../z"
+
+
+def test_links_that_lead_out_can_be_skipped_or_kept(tmp_path: Path) -> None:
+    stream = archive(link("python", "/usr/bin/python3"), link("up", "../x"), member("file"))
+    skipped = unpacked(stream, tmp_path / "skipped", escaping_links="skip")
+    assert skipped.skipped == (b"python", b"up")
+    assert os.listdir(tmp_path / "skipped") == ["file"]
+    unpacked(stream, tmp_path / "kept", escaping_links="keep")
+    assert os.readlink(tmp_path / "kept" / "python") == "/usr/bin/python3"
+    with pytest.raises(UnsafeArchive):
+        unpacked(
+            archive(link("way", "/tmp"), member("way/evil")),
+            tmp_path / "kept",
+            escaping_links="keep",
+        )
+
+
+def test_a_target_with_very_many_ups_is_refused_in_no_time(tmp_path: Path) -> None:
+    with pytest.raises(UnsafeArchive, match="goes up too often"):
+        unpacked(archive(folder("a"), link("b", "a/../" * 800)), tmp_path / "target")
+
+
+def test_set_id_bits_are_dropped_unless_asked(tmp_path: Path) -> None:
+    stream = archive(member("a", mode=0o6755), folder("d", 0o3777))
+    for keep, modes in ((False, (0o755, 0o1777)), (True, (0o6755, 0o3777))):
+        target = tmp_path / str(keep)
+        unpacked(stream, target, keep_set_id=keep)
+        found = tuple(stat.S_IMODE((target / name).stat().st_mode) for name in "ad")
+        assert found == modes
+
+
+def test_last_of_several_with_one_name_counts(tmp_path: Path) -> None:
+    stream = archive(
+        member("a", b"first", mode=0o777),
+        link("a", "elsewhere"),
+        member("a", b"last", mode=0o600),
+        link("b", "a", tarfile.LNKTYPE),
+        link("b", "a", tarfile.LNKTYPE),
+        link("b", "b", tarfile.LNKTYPE),
+    )
+    unpacked(stream, tmp_path / "target")
+    assert (tmp_path / "target" / "a").read_bytes() == b"last"
+    assert stat.S_IMODE((tmp_path / "target" / "a").stat().st_mode) == 0o600
+    assert (tmp_path / "target" / "b").samefile(tmp_path / "target" / "a")
+    assert sorted(os.listdir(tmp_path / "target")) == ["a", "b"]
+
+
+def test_a_linked_file_is_replaced_and_not_written_through(tmp_path: Path) -> None:
+    stream = archive(
+        member("a", b"one"), link("b", "a", tarfile.LNKTYPE), member("b", b"two", mode=0o777)
+    )
+    unpacked(stream, tmp_path / "target")
+    assert (tmp_path / "target" / "a").read_bytes() == b"one"
+    assert (tmp_path / "target" / "b").read_bytes() == b"two"
+
+
+def test_folders_that_forbid_entry(tmp_path: Path) -> None:
+    stream = archive(folder("a", 0), folder("a/b", 0), member("a/b/c", b"x"), folder("a", 0o500))
+    unpacked(stream, tmp_path / "target")
+    assert stat.S_IMODE((tmp_path / "target" / "a").stat().st_mode) == 0o500
+
+
+def test_absurd_times(tmp_path: Path) -> None:
+    stream = archive(
+        member("a", pax_headers={"mtime": "9" * 40}), member("b", pax_headers={"mtime": "-1e5"})
+    )
+    with pytest.raises(TransferError, match="a number that is none"):
+        unpacked(stream, tmp_path / "target")
+    assert (tmp_path / "target" / "a").stat().st_mtime == pytest.approx(2**33, abs=2**32)
+
+
+# Cut off, damaged, over the limits
+
+
+def test_cut_off_anywhere_is_an_error(tmp_path: Path) -> None:
+    stream, _ = packed(make_tree(tmp_path / "source"))
+    (tmp_path / "half").mkdir()
+    for length in (0, 1, 511, 512, 513, 1024, 1500, len(stream) - 1025, len(stream) - 1024):
+        with pytest.raises(TransferError, match="ends too early"):
+            unpacked(stream[:length], tmp_path / "half")
+    assert not list(tmp_path.rglob(".tether*"))
+
+
+def test_cut_off_in_a_file_leaves_no_half_file(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "big").write_text("old")
+    with pytest.raises(TransferError, match="ends too early"):
+        unpacked(member("big", b"x" * 1_000_000)[:900_000], tmp_path / "target")
+    assert (tmp_path / "target" / "big").read_text() == "old"
+    assert os.listdir(tmp_path / "target") == ["big"]
+
+
+@pytest.mark.parametrize(
+    ("stream", "why"),
+    [
+        (b"x" * 2048, "no tar archive"),
+        (b"\x1f\x8b" + b"\0" * 2048, "no tar archive"),
+        (bytes(1024) + b"x", "after the end"),
+        (member("a")[:512].replace(b"0000644", b"0000645") + bytes(1024), "a checksum"),
+        (archive(*[member("a", b"", kind=b"x")] * 20), "one header extension"),
+        (archive(member("a", b"12 a=b\n", kind=b"x")), "malformed pax"),
+        (archive(member("a", b"0 \n", kind=b"x")), "malformed pax"),
+        (archive(member("a", b"x", kind=b"x")), "malformed pax"),
+        (archive(member("a", b"9999 a=b\n", kind=b"x")), "malformed pax"),
+        (archive(member("a", b"7 a=bc\n", kind=b"g")), "global pax"),
+        (archive(member("a", pax_headers={"size": "abc"})), "a number that is none"),
+        (archive(member("a", pax_headers={"uid": "abc"})), "a number that is none"),
+        (archive(member("a", pax_headers={"size": "-5"})), "negative size"),
+    ],
+)
+def test_damaged_or_no_tar_at_all(tmp_path: Path, stream: bytes, why: str) -> None:
+    with pytest.raises(TransferError, match=why):
+        unpacked(stream, tmp_path / "target")
+
+
+def test_huge_extension_is_not_read_into_memory(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("pax")
+    info.type, info.size = b"x", 2**33 - 1
+    with pytest.raises(TransferError, match="more than any path needs"):
+        unpacked(info.tobuf(tarfile.USTAR_FORMAT) + bytes(1024), tmp_path / "target")
+
+
+def test_limits(tmp_path: Path) -> None:
+    stream = archive(member("a", b"12345"), member("b", b"12345"), link("c", "a"))
+    unpacked(stream, tmp_path / "fits", limits=Limits(3, 10))
+    with pytest.raises(TransferError, match="more than 2 members"):
+        unpacked(stream, tmp_path / "members", limits=Limits(members=2))
+    with pytest.raises(TransferError, match="more than 9 bytes"):
+        unpacked(stream, tmp_path / "bytes", limits=Limits(total_bytes=9))
+    assert os.listdir(tmp_path / "bytes") == ["a"]
+
+
+def test_too_deep(tmp_path: Path) -> None:
+    with pytest.raises(TransferError, match="nests folders more than 400 deep"):
+        unpacked(archive(folder("a/" * 401)), tmp_path / "target")
+
+
+@pytest.mark.parametrize("size", [10_000_000, 100_000_000])
+def test_endless_padding_is_bounded(tmp_path: Path, size: int) -> None:
+    stream = archive() + bytes(size)
+    if size < 16 * 1024 * 1024:
+        unpacked(stream, tmp_path / "target")
+    else:
+        with pytest.raises(TransferError, match="after the end"):
+            unpacked(stream, tmp_path / "target")
+
+
+# The destination
+
+
+def test_destination_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        unpack(io.BytesIO(archive()).read, tmp_path / "file")
+    with pytest.raises(FileNotFoundError):
+        unpack(io.BytesIO(archive()).read, tmp_path / "none")
+
+
+def test_root_attributes_are_optional(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir(mode=0o700)
+    unpacked(archive(folder("./", 0o555)), tmp_path / "target", root_attributes=False)
+    assert stat.S_IMODE((tmp_path / "target").stat().st_mode) == 0o700
+    unpacked(archive(folder("./", 0o755)), tmp_path / "target")
+    assert stat.S_IMODE((tmp_path / "target").stat().st_mode) == 0o755
+
+
+def test_errors_of_the_file_system_name_the_member(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="File name too long") as caught:
+        unpacked(archive(member("n" * 300)), tmp_path / "target")
+    assert caught.value.filename == "n" * 300
+
+
+def test_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    target = tmp_path / "small"
+    target.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(target)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("this place does not let root mount")
+    try:
+        with pytest.raises(OSError, match="No space left") as caught:
+            unpacked(archive(member("a", b"x" * 500_000), member("b", b"y" * 900_000)), target)
+        assert caught.value.filename == "b"
+        assert os.listdir(target) == ["a"]
+    finally:
+        subprocess.run(["umount", str(target)], check=True)
+
+
+def test_folder_that_becomes_a_link_meanwhile(tmp_path: Path) -> None:
+    """Somebody in the destination swaps a folder for a link while the archive comes in."""
+    target, outside = tmp_path / "target", tmp_path / "outside"
+    target.mkdir()
+    outside.mkdir()
+    pieces = [folder("d") + member("d/a", b"x"), folder("e") + member("d/b", b"y"), bytes(1024)]
+
+    def read(size: int) -> bytes:
+        if len(pieces) == 1 and (target / "d").is_dir():
+            (target / "d").rename(target / "moved")
+            (target / "d").symlink_to(outside)
+        return pieces.pop(0) if pieces else b""
+
+    with pytest.raises(UnsafeArchive):
+        unpack(read, target)
+    assert os.listdir(outside) == []
