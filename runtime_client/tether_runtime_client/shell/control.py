@@ -175,7 +175,8 @@ class ControlLines:
         """The report alone, sent after an interrupt: the command's own may have been dropped.
 
         Sending it again changes nothing: the first report of a command counts. `number` (from 1)
-        tells which repeat arrived.
+        tells which repeat arrived. Where the command's own report was begun it has the exit
+        status from there; else the status is `$?` with an `x` before it.
         """
         return RECOVERY_PADDING + b"{ " + self._report(to, number) + b"; }" + self._close
 
@@ -185,7 +186,7 @@ class ControlLines:
         A function may stand in for a builtin. In POSIX mode, which an assignment switches on,
         special builtins such as `unset` come before functions.
         """
-        fds, mode = self._fds, to.variable.decode()
+        fds, mode = self._fds, "__tether_mode"
         names = " ".join(_REPORTING)
         first = (
             rf"{mode}=$SHELLOPTS; POSIXLY_CORRECT=1; \unset -f {names}; "
@@ -212,6 +213,7 @@ class ControlLines:
 
     def _report(self, to: ReportTo, number: int) -> bytes:
         fds, code = self._fds, to.variable
+        value = b"${%s-x$?}" % code if number else b"$?"
         go_back = rb"\builtin cd -- " + quote(to.back) + b"; " if to.back is not None else b""
         # `exec 2>file` is kept by copying 2; bash would undo a duplicate onto a descriptor that
         # is close-on-exec, so that one is closed first. Each builtin has its own redirection: a
@@ -220,14 +222,14 @@ class ControlLines:
         # goes; so each report is one conversion that ends its line, which is written at once.
         n = to.nonce
         return (
-            rb"{ %s=$?; \builtin trap -p DEBUG ERR >&%d; "
+            rb"{ %s=%s; \builtin trap -p DEBUG ERR >&%d; "
             rb"""\builtin printf %%s "%s %d $%s $- %s${PWD-}%s${TMOUT-}%s"$'\n' >&%d; """
             rb"\builtin unset -v %s PROMPT_COMMAND; \builtin set +o history; %s"
             rb"[[ . ]] %d>&%d && \exec %d>&- %d>&%d; "
             rb"{ \builtin declare -px; \builtin printf %%s %s$'\n'; } >&%d; "
             rb"} 2>&%d >&%d || [[ . ]]"
         ) % (
-            *(code, fds.status, n, number, code, n, n, n, fds.status, code, go_back),
+            *(code, value, fds.status, n, number, code, n, n, n, fds.status, code, go_back),
             *(fds.spare, fds.saved_stderr, fds.stderr, fds.stderr, fds.saved_stderr),
             *(n, fds.mailboxes[to.mailbox], fds.null, fds.null),
         )

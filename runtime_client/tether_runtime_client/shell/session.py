@@ -246,7 +246,7 @@ class ShellSession:
     def finished(self, shell: Shell, run: Run, record: StatusRecord) -> None:
         """Called by a shell: a command ended, and the shell goes on."""
         reason: EndReason = "completed"
-        if run.signals and (record.repeat or record.exit_code - 128 in run.signals):
+        if record.torn or record.exit_code - 128 in run.signals:
             reason = "interrupted"
         lost = None
         if shell is self._shell:

@@ -23,6 +23,7 @@ DRAIN_LIMIT = 256 * 1024  # after a report
 _ATTEMPTS = 3  # to get a lost report again
 _GONE = "the shell was replaced by a program that waits for input (exec)"
 _DEAF = "the shell no longer reads its commands; this one was not run"
+_UNREAD = "the command's line was lost on its way into the shell; it was not run"
 _BROKEN = "the shell reads commands again, but its report was lost"
 
 
@@ -172,6 +173,9 @@ class Shell:
         if record.repeat < run.repeats:  # what an interrupt asked for is still to come
             return
         self.read_terminal(DRAIN_LIMIT)
+        if _lost(run, run.result):
+            self._owner.over(self, _UNREAD, None)
+            return
         self.run = None
         self._watch.end()
         self._mail = [*self._mail[-1:], run.to]
@@ -280,9 +284,10 @@ class Shell:
         if run.idle_looks > _ATTEMPTS:
             self._owner.over(self, _BROKEN, None)
         else:
-            # An interrupt can drop a report, or cut the line it is read from, which leaves an
-            # open quote; another one, now that nothing is being read, clears the parser.
-            self.terminal.signal(signal.SIGINT)
+            if run.idle_looks > 1:
+                # An interrupt that cut a line while it was read can leave an open quote; another
+                # one, now that nothing is being read, clears the parser.
+                self.terminal.signal(signal.SIGINT)
             self._ask_again(run, repair=run.idle_looks == _ATTEMPTS)
         return True
 
@@ -302,6 +307,16 @@ class Shell:
         """Free everything. Twice is safe."""
         self.retire()
         self.process.close()
+
+
+def _lost(run: Run, record: StatusRecord) -> bool:
+    """Whether the command never ran to its end although nobody interrupted it from here.
+
+    A program that sends or dies of SIGINT by itself ends a command too: `$?` is 130 then.
+    """
+    if not record.torn or run.signals:
+        return False
+    return record.repeat > 1 or record.exit_code != 128 + signal.SIGINT
 
 
 class _Output:

@@ -1,6 +1,6 @@
 """Reads the shell's reports from the status channel. Pure: bytes in, records out.
 
-A report is one line, `NONCE repeat $? $- NONCE $PWD NONCE $TMOUT NONCE` (the spaces around the
+A report is one line, `NONCE repeat [x]$? $- NONCE $PWD NONCE $TMOUT NONCE` (the spaces around the
 last ones are not there), with the traps that `trap -p DEBUG ERR` prints before it. The nonce is
 fresh and random for every command. Anything else on the channel was written by the command and
 is counted and dropped.
@@ -15,12 +15,16 @@ from dataclasses import dataclass
 _PARTS = 5  # of a buffer with one whole report, split at the nonce
 _KEEP = 64 * 1024  # of an unfinished report; more than any path and value of TMOUT
 _TRAPS = re.compile(rb"(?:trap -- (?:[^\0]*?) (?:DEBUG|ERR)\n)+\Z")
-_HEAD = re.compile(rb" (\d+) (\d+) (\S*) ")
+_HEAD = re.compile(rb" (\d+) (x?)(\d+) (\S*) ")
 
 
 @dataclass(frozen=True, slots=True)
 class StatusRecord:
-    """One report: the end of a command. `repeat` numbers those sent after interrupts from 1."""
+    """One report: the end of a command.
+
+    `repeat` numbers those that were asked for again from 1. A `torn` one found that the command
+    never came to its end: it was interrupted, or never read.
+    """
 
     exit_code: int
     flags: str
@@ -28,6 +32,7 @@ class StatusRecord:
     idle_limit: str
     traps: bytes
     repeat: int
+    torn: bool
 
 
 class StatusParser:
@@ -66,10 +71,15 @@ class StatusParser:
             self._buffer = rest[1:]
             match = _HEAD.fullmatch(head)
             if match is not None:
-                traps = self._traps(before)
-                code, flags = int(match[2]), match[3].decode("ascii", "replace")
-                limit = idle_limit.decode("ascii", "replace")
-                return StatusRecord(code, flags, os.fsdecode(cwd), limit, traps, int(match[1]))
+                return StatusRecord(
+                    exit_code=int(match[3]),
+                    flags=match[4].decode("ascii", "replace"),
+                    cwd=os.fsdecode(cwd),
+                    idle_limit=idle_limit.decode("ascii", "replace"),
+                    traps=self._traps(before),
+                    repeat=int(match[1]),
+                    torn=bool(match[2]),
+                )
             self.discarded += sum(map(len, parts[:-1]))
         return None
 

@@ -203,3 +203,15 @@ async def test_reset_of_a_fork_storm(shell: Driver) -> None:
     await shell.session.reset()
     assert time.monotonic() - began < 3
     assert running(nap) == []
+
+
+@pytest.mark.parametrize(
+    "command", ["kill -INT $$; echo no", "bash -c 'kill -INT $$'\necho no", "kill -INT 0; echo no"]
+)
+async def test_interrupts_from_within(shell: Driver, command: str) -> None:
+    pid = shell.session.pid
+    result = await shell.run(command)
+    assert (result.end.reason, result.code) == ("interrupted", 130)
+    assert "no" not in result.text
+    assert await shell.say("echo next") == "next\n"
+    assert shell.session.pid == pid

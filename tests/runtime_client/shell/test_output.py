@@ -82,7 +82,7 @@ async def test_a_server_in_the_background(shell: Driver) -> None:
     )
     await shell.say(f'python3 -c "{code}" > port &')
     port = await shell.say("until [ -s port ]; do sleep 0.01; done; cat port")
-    assert await shell.say(f"cat < /dev/tcp/127.0.0.1/{int(port)}") == "hello"
+    assert (await shell.say(f"cat < /dev/tcp/127.0.0.1/{int(port)}")).startswith("hello")
 
 
 async def test_a_background_flood_does_not_hold_up_commands(shell: Driver) -> None:

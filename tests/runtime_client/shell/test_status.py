@@ -25,7 +25,7 @@ def parser() -> StatusParser:
 
 def test_one_report(parser: StatusParser) -> None:
     assert parser.feed(report(3, cwd=b"/a b", limit=b"60")) == [
-        StatusRecord(exit_code=3, flags="himBs", cwd="/a b", idle_limit="60", traps=b"", repeat=0)
+        StatusRecord(3, "himBs", "/a b", idle_limit="60", traps=b"", repeat=0, torn=False)
     ]
     assert parser.discarded == 0
 
@@ -45,6 +45,11 @@ def test_reports_in_pieces_of_any_size() -> None:
 def test_directories(parser: StatusParser, cwd: bytes) -> None:
     (record,) = parser.feed(report(cwd=cwd))
     assert record.cwd.encode("utf-8", "surrogateescape") == cwd
+
+
+def test_torn(parser: StatusParser) -> None:
+    (record,) = parser.feed(report(repeat=2).replace(b" 2 0 ", b" 2 x130 "))
+    assert (record.exit_code, record.repeat, record.torn) == (130, 2, True)
 
 
 def test_no_flags(parser: StatusParser) -> None:
