@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -354,16 +355,30 @@ def patched(before: str, diff: str) -> str:
     """What patch(1) makes of it: the judge of the format, and of every line number."""
     if not diff:
         return before
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file"
         path.write_bytes(before.encode())
         command = ["patch", "--binary", "-s", "-F0", "-o", "-", str(path)]
-        done = subprocess.run(command, input=diff.encode(), capture_output=True, check=False)
+        done = subprocess.run(command, input=diff.encode(), capture_output=True, cwd=folder)
         if done.returncode == 0:
             return done.stdout.decode()
         return f"patch: {done.stdout.decode()} {done.stderr.decode()}"
+
+
+def test_far_apart_changes_are_hunks_of_their_own() -> None:
+    before = [f"line {number}\n" for number in range(60)]
+    after = list(before)
+    for number in (5, 9, 20, 40, 41):
+        after[number] = "changed\n"
+    change = Change("".join(before).encode(), 0, len("".join(before)), "".join(after).encode())
+    diff = diff_of("file", change)
+    assert [line for line in diff.splitlines() if line.startswith("@@")] == [
+        "@@ -3,11 +3,11 @@",
+        "@@ -18,7 +18,7 @@",
+        "@@ -38,8 +38,8 @@",
+    ]
+    assert patched("".join(before), diff) == "".join(after)
+    assert diff_of("file", Change(b"a\n", 0, 2, b"a\n")) == ""
 
 
 # Size
