@@ -105,7 +105,7 @@ def _from_folder(folder: Path, containers: dict[str, dict[str, Any]] | None) -> 
         state=state,
         created=record.created,
         keep=record.keep,
-        server_pid=record.server_pid if record.server_alive else None,
+        server_pid=_alive(record.server_pid, record.server_start),
         container=container or None,
         record=record,
         folder=folder,
@@ -114,16 +114,16 @@ def _from_folder(folder: Path, containers: dict[str, dict[str, Any]] | None) -> 
 
 def _unrecorded_folder(folder: Path) -> Listed:
     """A sandbox that is being started, one whose start died, or the history of one that ended."""
-    pid, started = _numbers(folder / "claim")
-    alive = pid is not None and process_start(pid) == started
-    state: State = "ended" if pid is None else "starting" if alive else "gone"
+    claim = _numbers(folder / "claim")
+    starter = _alive(*claim)
+    state: State = "ended" if claim[0] is None else "starting" if starter else "gone"
     return Listed(
         name=folder.name,
         backend="",
         image=None,
         state=state,
         created=folder.stat().st_mtime,
-        server_pid=pid if alive else None,
+        server_pid=starter,
         folder=folder,
     )
 
@@ -131,8 +131,6 @@ def _unrecorded_folder(folder: Path) -> Listed:
 def _from_container(container: dict[str, Any]) -> Listed:
     """A container without a record: of another state folder, or its record was deleted."""
     labels: dict[str, str] = container.get("Labels") or {}
-    pid, started = _parse(labels.get("tether.server", ""))
-    alive = pid is not None and process_start(pid) == started
     return Listed(
         name=labels.get(LABEL, ""),
         backend="docker",
@@ -140,14 +138,25 @@ def _from_container(container: dict[str, Any]) -> Listed:
         state=_container_state(container),
         created=float(container.get("Created") or time.time()),
         keep=labels.get("tether.keep") == "true",
-        server_pid=pid if alive else None,
+        server_pid=_alive(*_parse(labels.get("tether.server", ""))),
         container=container["Id"],
     )
 
 
 def _process_state(record: SandboxRecord) -> State:
-    alive = process_start(int(record.handle["pid"])) == int(record.handle["start"])
+    alive = _alive(int(record.handle["pid"]), int(record.handle["start"]))
     return "running" if alive else "gone"
+
+
+def _alive(pid: int | None, started: int | None) -> int | None:
+    """The pid, if that process still runs; one that has ended and was not reaped does not."""
+    if pid is None or process_start(pid) != started:
+        return None
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if state in "ZX" else pid
 
 
 def _container_state(container: dict[str, Any] | None) -> State:

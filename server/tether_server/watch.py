@@ -42,14 +42,15 @@ class FolderWatch:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def wait(self) -> bool:
-        """Return once something has changed since the last call; False when the folder is gone.
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Return True once something has changed since the last call.
 
-        Ctrl-C ends it.
+        False when nothing has for `timeout_s`, or when the folder is gone. Ctrl-C ends it.
         """
         news = False
         while not news and not self._void:
-            select.select([self._descriptor], [], [])
+            if not select.select([self._descriptor], [], [], timeout_s)[0]:
+                return False
             news = self._take(os.read(self._descriptor, _READ))
         return not self._void
 

@@ -19,6 +19,9 @@ from .names import SANDBOX
 from .show import describe
 
 HISTORY, RECORD, CLAIM = "history.sqlite3", "sandbox.json", "claim"
+LAST_WORDS_S = 2.0
+"""How long a server may take to write the last events after it has dropped its record."""
+
 ASIDE = 36
 """The columns in front of what happened."""
 
@@ -59,7 +62,7 @@ def _events(folder: Path, since: int, *, follow: bool) -> Iterator[Event]:
         if not follow:
             yield from history.since(since)
             return
-        with FolderWatch(folder, HISTORY, RECORD) as watch:
+        with FolderWatch(folder, HISTORY, RECORD, CLAIM) as watch:
             yield from _followed(folder, history, since, watch)
     finally:
         history.close()
@@ -67,11 +70,12 @@ def _events(folder: Path, since: int, *, follow: bool) -> Iterator[Event]:
 
 def _followed(folder: Path, history: History, since: int, watch: FolderWatch) -> Iterator[Event]:
     """Until the sandbox has ended, or what is recorded of it was removed."""
-    ended = False
-    while not ended:
-        ended = not (folder / RECORD).exists() and not (folder / CLAIM).exists()
+    while True:
+        recorded = (folder / RECORD).exists() or (folder / CLAIM).exists()
         for event in history.since(since):
             since = event.seq
-            ended = ended or isinstance(event, SandboxStopped)
             yield event
-        ended = ended or not watch.wait()
+            if isinstance(event, SandboxStopped):
+                return
+        if not watch.wait(None if recorded else LAST_WORDS_S):
+            return

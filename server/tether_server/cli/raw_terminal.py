@@ -42,7 +42,7 @@ class RawTerminal:
     def restore_calm(self) -> None:
         """The same after an end that was not in good order. Twice is safe."""
         self.restore()
-        write_all(STDOUT, _CALM + b"\r\n")
+        write_all(STDOUT, _CALM + b"\n")
 
 
 def has_terminal() -> bool:

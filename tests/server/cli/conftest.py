@@ -20,12 +20,15 @@ WAIT_S = 60.0
 Tether = Callable[..., "subprocess.CompletedProcess[bytes]"]
 StartTether = Callable[..., "subprocess.Popen[bytes]"]
 
-ORPHANED = """
+LEAVE = """
 import os, signal, sys
 from tether_server import SyncEventStreamRuntime
-runtime = SyncEventStreamRuntime(backend="local", name=sys.argv[1], lease_s=600)
+name, how = sys.argv[1:]
+runtime = SyncEventStreamRuntime(backend="local", name=name, keep=how == "kept", lease_s=600)
 runtime.start()
-os.kill(os.getpid(), signal.SIGKILL)
+if how == "orphaned":
+    os.kill(os.getpid(), signal.SIGKILL)
+runtime.close()
 """
 
 
@@ -62,10 +65,9 @@ def start_tether(state_dir: object) -> Iterator[StartTether]:
 
 
 @pytest.fixture
-def kept() -> Iterator[SandboxRecord]:
-    """A local sandbox without a server."""
-    with SyncEventStreamRuntime(backend="local", name="kept", keep=True):
-        pass
+def kept(state_dir: object) -> Iterator[SandboxRecord]:
+    """A local sandbox whose server has left it, as it was asked to."""
+    subprocess.run([sys.executable, "-c", LEAVE, "kept", "kept"], timeout=WAIT_S, check=True)
     yield load_record("kept")
     end_sandboxes()
 
@@ -73,7 +75,7 @@ def kept() -> Iterator[SandboxRecord]:
 @pytest.fixture
 def orphan(state_dir: object) -> Iterator[SandboxRecord]:
     """A local sandbox whose server was killed."""
-    subprocess.run([sys.executable, "-c", ORPHANED, "orphan"], timeout=WAIT_S, check=False)
+    subprocess.run([sys.executable, "-c", LEAVE, "orphan", "orphaned"], timeout=WAIT_S)
     yield load_record("orphan")
     end_sandboxes()
 
