@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Self
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from rich.status import Status
 
 UPDATE_EVERY_S = 0.1
+PLAIN_AFTER_S = 1.0
+"""Where lines stay, only what takes this long is worth one."""
 
 
 class ProgressDisplay:
@@ -26,6 +29,7 @@ class ProgressDisplay:
         self._quiet = quiet
         self._live = sys.stderr is not None and sys.stderr.isatty()
         self._status: Status | None = None
+        self._timer: threading.Timer | None = None
         self._last = ""
         self._next_update = 0.0
 
@@ -44,7 +48,7 @@ class ProgressDisplay:
         if self._live:
             self._update(message)
         else:
-            click.echo(f"tether: {message}", err=True)
+            self._say_later(message)
 
     def count(self, done: int, total: int | None) -> None:
         """Show how many bytes have crossed; on a terminal only."""
@@ -57,9 +61,21 @@ class ProgressDisplay:
     def done(self) -> None:
         """Nothing is waited for, nor shown, any more. Twice is safe."""
         self._quiet = True
+        self._forget()
         status, self._status = self._status, None
         if status is not None:
             status.stop()
+
+    def _say_later(self, message: str) -> None:
+        self._forget()
+        self._timer = threading.Timer(PLAIN_AFTER_S, _say, [message])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _forget(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
 
     def _update(self, message: str) -> None:
         from rich.text import Text
@@ -69,6 +85,10 @@ class ProgressDisplay:
             self._status.start()
         width = self._status.console.width - 4
         self._status.update(Text(clipped(message, width)))
+
+
+def _say(message: str) -> None:
+    click.echo(f"tether: {message}", err=True)
 
 
 def _live_line() -> Status:

@@ -45,7 +45,7 @@ def test_in_and_out_beside_a_running_server(
 ) -> None:
     done = tether("cp", str(here / "tree"), f"live:{there}/copy")
     assert (done.returncode, done.stdout) == (0, b"")
-    assert "copied 4 files" in said(done.stderr) or "copied 3 files" in said(done.stderr)
+    assert said(done.stderr).startswith("copied 2 files, ")
     assert same_tree(there / "copy")
     assert tether("cp", "-q", f"live:{there}/copy", str(here / "back")).stderr == b""
     assert same_tree(here / "back")
