@@ -5,6 +5,10 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 
+#: A second of Python for each 10 MB or so, during which other threads are slow.
+_MAX_SEARCHED = 4 * 1024 * 1024
+#: How far to either side of a line of such a file.
+_PART = 256 * 1024
 _MAX_SHOWN = 2_000
 _MAX_LINE = 500
 #: Lines that are compared letter by letter; those with the same words come first.
@@ -17,8 +21,11 @@ def nearest(body: bytes, wanted: bytes) -> tuple[int, str] | None:
     """The line number and text of the lines most like `wanted`; None when nothing is like it.
 
     Lines that are the same but for spaces count most; failing these, the line most like the
-    first one wanted. Linear in the length of the file.
+    first one wanted. Of a file over 4 MiB only the surroundings of the longest line wanted that
+    is there are looked at.
     """
+    if len(body) > _MAX_SEARCHED:
+        return _nearest_in_part(body, wanted)
     lines = body.decode("utf-8", "replace").split("\n")
     asked = wanted.decode("utf-8", "replace").strip("\n").split("\n")
     start, weight = _by_equal_lines(lines, asked)
@@ -29,6 +36,18 @@ def nearest(body: bytes, wanted: bytes) -> tuple[int, str] | None:
         return None
     text = "\n".join(line[:_MAX_LINE] for line in lines[start : start + len(asked)])
     return start + 1, text[:_MAX_SHOWN]
+
+
+def _nearest_in_part(body: bytes, wanted: bytes) -> tuple[int, str] | None:
+    for line in sorted({part.strip() for part in wanted.split(b"\n")}, key=len, reverse=True):
+        at = body.find(line) if line else -1
+        if at < 0:
+            continue
+        start = body.rfind(b"\n", 0, max(at - _PART, 0)) + 1
+        end = body.find(b"\n", at + _PART) + 1 or len(body)
+        found = nearest(body[start : min(end, start + _MAX_SEARCHED)], wanted)
+        return found and (found[0] + body.count(b"\n", 0, start), found[1])
+    return None
 
 
 def _by_equal_lines(lines: list[str], asked: list[str]) -> tuple[int | None, int]:

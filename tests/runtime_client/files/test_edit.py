@@ -466,6 +466,18 @@ def test_nearest(body: str, wanted: str, found: tuple[int, str | None] | None) -
     assert found[1] is None or result[1] == found[1]
 
 
+def test_nearest_in_a_large_file() -> None:
+    body = "".join(f"    line_{number} = {number}\n" for number in range(400_000)).encode()
+    started = time.process_time()
+    wanted = b"line_299999 = 299999\nline_300000 = 300000\nline_300001 = 0\n"
+    found = nearest(body, wanted)
+    assert found is not None
+    assert found[0] == 300_000
+    assert nearest(body, b"not there at all") is None
+    assert nearest(b"x" * 10_000_000 + b"y", b"xxy") is None  # one line, nothing like it
+    assert time.process_time() - started < 2
+
+
 def test_no_temporary_file_is_left(editor: Editor, file: Path) -> None:
     editor.insert(str(file), 0, "x")
     assert sorted(os.listdir(file.parent)) == ["history", "program.py"]
