@@ -53,6 +53,7 @@ class Dispatcher:
         self._handlers: dict[type[Action], Handler] = {}
         self._lanes: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     def register(
         self,
@@ -75,17 +76,21 @@ class Dispatcher:
         handler = self._handlers.get(type(action))
         if handler is None:
             raise UnsupportedAction(f"this sandbox has no handler for {action.action!r} actions")
+        if self._closing:
+            raise ActionCancelled("the runtime client is stopping: the action was not started")
+        lane = handler.lane(action) if handler.lane else None
         if self._recorder.accept(action_id, action) == "new":
-            self._start(handler, action_id, action)
+            self._start(handler, action_id, action, lane)
 
     async def close(self) -> None:
         """Cancel what runs and wait for it. Every action still gets its final event."""
+        self._closing = True
+        await asyncio.sleep(0)  # a task that never began could not tell its end
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, handler: Handler, action_id: str, action: Action) -> None:
-        lane = handler.lane(action) if handler.lane else None
+    def _start(self, handler: Handler, action_id: str, action: Action, lane: str | None) -> None:
         before = self._lanes.get(lane) if lane else None
         context = Context(action_id, self._recorder.emit)
         try:
@@ -108,6 +113,8 @@ class Dispatcher:
     async def _finish(self, action_id: str, action: Action, work: Awaitable[Observation]) -> None:
         try:
             observation = await work
+            if not isinstance(observation, Observation):
+                raise TypeError(f"it returned {observation!r}, which is no observation")
         except asyncio.CancelledError:
             observation = error_observation(ActionCancelled("the runtime client was stopped"))
         except Exception as error:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from .control import Control
 from .dispatcher import Dispatcher
-from .journal import Position
+from .journal import Position, Trimmed
 from .protocol import auth
 from .protocol.channel import Channel
 from .protocol.errors import ProtocolError, TetherError, Unauthorized
@@ -33,6 +33,11 @@ from .recorder import Recorder
 REPLAY_BATCH = 1024 * 1024
 POLICY_VIOLATION = 1008
 
+SILENCE_LIMIT_S = 60.0
+"""A server pings a quiet connection well before that; one that says nothing for so long is gone,
+though no network told: its lease begins to run.
+"""
+
 log = logging.getLogger(__name__)
 
 
@@ -48,7 +53,8 @@ class EventConnection:
         self._control = control
         self._channel: Channel | None = None
         self._behind: Position | None = None
-        self._deadline: asyncio.TimerHandle | None = None
+        self._have: dict[str, int] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._on_sign_of_life: Callable[[], None] | None = None
 
     # --- Receiver
@@ -57,11 +63,10 @@ class EventConnection:
         """Start the clock on the handshake."""
         self._channel = channel
         loop = asyncio.get_running_loop()
-        self._deadline = loop.call_later(HANDSHAKE_TIMEOUT_S, self._too_slow)
+        self._timer = loop.call_later(HANDSHAKE_TIMEOUT_S, self._too_slow)
 
     def on_text(self, text: bytes) -> None:
         """Feed the rules and carry out their steps."""
-        self._alive()
         for step in self._rules.receive(text):
             self._carry_out(step)
 
@@ -70,8 +75,10 @@ class EventConnection:
         self.refuse(ProtocolError("the event connection carries text messages only"))
 
     def on_pong(self) -> None:
-        """The peer is there."""
-        self._alive()
+        """The peer is there. Only this shows it: text may have waited here for long."""
+        callback, self._on_sign_of_life = self._on_sign_of_life, None
+        if callback is not None:
+            callback()
 
     def on_writable(self) -> None:
         """Go on from the journal where sending stopped."""
@@ -79,9 +86,7 @@ class EventConnection:
 
     def on_close(self, reason: str) -> None:
         """The connection is gone; what it submitted goes on."""
-        self._cancel_deadline()
-        self._recorder.unfollow(self)
-        self._control.detach(self)
+        self._leave()
         log.info("event connection closed: %s", reason)
 
     # --- Follower
@@ -95,21 +100,31 @@ class EventConnection:
         else:
             self._channel.send_text(frame, lazy=lazy)
 
+    def on_set_back(self) -> None:
+        """End the connection: the next welcome tells the new numbers."""
+        self.refuse(ProtocolError("the sandbox was set back and numbers its events anew"))
+
     # --- what the control calls
 
     def admit(self, attach: Attach, fence: int) -> None:
         """Welcome the peer in its role, replay what it lacks, then follow."""
         assert self._channel is not None
-        self._cancel_deadline()
         self._rules.admit(attach.role)
         self._channel.trust()
-        ranges = self._recorder.ranges()
-        running = self._recorder.ledger.running
-        epoch = self._recorder.epoch
-        welcome = WelcomeFrame(epoch=epoch, fence=fence, epochs=ranges, running=running)
+        self._watch()
+        recorder = self._recorder
+        if attach.role == "controller":
+            recorder.compare(attach.have, attach.newest)
+        ledger = recorder.ledger
+        welcome = WelcomeFrame(
+            epoch=ledger.epoch, fence=fence, epochs=recorder.ranges(), running=ledger.running
+        )
         self._channel.send_text(encode(welcome))
-        self._replay(attach.have)
-        self._recorder.follow(self)
+        acknowledged = max(attach.have.get(ledger.epoch, 0), ledger.acknowledged)
+        self._have = {**attach.have, ledger.epoch: acknowledged}
+        self._behind = recorder.journal.start()
+        recorder.follow(self)
+        self._catch_up()
 
     def refuse(self, error: ProtocolError) -> None:
         """Say why, and close."""
@@ -136,6 +151,7 @@ class EventConnection:
             case Attach():
                 self._control.attach(self, step)
             case Close():
+                self._leave()
                 self._channel.close(step.error.code, POLICY_VIOLATION)
 
     def _submit(self, step: Submit) -> None:
@@ -145,35 +161,45 @@ class EventConnection:
         except TetherError as error:
             self._channel.send_text(reject(step.action_id, error).text)
 
-    def _replay(self, have: dict[str, int]) -> None:
-        assert self._channel is not None
-        for span in self._recorder.recovered.epochs.values():
-            for frame in span.after(have.get(span.epoch, 0)):
-                self._channel.send_text(frame)
-        ledger = self._recorder.ledger
-        first = max(have.get(ledger.epoch, 0), ledger.acknowledged) + 1
-        self._behind = self._recorder.journal.seek(first)
-        self._catch_up()
-
     def _catch_up(self) -> None:
-        journal = self._recorder.journal
-        while self._behind is not None and self._channel is not None:
-            if self._channel.congested or not self._channel.is_open:
-                return
-            frames, behind = journal.read(self._behind, REPLAY_BATCH)
-            for frame in frames:
-                self._channel.send_text(frame)
-            self._behind = behind if frames else None
+        """Send what the journal has, a batch a turn of the loop: others are served in between."""
+        channel = self._channel
+        if self._behind is None or channel is None or channel.congested or not channel.is_open:
+            return
+        try:
+            frames, behind = self._recorder.journal.read(self._behind, REPLAY_BATCH, self._have)
+        except Trimmed:
+            text = "this reader fell behind what the controller has acknowledged: attach again"
+            self.refuse(ProtocolError(text))
+            return
+        for frame in frames:
+            channel.send_text(frame, lazy=True)
+        self._behind = behind if frames else None
+        if frames:
+            asyncio.get_running_loop().call_soon(self._catch_up)
 
-    def _alive(self) -> None:
-        callback, self._on_sign_of_life = self._on_sign_of_life, None
-        if callback is not None:
-            callback()
+    def _watch(self) -> None:
+        """Come back when the peer may have been silent for too long."""
+        assert self._channel is not None
+        loop = asyncio.get_running_loop()
+        self._cancel_timer()
+        silent = loop.time() - self._channel.heard
+        if silent >= SILENCE_LIMIT_S:
+            self._channel.abort(f"the server was silent for {silent:.0f} s")
+        else:
+            self._timer = loop.call_later(SILENCE_LIMIT_S - silent, self._watch)
 
     def _too_slow(self) -> None:
         self.refuse(Unauthorized(f"not attached within {HANDSHAKE_TIMEOUT_S:.0f} s"))
 
-    def _cancel_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def _leave(self) -> None:
+        """Follow no more and hold no role, whenever the peer closes its end."""
+        self._cancel_timer()
+        self._behind = None
+        self._recorder.unfollow(self)
+        self._control.detach(self)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

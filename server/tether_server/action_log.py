@@ -20,24 +20,31 @@ class ActionLog:
     def __init__(self, folder: Path, writer: str) -> None:
         self._path = folder / f"actions-{writer}.jsonl"
         self._file = -1
-        self._empty = True
+        self._size = 0
 
     def append(self, event: bytes) -> None:
-        """Make one event safe: written, not fsynced. Raises `OSError` when the disk is full."""
+        """Make one event safe: written, not fsynced.
+
+        Raises `OSError` when the disk is full; half a line never stays.
+        """
         if self._file < 0:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             self._file = os.open(self._path, flags, 0o600)
         line = event + b"\n"
-        written = os.write(self._file, line)
-        while written < len(line):
-            written += os.write(self._file, line[written:])
-        self._empty = False
+        try:
+            written = os.write(self._file, line)
+            while written < len(line):
+                written += os.write(self._file, line[written:])
+        except OSError:
+            os.ftruncate(self._file, self._size)
+            raise
+        self._size += len(line)
 
     def clear(self) -> None:
         """Everything in it is in the database now."""
-        if not self._empty:
+        if self._size:
             os.ftruncate(self._file, 0)
-            self._empty = True
+            self._size = 0
 
     def close(self) -> None:
         """Remove the file, which must be empty by now. Twice is safe."""

@@ -17,16 +17,24 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from tether_runtime_client.protocol.actions import Action, AnyAction
-from tether_runtime_client.protocol.errors import Fenced
-from tether_runtime_client.protocol.events import ActionSubmitted, Event, server_event_adapter
+from tether_runtime_client.protocol.errors import Fenced, MalformedFrame
+from tether_runtime_client.protocol.events import (
+    ActionSubmitted,
+    Event,
+    HistoryGap,
+    server_event_adapter,
+)
 from tether_runtime_client.protocol.frames import (
     EventFrame,
     ObservationFrame,
+    StoredEvent,
     decode_from_client,
+    digest,
 )
+from tether_runtime_client.protocol.limits import MAX_EPOCHS
 from tether_runtime_client.protocol.message import to_json
 from tether_runtime_client.protocol.observations import Observation, observation_adapter
 
@@ -45,12 +53,15 @@ CREATE TABLE events (
     body BLOB NOT NULL        -- the frame as it came, or the server's event as JSON
 );
 CREATE INDEX events_of_action ON events (action_id, seq) WHERE action_id IS NOT NULL;
-CREATE TABLE progress (epoch TEXT PRIMARY KEY, stored INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE progress (epoch TEXT PRIMARY KEY, stored INTEGER NOT NULL);  -- newest last
 CREATE TABLE writer (id TEXT NOT NULL);   -- one row: whoever claimed the history last
 INSERT INTO writer VALUES ('');
 """
 _INSERT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)"
 _PAGE = 256
+_PAGE_BYTES = 4 * 1024 * 1024
+_EPOCHS_KEPT = 4 * MAX_EPOCHS
+"""Of older lives it is forgotten how far they were stored: no client speaks of them any more."""
 
 Row = tuple[int, str, int, str | None, bool, bytes]
 
@@ -73,6 +84,7 @@ class History:
         self._actions = ActionLog(path.parent, self._writer)
         self._pending: list[Row] = []
         self._advanced: set[str] = set()
+        self._newest: tuple[str, int, bytes] | None = None
         self._closed = False
         self.last_seq = 0
         self.progress: dict[str, int] = {}
@@ -83,6 +95,8 @@ class History:
         with self._lock:
             self._database.execute("UPDATE writer SET id = ?", (self._writer,))
             self._read_state()
+            query = "DELETE FROM progress WHERE rowid <= (SELECT MAX(rowid) FROM progress) - ?"
+            self._database.execute(query, (_EPOCHS_KEPT,))
             self._take_over_actions()
             self.commit()
             forget_left_behind(self.path.parent)
@@ -90,14 +104,18 @@ class History:
     def _take_over_actions(self) -> None:
         """Actions that a dead server had made safe, and perhaps sent, belong to the history."""
         for body in left_behind(self.path.parent):
-            event = server_event_adapter.validate_json(body)
-            if event.action_id is not None and not self.submitted(event.action_id):
+            event = _left_action(body)
+            if event is not None and event.action_id and not self.submitted(event.action_id):
                 self._insert("", 0, event.action_id, False, body)
 
     def _read_state(self) -> None:
         row = self._database.execute("SELECT MAX(seq) FROM events").fetchone()
         self.last_seq = row[0] or 0
-        self.progress = dict(self._database.execute("SELECT epoch, stored FROM progress"))
+        query = "SELECT epoch, stored FROM progress ORDER BY rowid DESC LIMIT ?"
+        rows = self._database.execute(query, (_EPOCHS_KEPT,)).fetchall()
+        self.progress = dict(reversed(rows))
+        query = "SELECT epoch, client_seq, body FROM events WHERE epoch != '' ORDER BY seq DESC"
+        self._newest = self._database.execute(query + " LIMIT 1").fetchone()
 
     # --- writing
 
@@ -108,6 +126,7 @@ class History:
         seq = self._insert(frame.epoch, frame.seq, event.action_id, final, raw)
         self.progress[frame.epoch] = frame.seq
         self._advanced.add(frame.epoch)
+        self._newest = (frame.epoch, frame.seq, raw)
         return _with_seq(event, seq)
 
     def store_event(self, event: Event) -> Event:
@@ -144,16 +163,15 @@ class History:
                 return
             rows, self._pending = self._pending, []
             epochs, self._advanced = self._advanced, set()
-            self._database.execute("BEGIN IMMEDIATE")
             try:
+                self._database.execute("BEGIN IMMEDIATE")
                 self._write(rows, epochs)
                 self._database.execute("COMMIT")
-            except Fenced:
-                self._database.execute("ROLLBACK")
-                raise
-            except BaseException:
-                self._database.execute("ROLLBACK")
-                self._pending, self._advanced = rows + self._pending, epochs | self._advanced
+            except BaseException as problem:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                if not isinstance(problem, Fenced):
+                    self._pending, self._advanced = rows + self._pending, epochs | self._advanced
                 raise
             self._actions.clear()
 
@@ -187,9 +205,24 @@ class History:
         query = "SELECT 1 FROM events WHERE action_id = ? LIMIT 1"
         return bool(self._select(query, (action_id,)))
 
+    def accepted(self, action_id: str) -> bool:
+        """Whether the client is known to have had an action."""
+        query = "SELECT 1 FROM events WHERE action_id = ? AND epoch != '' LIMIT 1"
+        return bool(self._select(query, (action_id,)))
+
+    def newest(self) -> StoredEvent | None:
+        """The last event of the client."""
+        if self._newest is None:
+            return None
+        epoch, seq, raw = self._newest
+        return StoredEvent(epoch=epoch, seq=seq, sha256=digest(raw))
+
     def final(self, action_id: str) -> Observation | None:
         """The observation that ended an action, if it has ended."""
-        query = "SELECT seq, epoch, final, body FROM events WHERE action_id = ? AND final = 1"
+        query = (
+            "SELECT seq, epoch, final, body FROM events WHERE action_id = ? AND final = 1"
+            " ORDER BY seq LIMIT 1"
+        )
         rows = self._select(query, (action_id,))
         event = _to_event(rows[0]) if rows else None
         return event if isinstance(event, Observation) else None
@@ -213,8 +246,17 @@ class History:
         if version > SCHEMA_VERSION:
             raise ValueError(f"{self.path} was written by a newer Tether (schema {version})")
         if version == 0:
-            script = f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            self._database.executescript(script)
+            self._create()
+
+    def _create(self) -> None:
+        """Another process may do the same at this moment: one of them does it."""
+        with self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            (version,) = self._database.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                for statement in _SCHEMA.split(";"):
+                    self._database.execute(statement)
+                self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _insert(
         self, epoch: str, client_seq: int, action_id: str | None, final: bool, body: bytes
@@ -227,7 +269,7 @@ class History:
     def _write(self, rows: list[Row], epochs: set[str]) -> None:
         (writer,) = self._database.execute("SELECT id FROM writer").fetchone()
         if writer != self._writer:
-            raise Fenced("another server has claimed this sandbox's history")
+            raise Fenced("another server took the sandbox over, and its history with it")
         self._database.executemany(_INSERT, rows)
         for epoch in epochs:
             row = (epoch, self.progress[epoch])
@@ -243,27 +285,60 @@ class History:
         with self._lock:
             if not self._closed:
                 self._write_pending()
-                return self._database.execute(query, values).fetchall()
-        with closing(sqlite3.connect(self.path)) as database:
-            return database.execute(query, values).fetchall()
+                return _fetch(self._database, query, values)
+        with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)) as file:
+            return _fetch(file, query, values)
 
     def _write_pending(self) -> None:
-        """Readers see what was stored, committed or not; one that lost its claim sees the rest."""
+        """Readers see what was stored, committed or not; where it cannot be written, the rest."""
         try:
             self.commit()
-        except Fenced as fenced:
-            log.debug("reading only: %s", fenced)
+        except (Fenced, sqlite3.Error) as problem:
+            log.debug("reading only: %s", problem)
+
+
+def _fetch(database: sqlite3.Connection, query: str, values: tuple[object, ...]) -> list[Any]:
+    """The rows, at least one and else as many as memory should hold at a time."""
+    rows: list[Any] = []
+    size = 0
+    for row in database.execute(query, values):
+        rows.append(row)
+        size += len(row[-1]) if isinstance(row[-1], bytes) else 0
+        if size >= _PAGE_BYTES:
+            break
+    return rows
+
+
+def _left_action(body: bytes) -> Event | None:
+    """An action a former writer had made safe; None for a line that a crash or bad disk left."""
+    try:
+        return server_event_adapter.validate_json(body)
+    except ValidationError as problem:
+        log.error("a line of an action log cannot be read: %s", problem)
+        return None
 
 
 def _to_event(row: tuple[int, str, int, bytes]) -> Event:
+    """What cannot be read, because another version wrote it or the disk broke it, is a gap."""
     seq, epoch, final, body = row
+    try:
+        return _with_seq(_parse(epoch, final, body), seq)
+    except (ValidationError, MalformedFrame) as problem:
+        reason = f"this version cannot read the event: {problem}"[:500]
+        return HistoryGap(seq=seq, epoch=epoch, first=seq, last=seq, reason=reason)
+
+
+def _parse(epoch: str, final: int, body: bytes) -> Event:
     if epoch:
         frame = decode_from_client(body)
-        assert isinstance(frame, EventFrame | ObservationFrame)
-        event = frame.observation if isinstance(frame, ObservationFrame) else frame.event
-        return _with_seq(event, seq)
+        if isinstance(frame, ObservationFrame):
+            return frame.observation
+        if isinstance(frame, EventFrame):
+            return frame.event
+        raise MalformedFrame(f"a {frame.type} frame was stored as an event")
     adapter: TypeAdapter[Any] = observation_adapter if final else server_event_adapter
-    return _with_seq(adapter.validate_json(body), seq)
+    event: Event = adapter.validate_json(body)
+    return event
 
 
 def _with_seq(event: Event, seq: int) -> Event:

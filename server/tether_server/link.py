@@ -23,6 +23,7 @@ from tether_runtime_client.protocol.frames import (
     ObservationFrame,
     RejectedFrame,
     Role,
+    StoredEvent,
     WelcomeFrame,
     encode,
 )
@@ -34,6 +35,14 @@ FIRST_RETRY_S = 0.02
 LAST_RETRY_S = 2.0
 PING_EVERY_S = 20.0
 """A connection silent for this long is pinged, and given up when silent for as long again."""
+
+ATTACH_TIMEOUT_S = 15.0
+"""How long an attempt to connect may take until the client's welcome."""
+
+BUSY_GRACE_S = 10.0
+"""After an outage the place may be held by this server's own former connection, which the client
+has not seen die, for as long as a probe takes.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +62,17 @@ class LinkUser(Protocol):
     def progress(self) -> dict[str, int]:
         """Per epoch the last event stored."""
 
+    def newest(self) -> StoredEvent | None:
+        """The last of them all."""
+
+    async def writable(self) -> None:
+        """Return when events can be stored; before that no connection is made anew."""
+
     def on_connected(self, welcome: WelcomeFrame, outage_s: float) -> None:
         """Attached; replay follows. Submit again what has no answer yet."""
+
+    def on_caught_up(self) -> None:
+        """Everything the welcome announced has come."""
 
     def on_frame(self, frame: EventFrame | ObservationFrame, raw: bytes) -> None:
         """The next numbered frame; each comes once, in order."""
@@ -63,7 +81,7 @@ class LinkUser(Protocol):
         """A submission was not accepted."""
 
     def on_gap(self, gap: Gap) -> None:
-        """Events that were trimmed before they were stored here."""
+        """Events that cannot be had; told before the `on_connected` of a connection."""
 
     def on_disconnected(self, reason: str) -> None:
         """The connection went; it is being made anew."""
@@ -95,17 +113,22 @@ class Link:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Connect for the first time; raises what stands against it, without a second try.
+        """Connect for the first time and take what there is to replay; one try.
 
-        `OSError` when nothing answers, `ProtocolError` when it is refused.
+        Raises `OSError` when nothing answers, `ProtocolError` when it is refused.
         """
-        self._connection = await self._connect(outage_s=0.0)
-        self._task = asyncio.create_task(self._maintain(), name="tether link")
+        connection = await self._connect(outage_s=0.0)
+        try:
+            await connection.caught_up
+        except BaseException:
+            connection.abort("the start was given up")
+            raise
+        self._task = asyncio.create_task(self._run(), name="tether link")
 
     @property
     def connected(self) -> bool:
         """Whether the event connection stands at this moment."""
-        return self._connection is not None and self._connection.attached.done()
+        return self._connection is not None and self._connection.is_up
 
     def send_text(self, text: bytes) -> None:
         """Send a frame if connected. If not, `on_connected` is the time to send it again."""
@@ -116,10 +139,10 @@ class Link:
         """Tell the client what is stored."""
         self.send_text(encode(AckFrame(epoch=epoch, seq=seq)))
 
-    def cut(self) -> None:
-        """Drop the connection as a broken network would; it is made anew. For tests and drills."""
+    def cut(self, reason: str = "cut on request") -> None:
+        """Drop the connection as a broken network would; it is made anew."""
         if self._connection is not None:
-            self._connection.abort("cut on request")
+            self._connection.abort(reason)
 
     async def close(self) -> None:
         """Close for good. Twice is safe."""
@@ -133,53 +156,77 @@ class Link:
             self._connection = None
 
     async def _connect(self, outage_s: float) -> _Connection:
+        """The connection is this link's before it is up: its welcome says when to send."""
         rules = ServerSide(
             self._secret,
             auth.new_nonce(),
             self._user.progress(),
             role=self._role,
             takeover=self._takeover,
+            newest=self._user.newest(),
         )
-        connection = _Connection(rules, self._user, outage_s)
-        await connection.open(self.transport)
+        connection = self._connection = _Connection(rules, self._user, outage_s)
+        async with asyncio.timeout(ATTACH_TIMEOUT_S):
+            await connection.open(self.transport)
         return connection
 
-    async def _maintain(self) -> None:
-        assert self._connection is not None
-        while True:
-            reason = await self._connection.watch()
-            self._user.on_disconnected(reason)
-            if (ended := self._final_refusal()) is None:
-                ended = await self._reconnect()
-            if ended is not None:
-                self._connection = None
-                self._user.on_ended(ended)
-                return
+    async def _run(self) -> None:
+        try:
+            ended = await self._maintain()
+        except Exception as defect:
+            log.exception("the link to a sandbox failed")
+            ended = Ended(f"the link failed: {defect!r}")
+        self._connection = None
+        self._user.on_ended(ended)
 
-    def _final_refusal(self) -> Ended | None:
-        assert self._connection is not None
-        refusal = self._connection.refusal
-        if isinstance(refusal, Fenced | ControllerBusy):
-            return Ended(refusal.message, fenced=True)
-        return None
-
-    async def _reconnect(self) -> Ended | None:
-        """Try until connected (None), or until the sandbox is known to be gone."""
-        lost = time.monotonic()
+    async def _maintain(self) -> Ended:
         pause = FIRST_RETRY_S
         while True:
-            try:
-                self._connection = await self._connect(time.monotonic() - lost)
-                return None
-            except (Fenced, ControllerBusy) as refusal:
+            assert self._connection is not None
+            reason = await self._connection.watch()
+            self._user.on_disconnected(reason)
+            refusal = self._connection.refusal
+            if isinstance(refusal, Fenced | ControllerBusy):
                 return Ended(refusal.message, fenced=True)
-            except (OSError, ProtocolError, TimeoutError) as problem:
+            if self._connection.was_of_use:
+                pause = FIRST_RETRY_S
+            else:
+                pause = await _back_off(pause)
+            if (ended := await self._reconnect(pause)) is not None:
+                return ended
+
+    async def _reconnect(self, pause: float) -> Ended | None:
+        """Try until connected (None), or until the sandbox is known to be gone."""
+        lost = time.monotonic()
+        while True:
+            await self._user.writable()
+            outage_s = time.monotonic() - lost
+            try:
+                await self._connect(outage_s)
+            except (Fenced, ControllerBusy) as refusal:
+                if isinstance(refusal, Fenced) or outage_s > BUSY_GRACE_S:
+                    return Ended(refusal.message, fenced=True)
+            except (OSError, ProtocolError) as problem:
                 log.debug("reconnecting failed: %s", problem)
-            ended = await self._ended()
+            else:
+                return None
+            ended = await self._look_after_sandbox()
             if ended is not None:
                 return ended
-            await asyncio.sleep(pause * random.uniform(0.7, 1.3))
-            pause = min(pause * 2, LAST_RETRY_S)
+            pause = await _back_off(pause)
+
+    async def _look_after_sandbox(self) -> Ended | None:
+        try:
+            return await self._ended()
+        except Exception as problem:  # whatever an engine's library raises: it is asked again
+            log.warning("cannot tell whether the sandbox lives: %s", problem)
+            return None
+
+
+async def _back_off(pause: float) -> float:
+    """Wait about this long; returns how long to wait the next time."""
+    await asyncio.sleep(pause * random.uniform(0.7, 1.3))
+    return min(pause * 2, LAST_RETRY_S)
 
 
 class _Connection:
@@ -191,11 +238,24 @@ class _Connection:
         self._user = user
         self._outage_s = outage_s
         self._channel: Channel | None = None
-        self._heard = loop.time()
+        self._opened = loop.time()
+        self._frames = 0
         self._lost: asyncio.Future[str] = loop.create_future()
-        self.attached: asyncio.Future[None] = loop.create_future()
+        self._attached: asyncio.Future[None] = loop.create_future()
         self.caught_up: asyncio.Future[None] = loop.create_future()
         self.refusal: ProtocolError | None = None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether frames can be sent."""
+        welcomed = self._rules.welcome is not None and not self._rules.failed
+        return welcomed and self._channel is not None and self._channel.is_open
+
+    @property
+    def was_of_use(self) -> bool:
+        """Whether it brought something, or lasted: making it anew at once is no busy loop."""
+        lasted = asyncio.get_running_loop().time() - self._opened
+        return self._frames > 0 or lasted > LAST_RETRY_S
 
     async def open(self, transport: Transport) -> None:
         """Connect and shake hands; raises `OSError` or `ProtocolError`."""
@@ -206,28 +266,28 @@ class _Connection:
         )
         self._channel = channel
         try:
-            await self.attached
-            await self.caught_up
+            await self._attached
         except BaseException:
             channel.abort()
             raise
 
     async def watch(self) -> str:
         """Return when the connection is lost, with the reason; ping it when it is silent."""
+        assert self._channel is not None
         loop = asyncio.get_running_loop()
         while True:
             done, _ = await asyncio.wait([self._lost], timeout=PING_EVERY_S)
             if done:
                 return self._lost.result()
-            silent = loop.time() - self._heard
+            silent = loop.time() - self._channel.heard
             if silent > 2 * PING_EVERY_S:
                 self.abort(f"no sign of life for {silent:.0f} s")
-            elif silent > PING_EVERY_S / 2 and self._channel is not None:
+            elif silent > PING_EVERY_S / 2:
                 self._channel.ping()
 
     def send_text(self, text: bytes) -> None:
         """Send a frame once attached."""
-        if self._channel is not None and self.attached.done():
+        if self._channel is not None and self.is_up:
             self._channel.send_text(text)
 
     def abort(self, reason: str) -> None:
@@ -249,7 +309,6 @@ class _Connection:
 
     def on_text(self, text: bytes) -> None:
         """Feed the rules, hand on what came."""
-        self._heard = asyncio.get_running_loop().time()
         try:
             incoming, answer = self._rules.receive(text)
         except ProtocolError as error:
@@ -261,14 +320,14 @@ class _Connection:
             self._hand_on(item, text)
         if not self.caught_up.done() and self._rules.caught_up:
             self.caught_up.set_result(None)
+            self._user.on_caught_up()
 
     def on_binary(self, data: bytes) -> None:
         """There are none on this connection."""
         self._refuse(ProtocolError("the client sent bytes on the event connection"))
 
     def on_pong(self) -> None:
-        """The client is there."""
-        self._heard = asyncio.get_running_loop().time()
+        """The client is there; the channel remembers when it was heard."""
 
     def on_writable(self) -> None:
         """Submissions are small; nothing waits for this."""
@@ -282,6 +341,7 @@ class _Connection:
     def _hand_on(self, item: Incoming, raw: bytes) -> None:
         match item:
             case EventFrame() | ObservationFrame():
+                self._frames += 1
                 self._user.on_frame(item, raw)
             case RejectedFrame():
                 self._user.on_rejected(item)
@@ -290,7 +350,7 @@ class _Connection:
             case Gap():
                 self._user.on_gap(item)
             case WelcomeFrame():
-                self.attached.set_result(None)
+                self._attached.set_result(None)
                 self._user.on_connected(item, self._outage_s)
 
     def _refuse(self, error: ProtocolError) -> None:
@@ -300,7 +360,8 @@ class _Connection:
         self.abort(error.message)
 
     def _fail(self, error: Exception) -> None:
-        """Tell whoever waits in `open`, whichever of the two it waits for."""
-        waited_for = self.caught_up if self.attached.done() else self.attached
+        """Tell whoever waits in `open` or for the replay; nobody may."""
+        waited_for = self.caught_up if self._attached.done() else self._attached
         if not waited_for.done():
             waited_for.set_exception(error)
+            waited_for.exception()

@@ -11,13 +11,17 @@ from typing import cast
 
 from tether_runtime_client.protocol.actions import Action, AnyAction
 from tether_runtime_client.protocol.errors import (
+    ActionLost,
     Fenced,
     FrameTooLarge,
     InvalidAction,
     MalformedFrame,
+    RuntimeClosed,
     SandboxGone,
+    TetherError,
 )
 from tether_runtime_client.protocol.events import (
+    ActionAccepted,
     Connected,
     ConnectionLost,
     Event,
@@ -30,6 +34,7 @@ from tether_runtime_client.protocol.frames import (
     ObservationFrame,
     RejectedFrame,
     RejectedSubmission,
+    StoredEvent,
     SubmitFrame,
     WelcomeFrame,
     decode_from_server,
@@ -50,6 +55,10 @@ SAVE_AFTER_S = 0.05
 
 SAVE_AFTER_BYTES = 1024 * 1024
 """Or once they are this much."""
+
+SAVE_RETRY_S = 1.0
+HOLD_BYTES = 8 * SAVE_AFTER_BYTES
+"""The most that waits in memory while the history cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +81,15 @@ class Submissions:
         self._claimed = False
         self._waiting: dict[str, list[asyncio.Future[Observation]]] = {}
         self._frames: dict[str, bytes] = {}
+        self._accepted: set[str] = set()
+        self._doubtful: set[str] = set()
+        self._gaps: list[Gap] = []
         self._unacknowledged: set[str] = set()
         self._unsaved = 0
         self._save_timer: asyncio.TimerHandle | None = None
+        self._failing = False
+        self._writable = asyncio.Event()
+        self._writable.set()
         self.ended: Ended | None = None
 
     def bind(self, link: Link, why_transport: str, started: SandboxStarted) -> None:
@@ -92,8 +107,8 @@ class Submissions:
         answer: asyncio.Future[Observation] = asyncio.get_running_loop().create_future()
         if action_id is None:
             action_id = new_action_id()
-        elif action_id not in self._frames and self._history.submitted(action_id):
-            answer.set_result(self._known_final(action_id))
+        elif action_id not in self._frames and (final := self._history.final(action_id)):
+            answer.set_result(final)
             return Submission(action_id, answer)
         if self.ended is not None and self.ended.fenced:
             raise Fenced(self.ended.reason)
@@ -114,16 +129,19 @@ class Submissions:
         if self._save_timer is not None:
             self._save_timer.cancel()
             self._save_timer = None
-        self._unsaved = 0
         try:
             self._history.commit()
         except Fenced as fenced:
             self.on_ended(Ended(fenced.message, fenced=True))
             return
-        except sqlite3.Error as problem:
-            # Not acknowledged, so not lost: the client keeps it, and the next save tries again.
-            log.error("the history cannot be written: %s", problem)
+        except (sqlite3.Error, OSError) as problem:
+            self._cannot_write(problem)
             return
+        self._unsaved = 0
+        if self._failing:
+            self._failing = False
+            self._writable.set()
+            self._events.wake()
         if self._link is not None and self._link.connected:
             for epoch in self._unacknowledged:
                 self._link.acknowledge(epoch, self._history.progress[epoch])
@@ -132,10 +150,10 @@ class Submissions:
     def close(self) -> None:
         """No answers will come any more. Twice is safe."""
         self.save()
-        for answers in self._waiting.values():
-            for answer in answers:
-                answer.cancel()
-        self._waiting.clear()
+        if self._save_timer is not None:
+            self._save_timer.cancel()
+        for action_id in list(self._waiting):
+            self._resolve(action_id, RuntimeClosed("the runtime was closed before the answer came"))
         self._events.end()
 
     # --- LinkUser
@@ -144,15 +162,23 @@ class Submissions:
         """What the history has."""
         return dict(self._history.progress)
 
+    def newest(self) -> StoredEvent | None:
+        """The last event of the client that the history has."""
+        return self._history.newest()
+
+    async def writable(self) -> None:
+        """Return when the history takes events."""
+        await self._writable.wait()
+
     def on_connected(self, welcome: WelcomeFrame, outage_s: float) -> None:
-        """Send again what has no answer: the client runs nothing twice."""
+        """Send again what has no answer and cannot have been run.
+
+        What the client had accepted, or may have accepted in a part of its history that is gone,
+        is never sent again: its end is in the replay, or it is lost.
+        """
         assert self._link is not None
         if not self._claimed:
-            self._claimed = True
-            self._history.claim()
-            unfinished = self._history.unfinished()
-            self._frames = {i: _submit_frame(i, action) for i, action in unfinished.items()}
-            self.record(self._started)
+            self._claim()
         self.record(
             Connected(
                 transport=self._link.transport.name,
@@ -161,8 +187,25 @@ class Submissions:
                 outage_s=outage_s,
             )
         )
-        for frame in self._frames.values():
-            self._link.send_text(frame)
+        gaps, self._gaps = self._gaps, []
+        for gap in gaps:
+            self._store_gap(gap)
+        self._unacknowledged |= {span.epoch for span in welcome.epochs} & set(self.progress())
+        unknown = set(self._frames) - set(welcome.running)
+        self._doubtful = unknown if gaps else unknown & self._accepted
+        for action_id in [i for i in self._frames if i in unknown - self._doubtful]:
+            self._link.send_text(self._frames[action_id])
+
+    def on_caught_up(self) -> None:
+        """The replay is over: what it did not end, and the client does not run, is lost."""
+        doubtful, self._doubtful = self._doubtful, set()
+        for action_id in doubtful & set(self._frames):
+            lost = ActionLost("the sandbox knows nothing of this action any more; it may have run")
+            self._end_here(
+                ErrorObservation(
+                    action_id=action_id, code=lost.code, message=lost.message, hint=lost.hint
+                )
+            )
 
     def on_frame(self, frame: EventFrame | ObservationFrame, raw: bytes) -> None:
         """Store, wake readers, answer who waits."""
@@ -171,11 +214,18 @@ class Submissions:
         event = self._history.store_frame(frame, raw)
         self._unacknowledged.add(frame.epoch)
         self._stored(len(raw))
-        if isinstance(event, Observation) and event.action_id is not None:
+        if event.action_id is None:
+            return
+        if isinstance(event, Observation):
             self._resolve(event.action_id, event)
+        elif isinstance(event, ActionAccepted) and event.action_id in self._frames:
+            self._accepted.add(event.action_id)
 
     def on_rejected(self, frame: RejectedFrame) -> None:
         """The submission has its end here: the client knows nothing of it."""
+        if frame.id not in self._frames or frame.id in self._accepted:
+            log.warning("the client rejected %r, which it was not asked", frame.id)
+            return
         self._end_here(
             ErrorObservation(
                 action_id=frame.id,
@@ -187,9 +237,8 @@ class Submissions:
         )
 
     def on_gap(self, gap: Gap) -> None:
-        """Say in the history what the history lacks."""
-        self._history.skip(gap.epoch, gap.stored)
-        self.record(HistoryGap(epoch=gap.epoch, first=gap.first, last=gap.last, reason=gap.reason))
+        """Remember it for the welcome that follows."""
+        self._gaps.append(gap)
 
     def on_disconnected(self, reason: str) -> None:
         """Say so; the link is at work."""
@@ -209,6 +258,34 @@ class Submissions:
 
     # --- inside
 
+    def _claim(self) -> None:
+        """This server is the controller now: take up what a former one left unanswered."""
+        self._claimed = True
+        self._history.claim()
+        unfinished = self._history.unfinished()
+        self._frames = {i: _submit_frame(i, action) for i, action in unfinished.items()}
+        self._accepted = {i for i in unfinished if self._history.accepted(i)}
+        self.record(self._started)
+
+    def _store_gap(self, gap: Gap) -> None:
+        """Say in the history what the history lacks."""
+        self._history.skip(gap.epoch, gap.stored)
+        self.record(HistoryGap(epoch=gap.epoch, first=gap.first, last=gap.last, reason=gap.reason))
+
+    def _cannot_write(self, problem: Exception) -> None:
+        """Nothing was acknowledged, so nothing is lost: the client keeps it. After a while it is
+        heard no more until there is space again, or memory would have to hold it here.
+        """
+        log.error("the history cannot be written: %s", problem)
+        self._failing = True
+        loop = asyncio.get_running_loop()
+        self._save_timer = loop.call_later(SAVE_RETRY_S, self.save)
+
+    def _hold_off(self) -> None:
+        if self._link is not None and self._writable.is_set():
+            self._writable.clear()
+            self._link.cut("the history cannot be written")
+
     def _submit_new(self, action_id: str, action: Action) -> None:
         frame = _submit_frame(action_id, action)
         if len(frame) > MAX_FRAME:
@@ -222,27 +299,26 @@ class Submissions:
         if self._link is not None:
             self._link.send_text(frame)
 
-    def _known_final(self, action_id: str) -> Observation:
-        final = self._history.final(action_id)
-        assert final is not None, "an action without a final event is in self._frames"
-        return final
-
     def _stored(self, size: int) -> None:
         self._unsaved += size
         self._events.wake()
-        if self._unsaved >= SAVE_AFTER_BYTES:
+        if self._unsaved > HOLD_BYTES and self._failing:
+            self._hold_off()
+        elif self._unsaved >= SAVE_AFTER_BYTES and not self._failing:
             self.save()
         elif self._save_timer is None:
             loop = asyncio.get_running_loop()
             self._save_timer = loop.call_later(SAVE_AFTER_S, self.save)
 
-    def _resolve(self, action_id: str, outcome: Observation | Fenced) -> None:
+    def _resolve(self, action_id: str, outcome: Observation | TetherError) -> None:
         self._frames.pop(action_id, None)
+        self._accepted.discard(action_id)
         for answer in self._waiting.pop(action_id, ()):
             if answer.done():
                 continue  # its caller was cancelled
-            if isinstance(outcome, Fenced):
+            if isinstance(outcome, TetherError):
                 answer.set_exception(outcome)
+                answer.exception()  # nobody need be waiting any more
             else:
                 answer.set_result(outcome)
 

@@ -90,13 +90,14 @@ async def test_garbage_gets_a_precise_error(local: EventStreamRuntime, text: str
 
 
 async def test_a_frame_over_the_limit_is_refused(local: EventStreamRuntime) -> None:
-    async with await websocket_to(local) as peer:
-        sending = asyncio.create_task(peer.send("x" * (MAX_FRAME + 1)))
-        with pytest.raises(ConnectionClosed) as closed:
-            await peer.recv()
-        await asyncio.gather(sending, return_exceptions=True)
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1009
+    peer = await websocket_to(local)
+    sending = asyncio.create_task(peer.send("x" * (MAX_FRAME + 1)))
+    with pytest.raises(ConnectionClosed) as closed:
+        await peer.recv()
+    await asyncio.gather(sending, return_exceptions=True)
+    await peer.wait_closed()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1009
     await still_works(local)
 
 
@@ -115,6 +116,9 @@ async def test_a_wrong_secret_is_refused(local: EventStreamRuntime) -> None:
     class Nobody:
         def progress(self) -> dict[str, int]:
             return {}
+
+        def newest(self) -> None:
+            return None
 
     async def alive() -> None:
         return None

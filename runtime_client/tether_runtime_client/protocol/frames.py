@@ -7,6 +7,7 @@ any of its frames the client may send `error`; the connection ends with it.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,7 @@ MAX_ID = 128
 ActionId = Annotated[str, Field(min_length=1, max_length=MAX_ID, pattern=r"^[A-Za-z0-9_.:-]+$")]
 Nonce = Annotated[str, Field(pattern=r"^[0-9a-f]{32,64}$")]
 Proof = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Epoch = Annotated[str, Field(pattern=r"^[0-9a-f]{8,32}$")]
 Sequence = Annotated[int, Field(ge=0, le=MAX_SEQUENCE)]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
@@ -47,8 +49,19 @@ class ChallengeFrame(Message):
     proof: Proof
 
 
+class StoredEvent(Message):
+    """An event as a server has it: a number alone does not tell it from another life's."""
+
+    epoch: Epoch
+    seq: Sequence
+    sha256: Digest
+
+
 class AttachFrame(Message):
-    """Server → client: its proof, its role, and per epoch the last event it has stored."""
+    """Server → client: its proof, its role, and per epoch the last event it has stored.
+
+    `newest` is the last of all it stored, so that a sandbox that was set back is found out.
+    """
 
     type: Literal["attach"] = "attach"
     proof: Proof
@@ -57,6 +70,7 @@ class AttachFrame(Message):
     have: Annotated[dict[Epoch, Sequence], Field(max_length=MAX_EPOCHS)] = Field(
         default_factory=dict
     )
+    newest: StoredEvent | None = None
 
 
 class EpochRange(Message):
@@ -174,6 +188,11 @@ def encode_numbered(epoch: str, seq: int, event: Event) -> bytes:
     kind = b"observation" if isinstance(event, Observation) else b"event"
     parts = (kind, epoch.encode(), seq, kind, to_json(event))
     return b'{"type":"%b","epoch":"%b","seq":%d,"%b":%b}' % parts
+
+
+def digest(frame: bytes) -> str:
+    """The sha256 of a frame as it crossed the wire."""
+    return hashlib.sha256(frame).hexdigest()
 
 
 def decode_from_client(text: bytes) -> FromClient:

@@ -27,6 +27,7 @@ from .frames import (
     RejectedFrame,
     RejectedSubmission,
     Role,
+    StoredEvent,
     SubmitFrame,
     decode_from_server,
     encode,
@@ -55,6 +56,7 @@ class Attach:
     role: Role
     takeover: bool
     have: dict[str, int]
+    newest: StoredEvent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ class SandboxSide:
         if not auth.matches(frame.proof, expected):
             raise Unauthorized("the server's proof is wrong")
         self._awaiting_welcome = True
-        return [Attach(frame.role, frame.takeover, frame.have)]
+        return [Attach(frame.role, frame.takeover, frame.have, frame.newest)]
 
 
 def reject(action_id: str, error: TetherError) -> Send:

@@ -27,6 +27,7 @@ from .frames import (
     ObservationFrame,
     RejectedFrame,
     Role,
+    StoredEvent,
     Unreadable,
     WelcomeFrame,
     decode_from_client,
@@ -61,7 +62,10 @@ Incoming = WelcomeFrame | EventFrame | ObservationFrame | RejectedFrame | Gap | 
 
 
 class ServerSide:
-    """One connection, from hello to close. `progress` is per epoch the last event stored."""
+    """One connection, from hello to close.
+
+    `progress` is per epoch the last event stored, `newest` the last of them all.
+    """
 
     def __init__(
         self,
@@ -71,11 +75,13 @@ class ServerSide:
         *,
         role: Role = "controller",
         takeover: bool = False,
+        newest: StoredEvent | None = None,
     ) -> None:
         self._secret = secret
         self._nonce = nonce
         self._role: Role = role
         self._takeover = takeover
+        self._newest = newest
         self._challenged = False
         self._expected: dict[str, int] = {}
         self.progress = progress
@@ -136,12 +142,20 @@ class ServerSide:
             raise Unauthorized("what answers is not this sandbox's client: its proof is wrong")
         self._challenged = True
         proof = auth.server_proof(self._secret, self._nonce, frame.nonce)
-        have = dict(list(self.progress.items())[-MAX_EPOCHS:])
-        return encode(AttachFrame(proof=proof, role=self._role, takeover=self._takeover, have=have))
+        return encode(
+            AttachFrame(
+                proof=proof,
+                role=self._role,
+                takeover=self._takeover,
+                have=dict(list(self.progress.items())[-MAX_EPOCHS:]),
+                newest=self._newest,
+            )
+        )
 
     def _on_welcome(self, frame: WelcomeFrame) -> list[Incoming]:
+        """The gaps come first: whoever takes the welcome knows what the history lacks."""
         self.welcome = frame
-        incoming: list[Incoming] = [frame]
+        incoming: list[Incoming] = []
         for span in frame.epochs:
             stored = self.progress.get(span.epoch, 0)
             gap = _gap(span, stored, live=span.epoch == frame.epoch)
@@ -149,7 +163,7 @@ class ServerSide:
                 incoming.append(gap)
                 stored = gap.stored
             self._expected[span.epoch] = stored + 1
-        return incoming
+        return [*incoming, frame]
 
     def _on_numbered(self, epoch: str, seq: int, item: Incoming) -> list[Incoming]:
         expected = self._expected.get(epoch)
