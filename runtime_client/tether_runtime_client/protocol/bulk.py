@@ -1,7 +1,8 @@
 """Bulk connections: files, trees and terminals as binary messages, beside the event stream.
 
 Whoever opens one shows a ticket first (`OpenFrame`). Binary messages carry the bytes; the sender
-of a file or tree closes it with an `EndFrame`, which the receiver checks against what came.
+of a file or tree ends them with an `EndFrame`, which the receiver checks against what came and,
+once all of it has its final name, answers with the same.
 """
 
 from __future__ import annotations
