@@ -20,7 +20,6 @@ from .bash import BashChoice
 from .command import Command, to_state_lost
 from .output_log import OutputLog
 
-
 CLIENT_RESTARTED = o.StateLost(
     reason="the runtime client was restarted, and every session with it",
     lost=("working directory", "variables", "functions", "aliases", "options", "jobs"),

@@ -92,6 +92,7 @@ def connect_engine() -> docker.DockerClient:
     import docker
     import docker.errors
     import requests.exceptions
+
     from tether_image_builder.errors import engine_unavailable, root_cause
 
     try:
