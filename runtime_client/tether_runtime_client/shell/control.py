@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .errors import CommandInvalid
+from .status import StatusRecord
 
 # A line after an interrupt can lose its first bytes to the interrupt: one for each signal.
 PADDING = b"\n\n"
@@ -84,13 +85,14 @@ class Carried:
     """What the last report said and the next command must find again."""
 
     exit_code: int = 0
-    flags: str = ""
     traps: bytes = b""
+    suspended: str = ""  # the letters among `set -v` and `set -x` that are on
 
-    @property
-    def suspended(self) -> str:
-        """The letters among `set -v` and `set -x` that are on."""
-        return "".join(flag for flag in "vx" if flag in self.flags)
+    @classmethod
+    def of(cls, record: StatusRecord) -> Carried:
+        """What this report says."""
+        suspended = "".join(flag for flag in "vx" if flag in record.flags)
+        return cls(record.exit_code, record.traps, suspended)
 
     @property
     def watching(self) -> bool:
@@ -216,22 +218,21 @@ class ControlLines:
         value = b"${%s-x$?}" % code if number else b"$?"
         go_back = rb"\builtin cd -- " + quote(to.back) + b"; " if to.back is not None else b""
         # `exec 2>file` is kept by copying 2; bash would undo a duplicate onto a descriptor that
-        # is close-on-exec, so that one is closed first. Each builtin has its own redirection: a
-        # DEBUG trap runs before that is made, so what it writes does not land on our channels.
-        # An interrupt makes bash flush what a builtin has printed so far, to wherever it then
-        # goes; so each report is one conversion that ends its line, which is written at once.
+        # is close-on-exec, so that one is closed first. An interrupt makes bash flush what a
+        # builtin has printed so far, to wherever it then goes; so the report is one conversion
+        # that ends its line, which is written at once.
         n = to.nonce
         return (
-            rb"{ %s=%s; \builtin trap -p DEBUG ERR >&%d; "
-            rb"""\builtin printf %%s "%s %d $%s $- %s${PWD-}%s${TMOUT-}%s"$'\n' >&%d; """
+            rb"{ %s=%s; \builtin trap -p DEBUG ERR; "
+            rb"""\builtin printf %%s "%s %d $%s $- %s${PWD-}%s${TMOUT-}%s"$'\n'; """
             rb"\builtin unset -v %s PROMPT_COMMAND; \builtin set +o history; %s"
             rb"[[ . ]] %d>&%d && \exec %d>&- %d>&%d; "
             rb"{ \builtin declare -px; \builtin printf %%s %s$'\n'; } >&%d; "
             rb"} 2>&%d >&%d || [[ . ]]"
         ) % (
-            *(code, value, fds.status, n, number, code, n, n, n, fds.status, code, go_back),
+            *(code, value, n, number, code, n, n, n, code, go_back),
             *(fds.spare, fds.saved_stderr, fds.stderr, fds.stderr, fds.saved_stderr),
-            *(n, fds.mailboxes[to.mailbox], fds.null, fds.null),
+            *(n, fds.mailboxes[to.mailbox], fds.null, fds.status),
         )
 
     def _private(self) -> bytes:

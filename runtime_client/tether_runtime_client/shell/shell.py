@@ -179,22 +179,21 @@ class Shell:
         self.run = None
         self._watch.end()
         self._mail = [*self._mail[-1:], run.to]
-        self._carried = Carried(run.result.exit_code, run.result.flags, run.result.traps)
-        self._tidy(run)
+        self._tidy(run, run.result)
         self._owner.finished(self, run, run.result)
 
-    def _tidy(self, run: Run) -> None:
-        """Leave nothing of the command to the next one."""
+    def _tidy(self, run: Run, record: StatusRecord) -> None:
+        """Leave nothing of the command to the next one, but what a shell carries."""
         self.terminal.restore_mode()
         if run.typed:
             self.process.forget_typed()
-        if self._parser.discarded:
-            count = self._parser.discarded
+        before, self._carried = self._carried, Carried.of(record)
+        count = self._parser.discarded
+        if count and not (before.traps or self._carried.traps):  # a trap traces our lines too
             self._owner.warning(self, f"{count} bytes on the status channel were not the shell's")
-        if run.to.back is None and run.result is not None:
-            self.cwd = self.process.true_cwd(run.result.cwd, self.cwd)
-        if run.result is not None:
-            self._keep_from_timing_out(run.result.idle_limit)
+        if run.to.back is None:
+            self.cwd = self.process.true_cwd(record.cwd, self.cwd)
+        self._keep_from_timing_out(record.idle_limit)
 
     def _keep_from_timing_out(self, idle_limit: str) -> None:
         """TMOUT ends an idle interactive shell, unless it reads a line before that."""

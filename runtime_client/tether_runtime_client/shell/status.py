@@ -12,9 +12,9 @@ import os
 import re
 from dataclasses import dataclass
 
-_PARTS = 5  # of a buffer with one whole report, split at the nonce
+_PARTS = 4  # nothing, $PWD, $TMOUT and what follows, between the nonces
 _KEEP = 64 * 1024  # of an unfinished report; more than any path and value of TMOUT
-_TRAPS = re.compile(rb"(?:trap -- (?:[^\0]*?) (?:DEBUG|ERR)\n)+\Z")
+_TRAPS = re.compile(rb"(?:trap -- [^\0]*? (?:DEBUG|ERR)\n)+")
 _HEAD = re.compile(rb" (\d+) (x?)(\d+) (\S*) ")
 
 
@@ -63,31 +63,35 @@ class StatusParser:
         self._drop(len(self._buffer))
 
     def _next(self) -> StatusRecord | None:
-        while self._nonce:
-            parts = self._buffer.split(self._nonce, _PARTS - 1)
-            if len(parts) < _PARTS or not parts[-1].startswith(b"\n"):
-                return None
-            before, head, cwd, idle_limit, rest = parts
-            self._buffer = rest[1:]
-            match = _HEAD.fullmatch(head)
-            if match is not None:
-                return StatusRecord(
-                    exit_code=int(match[3]),
-                    flags=match[4].decode("ascii", "replace"),
-                    cwd=os.fsdecode(cwd),
-                    idle_limit=idle_limit.decode("ascii", "replace"),
-                    traps=self._traps(before),
-                    repeat=int(match[1]),
-                    torn=bool(match[2]),
-                )
-            self.discarded += sum(map(len, parts[:-1]))
+        """Look for the nonce and what must follow it. A trap's trace may hold the nonce too."""
+        start = self._buffer.find(self._nonce) if self._nonce else -1
+        while start >= 0:
+            head = _HEAD.match(self._buffer, start + len(self._nonce))
+            if head is not None:
+                return self._record(start, head)
+            start = self._buffer.find(self._nonce, start + 1)
         return None
 
+    def _record(self, start: int, head: re.Match[bytes]) -> StatusRecord | None:
+        parts = self._buffer[head.end() :].split(self._nonce, _PARTS - 1)
+        if len(parts) < _PARTS or not parts[-1].startswith(b"\n"):
+            return None
+        traps = self._traps(self._buffer[:start])
+        self._buffer = parts[-1][1:]
+        return StatusRecord(
+            exit_code=int(head[3]),
+            flags=head[4].decode("ascii", "replace"),
+            cwd=os.fsdecode(parts[1]),
+            idle_limit=parts[2].decode("ascii", "replace"),
+            traps=traps,
+            repeat=int(head[1]),
+            torn=bool(head[2]),
+        )
+
     def _traps(self, before: bytes) -> bytes:
-        found = _TRAPS.search(before)
-        traps = found.group() if found else b""
-        self.discarded += len(before) - len(traps)
-        return traps
+        found = _TRAPS.findall(before)
+        self.discarded += len(before) - sum(map(len, found))
+        return found[-1] if found else b""
 
     def _drop(self, size: int) -> None:
         self._buffer = self._buffer[size:]

@@ -71,7 +71,7 @@ def test_refused_requests(text: str, cwd: str | None, env: dict[str, str] | None
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize(
     "carried",
-    [Carried(), Carried(7), Carried(0, "himxv"), Carried(7, "x", b"trap -- ':\n:' DEBUG\n")],
+    [Carried(), Carried(7), Carried(0, b"", "vx"), Carried(7, b"trap -- ':\n:' DEBUG\n", "x")],
 )
 def test_lines_are_single_and_well_formed(text: str, carried: Carried) -> None:
     to = ReportTo(TO.nonce, 1, "/back dir")

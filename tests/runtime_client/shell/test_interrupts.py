@@ -167,14 +167,14 @@ async def test_reset_ends_everything(shell: Driver) -> None:
 def running(command: str) -> list[int]:
     """The processes with exactly this command line."""
     wanted = command.encode().replace(b" ", b"\0") + b"\0"
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if path.read_bytes() == wanted:
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
-    return found
+    return [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and _line(pid) == wanted]
+
+
+def _line(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 async def test_reset_while_a_shell_is_replaced(shell: Driver) -> None:
