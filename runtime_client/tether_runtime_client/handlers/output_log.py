@@ -5,55 +5,55 @@ from __future__ import annotations
 import asyncio
 import codecs
 import errno
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-from ..protocol.events import CmdOutputDelta
+from ..protocol.events import CmdOutputDelta, Event, SessionWarning
 from ..protocol.limits import CONTENT_LIMIT, DELTA_SIZE
 from ..protocol.render import HeadTail, render
 
 FLUSH_AFTER_S = 0.005
 """Output waits this long for more of it, so that many small writes make one event."""
 
-log = logging.getLogger(__name__)
-
 
 class OutputLog:
     """Takes what a command's terminal gets. One owner, on the loop."""
 
     def __init__(
-        self, session: str, action_id: str, path: Path, emit: Callable[[CmdOutputDelta], None]
+        self, session: str, action_id: str, path: Path, emit: Callable[[Event], None]
     ) -> None:
         self._session = session
         self._action_id = action_id
         self._path = path
         self._emit = emit
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._pending = bytearray()
+        self._loop = asyncio.get_running_loop()
+        self._pending: list[bytes] = []
+        self._pending_size = 0
         self._sent = 0
         self._held = 0
         self._timer: asyncio.TimerHandle | None = None
         self._early = bytearray()
         self._file = -1
         self._new = HeadTail()
-        self._written = asyncio.get_running_loop().time()
+        self._written = self._loop.time()
         self.total = 0
         self.incomplete: str | None = None
 
     def write(self, data: bytes | memoryview) -> None:
-        """Take the next bytes; never blocks and never fails."""
-        self.total += len(data)
-        self._written = asyncio.get_running_loop().time()
-        self._new.write(data)
-        self._spill(data)
-        self._pending += data
-        if len(self._pending) >= DELTA_SIZE:
+        """Take the next bytes; never blocks and never fails. They are copied once, here."""
+        chunk = bytes(data)
+        self.total += len(chunk)
+        self._written = self._loop.time()
+        self._new.write(chunk)
+        self._spill(chunk)
+        if self._pending_size + len(chunk) > DELTA_SIZE:
             self.flush()
-        elif self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(FLUSH_AFTER_S, self.flush)
+        self._pending.append(chunk)
+        self._pending_size += len(chunk)
+        if self._timer is None:
+            self._timer = self._loop.call_later(FLUSH_AFTER_S, self.flush)
 
     def last_write(self) -> float:
         """The loop's time of the newest output, or of the command's start."""
@@ -64,9 +64,9 @@ class OutputLog:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._pending:
-            self._send(bytes(self._pending[:DELTA_SIZE]))
-            del self._pending[:DELTA_SIZE]
+        data, self._pending, self._pending_size = b"".join(self._pending), [], 0
+        for start in range(0, len(data), DELTA_SIZE):
+            self._send(data[start : start + DELTA_SIZE])
         if last and self._held:
             self._send(b"", last=True)
 
@@ -90,9 +90,7 @@ class OutputLog:
     def close(self) -> None:
         """Flush and close the file, which stays. Twice is safe."""
         self.flush(last=True)
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        self._close_file()
 
     def _send(self, data: bytes, *, last: bool = False) -> None:
         content = self._decoder.decode(data, last)
@@ -112,7 +110,7 @@ class OutputLog:
             )
             self._sent = end
 
-    def _spill(self, data: bytes | memoryview) -> None:
+    def _spill(self, data: bytes) -> None:
         """To the file once there is one, or once there is too much to keep."""
         if self.incomplete is not None:
             return
@@ -143,8 +141,15 @@ class OutputLog:
             self._give_up(problem)
 
     def _give_up(self, problem: OSError) -> None:
-        """The file cannot be written: say so in the observation, keep head and tail."""
+        """The file cannot be written: say so, and keep head and tail."""
         full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
         self.incomplete = "the disk is full" if full else str(problem)
         self._early = bytearray()
-        log.warning("the output of %s cannot be kept whole: %s", self._action_id, problem)
+        self._close_file()
+        text = f"the output of this command cannot be kept whole: {self.incomplete}"
+        self._emit(SessionWarning(action_id=self._action_id, session=self._session, message=text))
+
+    def _close_file(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1

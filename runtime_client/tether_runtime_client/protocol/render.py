@@ -1,8 +1,11 @@
 """From the bytes a terminal got to the text an agent reads. Pure functions."""
 
 import re
+from collections import deque
 
 from .limits import CONTENT_LIMIT
+
+_SMALL = 4096
 
 # ECMA-48: CSI; OSC up to BEL or ST, on one line; DCS, SOS, PM and APC up to ST; then the short
 # escapes, the openers of strings that never end among them: their text is not swallowed.
@@ -44,38 +47,48 @@ def omission(missing: int) -> bytes:
 
 
 class HeadTail:
-    """The first and last bytes of an output whose middle may be dropped: memory stays bounded."""
+    """The first and last bytes of an output whose middle may be dropped: memory stays bounded.
 
-    __slots__ = ("_half", "_head", "_tail", "total")
+    What is written is kept by reference, not copied, until it is dropped or asked for.
+    """
+
+    __slots__ = ("_half", "_head", "_tail", "_tail_size", "total")
 
     def __init__(self, limit: int = CONTENT_LIMIT) -> None:
         self._half = limit // 2
         self._head = bytearray()
-        self._tail = bytearray()
+        self._tail: deque[bytes] = deque()
+        self._tail_size = 0
         self.total = 0
 
-    def write(self, data: bytes | memoryview) -> None:
+    def write(self, data: bytes) -> None:
         """Take the next bytes; only the first and last `limit / 2` are kept."""
         self.total += len(data)
         room = self._half - len(self._head)
         if room > 0:
             self._head += data[:room]
             data = data[room:]
-        if len(data) >= self._half:
-            self._tail[:] = data[-self._half :]
-        elif data:
-            self._tail += data
-            if len(self._tail) > 2 * self._half:
-                del self._tail[: -self._half]
+        if data:
+            self._keep(data)
 
     @property
     def truncated(self) -> bool:
         """Whether bytes were dropped."""
-        return self.total > len(self._head) + min(len(self._tail), self._half)
+        return self.total > len(self._head) + min(self._tail_size, self._half)
 
     def kept(self) -> bytes:
         """What was kept, with a line that says how much is missing where some is."""
-        tail = bytes(self._tail[-self._half :])
+        tail = b"".join(self._tail)[-self._half :]
         missing = self.total - len(self._head) - len(tail)
         middle = omission(missing) if missing > 0 else b""
         return bytes(self._head) + middle + tail
+
+    def _keep(self, data: bytes) -> None:
+        tail = self._tail
+        if tail and len(tail[-1]) + len(data) <= _SMALL:
+            tail[-1] += data  # or a byte at a time would cost an object each
+        else:
+            tail.append(data)
+        self._tail_size += len(data)
+        while self._tail_size - len(tail[0]) >= self._half:
+            self._tail_size -= len(tail.popleft())
