@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from tether_runtime_client.handlers.output_log import OutputLog
 from tether_runtime_client.protocol.events import CmdOutputDelta, Event, SessionWarning
 from tether_runtime_client.protocol.limits import CONTENT_LIMIT, DELTA_SIZE
