@@ -17,7 +17,13 @@ from .handlers.bash import choose_bash
 from .handlers.shell import Sessions
 from .protocol.events import ClientStarted
 from .recorder import Recorder
-from .settings import ClientSettings, SettingsError, parse_settings, private_folder
+from .settings import (
+    ClientSettings,
+    SettingsError,
+    parse_settings,
+    private_folder,
+    split_address,
+)
 from .supervisor import CONFIG_ERROR, LEASE_EXPIRED, STOPPED, Handover
 from .tickets import Tickets
 from .version import VERSION
@@ -97,8 +103,7 @@ class RuntimeClient:
         if self._settings.unix is not None:
             await self._endpoint.listen_unix(self._settings.unix)
         if self._settings.tcp is not None:
-            host, _, port = self._settings.tcp.rpartition(":")
-            await self._endpoint.listen_tcp(host, int(port))
+            await self._endpoint.listen_tcp(*split_address(self._settings.tcp))
         self._control.start()
         self._say_ready()
         return sessions

@@ -51,8 +51,7 @@ class Control:
         elif self._controller is None:
             self._install(peer, attach)
         elif attach.takeover:
-            self._fence_off("another server took the sandbox over")
-            self._install(peer, attach)
+            self._take_over(peer, attach)
         elif self._contender is not None:
             peer.refuse(ControllerBusy("another server asks for control at this moment"))
         else:
@@ -75,6 +74,14 @@ class Control:
         self._controller = peer
         self._admit(peer, attach)
 
+    def _take_over(self, peer: Peer, attach: Attach) -> None:
+        """Whoever was being considered meanwhile is answered for good: the place is taken."""
+        contender = self._end_probe()
+        self._fence_off("another server took the sandbox over")
+        self._install(peer, attach)
+        if contender is not None:
+            contender[0].refuse(ControllerBusy("another server has just taken the sandbox over"))
+
     def _admit(self, peer: Peer, attach: Attach) -> None:
         self._renew_lease()
         peer.admit(attach, self.fence)
@@ -89,10 +96,12 @@ class Control:
         self._contender = (peer, attach)
         loop = asyncio.get_running_loop()
         self._probe = loop.call_later(PROBE_TIMEOUT_S, self._controller_is_silent)
-        self._controller.probe(self._controller_answered)
+        probed = self._controller
+        probed.probe(lambda: self._controller_answered(probed))
 
-    def _controller_answered(self) -> None:
-        contender = self._end_probe()
+    def _controller_answered(self, probed: Peer) -> None:
+        """Late answers of one that is no controller any more say nothing about the present one."""
+        contender = self._end_probe() if probed is self._controller else None
         if contender is not None:
             contender[0].refuse(ControllerBusy("another server controls this sandbox and answers"))
 

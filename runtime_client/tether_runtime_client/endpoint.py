@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import stat
@@ -16,8 +17,16 @@ from .tickets import Tickets
 MAX_CONNECTIONS = 512
 """Open at once, all kinds together; further ones get a 404."""
 
+MAX_STRANGERS = 256
+"""Of them, those that have not shown a secret or a ticket yet; past it the oldest has to go."""
+
+CLOSE_GRACE_S = 2.0
+"""How long the peers have, when the client stops, to take what was sent to them."""
+
 BACKLOG = 128
 GOING_AWAY = 1001
+
+log = logging.getLogger(__name__)
 CLOSE_TIMEOUT_S = 2.0
 
 
@@ -28,7 +37,8 @@ class Endpoint:
         self._make_connection = make_connection
         self._tickets = tickets
         self._servers: list[asyncio.Server] = []
-        self._channels: set[Channel] = set()
+        self._sockets: list[tuple[Path, int]] = []
+        self._channels: dict[Channel, None] = {}
         self._presenting: set[asyncio.Task[None]] = set()
 
     async def listen_unix(self, path: Path) -> None:
@@ -36,7 +46,8 @@ class Endpoint:
 
         The path is reached through its folder's descriptor: the kernel takes 107 bytes at most.
         """
-        listener = _bind_unix(path)
+        listener, inode = _bind_unix(path)
+        self._sockets.append((path, inode))
         loop = asyncio.get_running_loop()
         self._servers.append(
             await loop.create_unix_server(self._accept, sock=listener, backlog=BACKLOG)
@@ -55,18 +66,29 @@ class Endpoint:
         """Stop listening, and close every connection in good order: what was sent arrives."""
         for server in self._servers:
             server.close()
-        for channel in list(self._channels):
-            channel.close("the runtime client stops", GOING_AWAY)
-        if self._channels:
-            await asyncio.wait([c.closed for c in self._channels], timeout=CLOSE_TIMEOUT_S)
+        for path, inode in self._sockets:
+            _remove_own(path, inode)
         for task in self._presenting:
             task.cancel()
         await asyncio.gather(*self._presenting, return_exceptions=True)
+        await self._close_channels()
+
+    async def _close_channels(self) -> None:
+        channels = list(self._channels)
+        for channel in channels:
+            channel.close("the runtime client stops", GOING_AWAY)
+        if channels:
+            await asyncio.wait([channel.closed for channel in channels], timeout=CLOSE_GRACE_S)
+        for channel in channels:
+            channel.abort("the runtime client stops")
 
     def _accept(self) -> Channel:
+        strangers = [channel for channel in self._channels if not channel.trusted]
+        if len(strangers) >= MAX_STRANGERS:
+            strangers[0].abort("too many connections that show no secret")
         channel = server_channel(self._route)
-        self._channels.add(channel)
-        channel.closed.add_done_callback(lambda _: self._channels.discard(channel))
+        self._channels[channel] = None
+        channel.closed.add_done_callback(lambda _: self._channels.pop(channel, None))
         return channel
 
     def _route(self, path: str) -> Receiver | None:
@@ -86,7 +108,8 @@ class Endpoint:
         return stream
 
 
-def _bind_unix(path: Path) -> socket.socket:
+def _bind_unix(path: Path) -> tuple[socket.socket, int]:
+    """The bound socket, and the inode of its file."""
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     listener = socket.socket(socket.AF_UNIX)
     try:
@@ -94,13 +117,14 @@ def _bind_unix(path: Path) -> socket.socket:
         listener.bind(f"/proc/self/fd/{folder}/{path.name}")
         # Who may connect is decided by the secret, and on the host by the folder above.
         os.chmod(path.name, 0o666, dir_fd=folder)
+        inode = os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_ino
     except BaseException:
         listener.close()
         raise
     finally:
         os.close(folder)
     listener.setblocking(False)
-    return listener
+    return listener, inode
 
 
 def _remove_stale(folder: int, name: str) -> None:
@@ -111,3 +135,12 @@ def _remove_stale(folder: int, name: str) -> None:
     if not stat.S_ISSOCK(found.st_mode):
         raise FileExistsError(f"{name} is in the way of the socket and is not a socket")
     os.unlink(name, dir_fd=folder)
+
+
+def _remove_own(path: Path, inode: int) -> None:
+    """Remove a socket on the way out, unless another client has put its own there."""
+    try:
+        if path.lstat().st_ino == inode:
+            path.unlink()
+    except OSError as problem:
+        log.debug("the socket %s was not removed: %s", path, problem)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 CLIENT_USAGE = """
 client options, after `--`:
@@ -42,21 +45,70 @@ class ClientSettings:
 
 def parse_settings(args: list[str]) -> ClientSettings:
     """Read the command line; raises `SettingsError` that names the option."""
-    convert = {"run_dir": Path, "unix": Path, "lease": float, "ready_fd": int}
-    known = {field.name for field in fields(ClientSettings)}
     settings = ClientSettings(run_dir=Path())
     words = iter(args)
     for word in words:
-        option, _, value = word.partition("=")
+        option, equals, value = word.partition("=")
         name = option.removeprefix("--").replace("-", "_")
-        if not option.startswith("--") or name not in known:
+        if not option.startswith("--") or name not in _CONVERT:
             raise SettingsError(f"unknown option {option!r}")
-        text = value or next(words, "")
+        text = value if equals else next(words, "")
         try:
-            settings = replace(settings, **{name: convert.get(name, str)(text)})
-        except ValueError:
-            raise SettingsError(f"{option} cannot be {text!r}") from None
+            settings = replace(settings, **{name: _CONVERT[name](text)})
+        except ValueError as problem:
+            raise SettingsError(f"{option} cannot be {text!r}: {problem}") from None
     return _checked(settings)
+
+
+def _text(text: str) -> str:
+    if not text:
+        raise ValueError("a value is missing")
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(_text(text))
+
+
+def _seconds(text: str) -> float:
+    seconds = float(_text(text))
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise ValueError("it has to be a number of seconds above 0")
+    return seconds
+
+
+def _descriptor(text: str) -> int:
+    number = int(_text(text))
+    if number < 0:
+        raise ValueError("it has to be the number of a descriptor")
+    return number
+
+
+def _tcp(text: str) -> str:
+    """Only checked here; `split_address` takes it apart."""
+    split_address(text)
+    return text
+
+
+_CONVERT: dict[str, Callable[[str], Any]] = {
+    "run_dir": _path,
+    "unix": _path,
+    "tcp": _tcp,
+    "lease": _seconds,
+    "ready_fd": _descriptor,
+    "bash": _text,
+    "bundled_bash": _text,
+}
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """`HOST:PORT`, an IPv6 address in brackets, as host and port; raises `ValueError`."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
+    number = int(port) if port.isascii() and port.isdigit() else -1
+    if not host or not 0 <= number <= 65535:
+        raise ValueError("it has to be HOST:PORT")
+    return host, number
 
 
 def _checked(settings: ClientSettings) -> ClientSettings:

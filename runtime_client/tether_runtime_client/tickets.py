@@ -6,7 +6,7 @@ import asyncio
 import secrets
 
 from .protocol.bulk import BulkStream, expect_open
-from .protocol.errors import MalformedFrame, TransferError
+from .protocol.errors import MalformedFrame, TicketInvalid, TransferError
 from .protocol.limits import HANDSHAKE_TIMEOUT_S, TICKET_TIMEOUT_S
 
 
@@ -24,26 +24,39 @@ class Tickets:
 
     async def redeemed(self, ticket: str) -> BulkStream:
         """The stream that showed the ticket; raises `TransferError` when none did in time."""
+        waiting = self._waiting[ticket]
+        stream: BulkStream | None = None
         try:
             async with asyncio.timeout(TICKET_TIMEOUT_S):
-                return await self._waiting[ticket]
+                stream = await asyncio.shield(waiting)
+            return stream
         except TimeoutError:
             text = f"no bulk connection came within {TICKET_TIMEOUT_S:.0f} s"
             raise TransferError(text) from None
         finally:
             del self._waiting[ticket]
+            if stream is None:
+                _turn_away(waiting)
 
     async def present(self, stream: BulkStream) -> None:
-        """Read a new stream's ticket and hand it to its action, or close it."""
+        """Read a new stream's ticket and hand it to its action, or refuse it."""
         try:
             async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
                 ticket = expect_open(await stream.read())
         except (TimeoutError, MalformedFrame):
-            stream.abort("no ticket was shown")
+            stream.refuse(TicketInvalid("a bulk connection opens with its ticket"))
             return
         waiting = self._waiting.get(ticket)
         if waiting is None or waiting.done():
-            stream.abort("the ticket is unknown, used or too old")
+            stream.refuse(TicketInvalid("the ticket is unknown, used or too old"))
         else:
             stream.trust()
             waiting.set_result(stream)
+
+
+def _turn_away(waiting: asyncio.Future[BulkStream]) -> None:
+    """Nobody waits any more; a stream that came at the last moment must not be left open."""
+    if waiting.done():
+        waiting.result().refuse(TicketInvalid("the action that gave the ticket has ended"))
+    else:
+        waiting.cancel()

@@ -15,12 +15,14 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from .actions import TerminalSide
 from .channel import Channel
-from .errors import MalformedFrame, TransferError
+from .errors import MalformedFrame, TetherError, TransferError
 from .frames import encode
 from .message import Message
 
 QUEUE_LIMIT = 8
 """Messages that may wait for a slow reader before the socket is no longer read."""
+
+POLICY_VIOLATION = 1008
 
 
 class OpenFrame(Message):
@@ -70,6 +72,7 @@ class BulkStream:
         self.opened: asyncio.Future[None] = loop.create_future()
         self.closed_because: str | None = None
         self._channel: Channel | None = None
+        self._refused = False
         self._messages: deque[bytes | BulkFrame] = deque()
         self._readable = asyncio.Event()
         self._writable = asyncio.Event()
@@ -145,6 +148,14 @@ class BulkStream:
         if self._channel is not None:
             self._channel.close()
 
+    def refuse(self, error: TetherError) -> None:
+        """Say why there is no transfer, and close. What still comes is not kept."""
+        self._refused = True
+        self._messages.clear()
+        if self._channel is not None:
+            self._channel.send_text(encode(FailFrame(message=error.message)))
+            self._channel.close(error.code, POLICY_VIOLATION)
+
     def abort(self, reason: str) -> None:
         """Drop the connection. Twice is safe."""
         if self._channel is not None:
@@ -156,6 +167,8 @@ class BulkStream:
         return self._channel
 
     def _enqueue(self, message: bytes | BulkFrame) -> None:
+        if self._refused:
+            return
         self._messages.append(message)
         self._readable.set()
         if len(self._messages) >= QUEUE_LIMIT and self._channel is not None:

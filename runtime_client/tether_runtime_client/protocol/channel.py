@@ -93,6 +93,7 @@ class Channel(asyncio.Protocol):
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._lazy: asyncio.TimerHandle | None = None
         self.congested = False
+        self.trusted = False
         self.heard = 0.0
         """When the peer last sent anything, by the loop's clock."""
 
@@ -132,6 +133,7 @@ class Channel(asyncio.Protocol):
 
     def trust(self) -> None:
         """The peer has shown that it may be here: take long messages from now on."""
+        self.trusted = True
         name = "max_message_size" if hasattr(self._core, "max_message_size") else "max_size"
         setattr(self._core, name, MAX_FRAME)  # renamed between releases of websockets
 
