@@ -3,6 +3,7 @@
 The terminal carries only what programs read and write. Start with `ShellSession`.
 """
 
+from .bash_choice import BashChoice, SelfTest, bash_selftest, choose_bash
 from .command import CommandEnd, OutputSink, RunningCommand, StateLost, WaitEvidence
 from .errors import (
     CommandInvalid,
@@ -18,6 +19,7 @@ from .errors import (
 from .session import SessionListener, ShellConfig, ShellSession
 
 __all__ = [
+    "BashChoice",
     "CommandEnd",
     "CommandInvalid",
     "CommandRunning",
@@ -26,6 +28,7 @@ __all__ = [
     "NoShell",
     "OutputSink",
     "RunningCommand",
+    "SelfTest",
     "SessionClosed",
     "SessionListener",
     "ShellConfig",
@@ -35,4 +38,6 @@ __all__ = [
     "StateLost",
     "UnknownKey",
     "WaitEvidence",
+    "bash_selftest",
+    "choose_bash",
 ]

@@ -59,7 +59,7 @@ async def bring_up(plan: Plan, owner: ShellOwner, warn: Callable[[str], None]) -
     if complaint is None:
         return shell
     warn(complaint)
-    await _discard(shell)
+    await end_shell(shell)
     return await _set_up(plan, owner)
 
 
@@ -68,7 +68,7 @@ async def _set_up(plan: Plan, owner: ShellOwner) -> Shell:
     command = RunningCommand("", Discard(), hidden=True)
     shell.set_up(command)
     if await _end_of(shell, command, plan.startup_s) != "completed":
-        await _discard(shell)
+        await end_shell(shell)
         raise ShellStartError(f"{plan.bash} did not become ready; is it a working bash?")
     return shell
 
@@ -120,12 +120,12 @@ async def _end_of(shell: Shell, command: RunningCommand, timeout_s: float) -> En
     try:
         await asyncio.wait(events, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
-        await _discard(shell)
+        await end_shell(shell)
         raise
     return command.done.result().reason if command.done.done() else None
 
 
-async def _discard(shell: Shell) -> None:
+async def end_shell(shell: Shell) -> None:
     """End what the shell started and free it, also while being cancelled."""
     shell.retire()
     try:

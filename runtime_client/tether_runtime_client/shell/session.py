@@ -116,7 +116,7 @@ class ShellSession:
         """
         self._check_open()
         if self._shell is None:
-            await asyncio.shield(self._bring_up_soon())
+            await self._brought_up(self._bring_up_soon())
 
     def start_command(
         self,
@@ -191,15 +191,16 @@ class ShellSession:
         """Kill everything the session started and bring up a fresh shell, within 3 seconds.
 
         The new shell is in the last directory with the last exported variables. Raises
-        ShellStartError when there is no new shell to be had.
+        ShellStartError when there is no new shell to be had, SessionClosed when it is closed
+        meanwhile.
         """
         self._check_open()
         lost = StateLost("the session was reset", KEPT, LOST)
-        await self._stop_bringing_up()
-        self._give_up(lost, None)
-        await self._end_processes()
+        await self._end_all(lost)
+        self._check_open()
         self._lost = None
-        await asyncio.shield(self._bring_up_soon(min(_RESET_S, self.config.startup_timeout_s)))
+        startup_s = min(_RESET_S, self.config.startup_timeout_s)
+        await self._brought_up(self._bring_up_soon(startup_s))
         return lost
 
     async def close(self) -> None:
@@ -207,9 +208,15 @@ class ShellSession:
         if self._closed:
             return
         self._closed = True
+        await self._end_all(StateLost("the session was closed", (), (*KEPT, *LOST)))
+
+    async def _end_all(self, lost: StateLost) -> None:
         await self._stop_bringing_up()
-        self._give_up(StateLost("the session was closed", (), (*KEPT, *LOST)), None)
-        await self._end_processes()
+        self._refuse_queued(lost.reason)
+        self._give_up(lost, None)
+        await end_session([(s.pid, s.process.marker) for s in self._former], _END_S)
+        while self._former:
+            self._former.pop().close()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -285,18 +292,20 @@ class ShellSession:
         if run is not None:
             _finish_over(run, self.cwd, lost, exit_code)
 
-    async def _end_processes(self) -> None:
-        """End what all shells of this session left behind, and free the shells."""
-        await end_session([(s.pid, s.process.marker) for s in self._former], _END_S)
-        while self._former:
-            self._former.pop().close()
-
     def _bring_up_soon(self, startup_s: float | None = None) -> asyncio.Task[None]:
         if self._bringing_up is None or self._bringing_up.done():
             allowed = self.config.startup_timeout_s if startup_s is None else startup_s
             self._bringing_up = asyncio.get_running_loop().create_task(self._bring_up(allowed))
             self._bringing_up.add_done_callback(_look_at)
         return self._bringing_up
+
+    async def _brought_up(self, task: asyncio.Task[None]) -> None:
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled() and self._closed:
+                raise SessionClosed(self.name) from None
+            raise
 
     async def _stop_bringing_up(self) -> None:
         if self._bringing_up is not None and not self._bringing_up.done():

@@ -20,7 +20,7 @@ from tether_runtime_client.shell import (
     StateLost,
 )
 
-BASH = "/bin/bash"
+BASH = os.environ.get("TETHER_TEST_BASH", "/bin/bash")
 ENV = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",

@@ -1,0 +1,158 @@
+"""Which bash to run: the image's own where it passes a self-test, else the bundled one.
+
+The self-test brings up a real shell and has it do what sessions rely on; a shell that merely
+calls itself bash (busybox has one) fails it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from .bring_up import Plan, bring_up, end_shell
+from .command import CommandEnd, EndReason, RunningCommand
+from .errors import NoShell, ShellStartError
+from .shell import Request, Run, Shell
+from .status import StatusRecord
+
+OLDEST = (4, 4)
+_BUSY_S = 0.01  # by then the loop of the self-test runs
+_PLACES = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash", "/run/current-system/sw/bin/bash")
+_VERSION = re.compile(r"(\d+)\.(\d+)\.\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """What a candidate's self-test found. `problem` is empty when it passed."""
+
+    path: str
+    version: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class BashChoice:
+    """The bash to run, its version, why this one, and what is wrong with those before it."""
+
+    path: str
+    version: str
+    reason: str
+    refused: tuple[tuple[str, str], ...] = ()
+
+
+async def choose_bash(
+    *,
+    asked: str | None = None,
+    bundled: str | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout_s: float = 5.0,
+) -> BashChoice:
+    """Try the bash asked for, or else the image's ones, then the bundled one; take the first.
+
+    `bundled` is by default the one beside this Python. `env` is the sessions' environment: its
+    PATH is searched. Each candidate gets `timeout_s` seconds. Raises NoShell.
+    """
+    env = dict(os.environ) if env is None else env
+    refused: list[tuple[str, str]] = []
+    for path, reason in _candidates(asked, bundled, env):
+        tested = await bash_selftest(path, env=env, timeout_s=timeout_s)
+        if not tested.problem:
+            return BashChoice(path, tested.version, reason, tuple(refused))
+        refused.append((path, tested.problem))
+    raise NoShell(refused)
+
+
+def _candidates(
+    asked: str | None, bundled: str | None, env: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    ours = bundled or os.path.join(sys.prefix, "bin", "bash")
+    found = [asked] if asked else [shutil.which("bash", path=env.get("PATH")), *_PLACES]
+    seen: set[str] = set()
+    for path in [*found, ours]:
+        if path and os.path.exists(path) and os.path.realpath(path) not in seen:
+            seen.add(os.path.realpath(path))
+            first = "asked for" if asked else "the image's own"
+            yield path, "the bundled one" if path == ours else first
+
+
+async def bash_selftest(
+    path: str, *, env: Mapping[str, str] | None = None, timeout_s: float = 5.0
+) -> SelfTest:
+    """Bring up this bash and try what sessions need of it. Never raises for a bad candidate."""
+    plan = Plan(path, "/", env or {}, (24, 80), "none", timeout_s, restore=False)
+    try:
+        async with asyncio.timeout(timeout_s):
+            shell = await bring_up(plan, _Owner(), _ignore)
+            try:
+                return await _try_out(path, shell)
+            finally:
+                await end_shell(shell)
+    except ShellStartError as error:
+        return SelfTest(path, "", str(error))
+    except TimeoutError:
+        return SelfTest(path, "", f"the self-test took longer than {timeout_s:g} s")
+
+
+async def _try_out(path: str, shell: Shell) -> SelfTest:
+    said, _ = await _run(shell, "printf %s $BASH_VERSION; exec 2>/dev/null")
+    version = said.decode("ascii", "replace")
+    found = _VERSION.match(version)
+    if found is None or (int(found[1]), int(found[2])) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        return SelfTest(
+            path, version, f"version {version or 'unknown'}; at least {oldest} is needed"
+        )
+    said, end = await _run(shell, "printf lost >&2; printf 'a\\0b'; (exit 77)")
+    if said != b"a\0b" or end.exit_code != 77:
+        return SelfTest(path, version, "output and exit status do not come back as they are")
+    _, end = await _run(shell, "while :; do :; done", interrupt=True)
+    if (end.reason, end.exit_code) != ("interrupted", 130):
+        return SelfTest(path, version, "an interrupt does not end a loop; has it job control?")
+    return SelfTest(path, version, "")
+
+
+async def _run(shell: Shell, text: str, *, interrupt: bool = False) -> tuple[bytes, CommandEnd]:
+    output = _Collected()
+    command = RunningCommand(text, output)
+    shell.begin(Request(command))
+    if interrupt and shell.run is not None:
+        await asyncio.wait([command.done], timeout=_BUSY_S)
+        shell.interrupt(shell.run, signal.SIGINT)
+    end = await command.done
+    return output.data, end
+
+
+class _Collected:
+    def __init__(self) -> None:
+        self.data = b""
+
+    def write(self, data: memoryview | bytes, /) -> None:
+        self.data += data
+
+
+class _Owner:
+    """Hears of ends; nothing else matters to a shell that is only tried out."""
+
+    def finished(self, shell: Shell, run: Run, record: StatusRecord) -> None:
+        reason: EndReason = "interrupted" if record.torn else "completed"
+        run.command.finish(CommandEnd(record.exit_code, reason, shell.cwd))
+
+    def over(self, shell: Shell, reason: str, exit_code: int | None) -> None:
+        if shell.run is not None:
+            run, shell.run = shell.run, None
+            run.command.finish(CommandEnd(exit_code, "session_ended", shell.cwd, detail=reason))
+
+    def background(self, shell: Shell, data: memoryview | bytes) -> None: ...
+
+    def warning(self, shell: Shell, message: str) -> None: ...
+
+    def gone(self, shell: Shell) -> None: ...
+
+
+def _ignore(_: str) -> None: ...
