@@ -62,6 +62,11 @@ class LoopThread:
             raise
         return call.outcome.result()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a call is still at work, such as the clean-up of one that was interrupted."""
+        return bool(self._tasks)
+
     def finish(self, last: Last) -> None:
         """Run `last`, then end the loop and the thread. Twice is safe, from any thread.
 
@@ -74,6 +79,10 @@ class LoopThread:
         self._thread.join()
         if began:
             self._ended.result()
+
+    def finish_later(self, last: Last) -> None:
+        """The same without waiting for it."""
+        self._begin_end(last)
 
     def abandon(self) -> None:
         """Nobody can call any more: end in the background, and warn unless the end was begun."""

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from tether_runtime_client.protocol.actions import Action
 from tether_runtime_client.protocol.errors import ActionLost, SandboxNotFound
-from tether_runtime_client.protocol.events import ActionAccepted
 from tether_runtime_client.protocol.frames import EventFrame, ObservationFrame, WelcomeFrame
 from tether_runtime_client.protocol.observations import ErrorObservation, Observation
 from tether_runtime_client.protocol.server_side import Gap
@@ -84,40 +83,51 @@ class _OwnActions(Submissions):
     """Stores the events of what was submitted here, and passes over all others.
 
     The client forgets an action once the controller has acknowledged its end. Sending it again
-    after an outage could then run it again, so that is not done: its end is looked up in the
-    controller's history, which has everything that was acknowledged.
+    after an outage could then run it again, so that is not done: once the replay is over, what it
+    did not end is looked up in the controller's history, which has all that was acknowledged.
     """
 
     def __init__(self, history: History, events: EventStream, folder: Path) -> None:
         super().__init__(history, events)
         self._folder = folder
-        self._accepted: set[str] = set()
         self._unsent: set[str] = set()
+        self._missing: set[str] = set()
         self._was_connected = False
 
     def on_connected(self, welcome: WelcomeFrame, outage_s: float) -> None:
-        """The first time nothing was submitted yet; later, find out what became of what was."""
+        """Send what was certainly not sent before; what else does not run is looked up later."""
         if not self._was_connected:
             self._was_connected = True
             super().on_connected(welcome, outage_s)
             return
-        for action_id in list(self._frames):
-            if action_id not in welcome.running:
-                self._look_up(action_id)
+        assert self._link is not None
+        unsent, self._unsent = self._unsent & set(self._frames), set()
+        for action_id in [i for i in self._frames if i in unsent]:
+            self._link.send_text(self._frames[action_id])
+        self._missing = set(self._frames) - set(welcome.running) - unsent
+
+    def on_caught_up(self) -> None:
+        """The replay is over: look up what it did not end."""
+        missing, self._missing = self._missing, set()
+        for action_id in missing & set(self._frames):
+            self._look_up(action_id)
 
     def on_frame(self, frame: EventFrame | ObservationFrame, raw: bytes) -> None:
         """Store it if it is about an action of ours."""
         event = frame.observation if isinstance(frame, ObservationFrame) else frame.event
-        if event.action_id not in self._frames:
+        if event.action_id in self._frames:
+            super().on_frame(frame, raw)
+        else:
             self._history.skip(frame.epoch, frame.seq)
-            return
-        if isinstance(event, ActionAccepted):
-            self._accepted.add(event.action_id)
-        super().on_frame(frame, raw)
 
     def on_gap(self, gap: Gap) -> None:
-        """The controller has stored and acknowledged those; `on_connected` has looked there."""
+        """The controller has stored and acknowledged those."""
         self._history.skip(gap.epoch, gap.stored)
+
+    def _claim(self) -> None:
+        """The spool is this operator's from its making, and nobody has left anything in it."""
+        self._claimed = True
+        self.record(self._started)
 
     def _submit_new(self, action_id: str, action: Action) -> None:
         if self._link is None or not self._link.connected:
@@ -125,23 +135,18 @@ class _OwnActions(Submissions):
         super()._submit_new(action_id, action)
 
     def _look_up(self, action_id: str) -> None:
-        assert self._link is not None
         final = _final(self._folder, action_id)
         if final is not None:
             self._history.store_event(final)
             self._stored(0)
             self._resolve(action_id, final)
-        elif action_id in self._unsent:
-            self._unsent.discard(action_id)
-            self._link.send_text(self._frames[action_id])
-        elif action_id not in self._accepted:
-            lost = ActionLost("the connection was cut before the sandbox confirmed the action")
-            self._end_here(
-                ErrorObservation(
-                    action_id=action_id, code=lost.code, message=lost.message, hint=lost.hint
-                )
+            return
+        lost = ActionLost("the connection was cut before the sandbox confirmed the action")
+        self._end_here(
+            ErrorObservation(
+                action_id=action_id, code=lost.code, message=lost.message, hint=lost.hint
             )
-        # Else its end is not acknowledged yet: it is part of the replay that follows.
+        )
 
 
 def _controllers_history(folder: Path) -> History | None:

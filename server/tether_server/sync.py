@@ -110,7 +110,10 @@ class SyncEventStreamRuntime:
         try:
             self._thread.call(self._runtime.start())
         except BaseException:
-            self._thread.finish(_nothing())
+            if self._thread.busy:  # interrupted again, at its clean-up: that goes on by itself
+                self._thread.finish_later(_nothing())
+            else:
+                self._thread.finish(_nothing())
             raise
 
     def close(self, *, keep: bool | None = None) -> None:

@@ -156,7 +156,6 @@ async def test_what_ended_and_was_acknowledged_during_an_outage_is_looked_up(
         assert marks.read_text() == "x\n"
 
 
-@pytest.mark.xfail(run=False, reason="what is submitted again goes out on the old connection")
 async def test_what_was_never_sent_is_sent_after_the_outage(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
