@@ -124,10 +124,10 @@ class Process:
     def _on_exit(self, code: int | None, by_signal: int | None) -> None:
         self._status = ExitStatus(code, by_signal)
         self._collected = True
-        self.close_stdin()
         self._undrained = len(self._outputs)
         for output in list(self._outputs):
             output.finish(self._on_drained)
+        self.close_stdin()  # only now: what others write because of it is not this one's output
         if not self._outputs:
             self._report()
 
