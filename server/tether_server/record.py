@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 import secrets
@@ -16,10 +17,12 @@ import shutil
 import time
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from tether_runtime_client.protocol.errors import NameTaken, SandboxNotFound
 from tether_runtime_client.protocol.message import Message
+
+log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,47}")
 HISTORY_KEPT_S = 7 * 24 * 3600.0
@@ -78,8 +81,7 @@ def claim_folder(name: str) -> Path:
         fcntl.flock(parent, fcntl.LOCK_EX)
         if _is_claimed(folder):
             raise NameTaken(f"there is a sandbox named {name!r}")
-        if folder.exists():
-            shutil.rmtree(folder)
+        _clear(folder)
         folder.mkdir(mode=0o700)
         pid = os.getpid()
         (folder / "claim").write_text(f"{pid} {process_start(pid)}")
@@ -88,15 +90,22 @@ def claim_folder(name: str) -> Path:
     return folder
 
 
+def _clear(folder: Path) -> None:
+    if folder.is_dir() and not folder.is_symlink():
+        shutil.rmtree(folder)
+    else:
+        folder.unlink(missing_ok=True)
+
+
 def _is_claimed(folder: Path) -> bool:
     """Whether a sandbox runs there, or one is being started there by a living process."""
     if (folder / "sandbox.json").exists():
         return True
     try:
-        pid, start = (folder / "claim").read_text().split()
-    except FileNotFoundError:
-        return False
-    return process_start(int(pid)) == int(start)
+        pid, start = map(int, (folder / "claim").read_text().split())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False  # nobody's, or of a process that died while it wrote that line
+    return process_start(pid) == start
 
 
 def save_record(record: SandboxRecord) -> None:
@@ -115,14 +124,30 @@ def load_record(name: str) -> SandboxRecord:
         text = (sandbox_folder(name) / "sandbox.json").read_bytes()
     except FileNotFoundError:
         raise SandboxNotFound(f"no sandbox named {name!r} is known here") from None
-    return SandboxRecord.model_validate_json(text)
+    try:
+        return SandboxRecord.model_validate_json(text)
+    except ValidationError:
+        raise SandboxNotFound(
+            f"what is noted here of sandbox {name!r} cannot be read",
+            hint="Another version of Tether may have written it; `tether rm` forgets it",
+        ) from None
 
 
 def list_records() -> list[SandboxRecord]:
-    """All records, oldest first."""
-    paths = (state_folder() / "sandboxes").glob("*/sandbox.json")
-    records = [SandboxRecord.model_validate_json(path.read_bytes()) for path in paths]
+    """All records that can be read, oldest first. Others may come and go meanwhile."""
+    paths = sorted((state_folder() / "sandboxes").glob("*/sandbox.json"))
+    records = [record for path in paths if (record := _read_record(path)) is not None]
     return sorted(records, key=lambda record: record.created)
+
+
+def _read_record(path: Path) -> SandboxRecord | None:
+    try:
+        return SandboxRecord.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as problem:
+        log.warning("the record %s cannot be read: %s", path, problem)
+        return None
 
 
 def drop_record(name: str) -> None:
@@ -137,16 +162,27 @@ def drop_record(name: str) -> None:
 def prune_histories() -> None:
     """Delete the folders of sandboxes that have been gone for long."""
     oldest = time.time() - HISTORY_KEPT_S
-    for folder in (state_folder() / "sandboxes").iterdir():
-        gone = not (folder / "sandbox.json").exists()
-        if gone and folder.stat().st_mtime < oldest:
+    for folder in (state_folder() / "sandboxes").glob("*/"):
+        if _is_claimed(folder) or not folder.is_dir():
+            continue
+        if _changed(folder) < oldest:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _changed(folder: Path) -> float:
+    """When the sandbox's last event was stored, as near as files tell."""
+    times = [folder, folder / "history.sqlite3", folder / "history.sqlite3-wal"]
+    return max((path.stat().st_mtime for path in times if path.exists()), default=0.0)
+
+
 def process_start(pid: int) -> int | None:
-    """A process's start time in clock ticks since boot (tells reused pids apart), or None."""
+    """A process's start time in clock ticks since boot (tells reused pids apart), or None.
+
+    One that has ended and was not collected by its parent yet is none.
+    """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return int(stat.rpartition(")")[2].split()[19])
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else int(fields[19])

@@ -69,7 +69,7 @@ class LocalSandbox(Sandbox):
     ) -> None:
         self._folder = folder
         self._pid = pid
-        self._start = process_start(pid)
+        self._start = process_start(pid) or -1  # it may have ended already
         self._process = process
         self._ready = ready
 

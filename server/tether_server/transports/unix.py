@@ -6,9 +6,13 @@ import asyncio
 import os
 import socket
 import stat
+import struct
 from pathlib import Path
 
 from .base import Transport
+
+QUEUE_TIMEOUT_S = 5.0
+"""How long a client may take to make room among the connections it has not accepted yet."""
 
 
 class UnixTransport(Transport):
@@ -29,18 +33,57 @@ class UnixTransport(Transport):
         try:
             if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
                 raise OSError(f"{self._path} is not a socket")
-            connection = socket.socket(socket.AF_UNIX)
-            connection.setblocking(False)
-            try:
-                loop = asyncio.get_running_loop()
-                await loop.sock_connect(connection, f"/proc/self/fd/{descriptor}")
-            except BaseException:
-                connection.close()
-                raise
-            return connection
+            return _connect_now(descriptor) or await _connect_patiently(descriptor)
         finally:
             os.close(descriptor)
 
     def describe(self) -> str:
         """The path."""
         return str(self._path)
+
+
+def _connect_now(descriptor: int) -> socket.socket | None:
+    """A connection, or None when the listener's queue is full at this moment."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.setblocking(False)
+    try:
+        connection.connect(f"/proc/self/fd/{descriptor}")
+    except BlockingIOError:
+        connection.close()
+        return None
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+async def _connect_patiently(descriptor: int) -> socket.socket:
+    """A full queue cannot be waited for by polling the socket: the kernel calls it writable."""
+    own = os.dup(descriptor)
+    waiting = asyncio.create_task(asyncio.to_thread(_connect_waiting, own))
+    try:
+        return await asyncio.shield(waiting)
+    except asyncio.CancelledError:
+        waiting.add_done_callback(_close_unwanted)
+        raise
+
+
+def _connect_waiting(descriptor: int) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        limit = struct.pack("ll", int(QUEUE_TIMEOUT_S), 0)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        connection.connect(f"/proc/self/fd/{descriptor}")
+        connection.setblocking(False)
+    except BaseException:
+        connection.close()
+        raise
+    finally:
+        os.close(descriptor)
+    return connection
+
+
+def _close_unwanted(waiting: asyncio.Task[socket.socket]) -> None:
+    """Whoever asked for it was cancelled before the client took it."""
+    if not waiting.cancelled() and waiting.exception() is None:
+        waiting.result().close()
