@@ -13,7 +13,6 @@ from .dispatcher import Dispatcher
 from .endpoint import Endpoint
 from .event_connection import EventConnection
 from .handlers import register_handlers
-from .handlers.bash import choose_bash
 from .handlers.shell import Sessions
 from .protocol.events import ClientStarted
 from .recorder import Recorder
@@ -24,6 +23,7 @@ from .settings import (
     private_folder,
     split_address,
 )
+from .shell import BashChoice, NoShell, choose_bash
 from .supervisor import CONFIG_ERROR, LEASE_EXPIRED, STOPPED, Handover
 from .tickets import Tickets
 from .version import VERSION
@@ -91,7 +91,7 @@ class RuntimeClient:
         return self._exit_code
 
     async def _start(self) -> Sessions:
-        choice = choose_bash(self._settings)
+        choice = await self._choose_bash()
         self._recorder.start(
             ClientStarted(
                 version=VERSION, pid=os.getpid(), shell=choice.path, shell_reason=choice.reason
@@ -107,6 +107,14 @@ class RuntimeClient:
         self._control.start()
         self._say_ready()
         return sessions
+
+    async def _choose_bash(self) -> BashChoice:
+        """Without any, everything but shell sessions works, and those say why they do not."""
+        settings = self._settings
+        try:
+            return await choose_bash(asked=settings.bash, bundled=settings.bundled_bash)
+        except NoShell as problem:
+            return BashChoice(path="", version="", reason=str(problem))
 
     def _make_connection(self) -> EventConnection:
         return EventConnection(self._secret, self._recorder, self._dispatcher, self._control)

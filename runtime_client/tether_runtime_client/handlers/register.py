@@ -6,8 +6,8 @@ from ..dispatcher import Dispatcher
 from ..protocol import actions as a
 from ..recorder import Recorder
 from ..settings import ClientSettings
+from ..shell import BashChoice
 from ..tickets import Tickets
-from .bash import BashChoice
 from .exec import Execs
 from .files import Files
 from .shell import Sessions

@@ -16,7 +16,6 @@ from ..protocol import observations as o
 from ..protocol.events import BackgroundOutput, Event, SessionEnded, SessionWarning
 from ..protocol.render import render
 from ..settings import ClientSettings
-from .bash import BashChoice
 from .command import Command, to_state_lost
 from .output_log import OutputLog
 
@@ -30,7 +29,7 @@ class Sessions:
     """All shell sessions of a client. `close` ends them."""
 
     def __init__(
-        self, settings: ClientSettings, bash: BashChoice, emit: Callable[[Event], None]
+        self, settings: ClientSettings, bash: core.BashChoice, emit: Callable[[Event], None]
     ) -> None:
         self._output = settings.state / "output"
         self._bash = bash

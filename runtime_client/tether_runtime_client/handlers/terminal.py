@@ -17,8 +17,8 @@ from ..protocol.events import TransferReady
 from ..protocol.observations import TerminalObservation
 from ..protocol.transfer import give_up
 from ..settings import ClientSettings
+from ..shell import BashChoice
 from ..tickets import Tickets
-from .bash import BashChoice
 from .pty_process import PtyProcess
 from .spawn_errors import spawn_errors
 

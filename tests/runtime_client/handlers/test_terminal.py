@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 
 from tether_runtime_client.handlers import terminal as terminal_module
-from tether_runtime_client.handlers.bash import BashChoice
 from tether_runtime_client.handlers.terminal import Terminals
 from tether_runtime_client.proctree import read_process
 from tether_runtime_client.protocol import errors as e
 from tether_runtime_client.protocol.actions import TerminalAction
 from tether_runtime_client.protocol.bulk import BulkStream, EndFrame, FailFrame, ResizeFrame
 from tether_runtime_client.settings import ClientSettings
+from tether_runtime_client.shell import BashChoice
 
 from .conftest import Desk
 
 
 @pytest.fixture
 def terminals(desk: Desk, settings: ClientSettings) -> Terminals:
-    return Terminals(desk.tickets, settings, BashChoice("/bin/bash", "for the test"))
+    return Terminals(desk.tickets, settings, BashChoice("/bin/bash", "5.2", "for the test"))
 
 
 async def shown(stream: BulkStream, until: str) -> str:
@@ -251,7 +251,7 @@ async def test_why_it_cannot_start(
 async def test_an_image_without_any_shell(
     desk: Desk, settings: ClientSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    none = Terminals(desk.tickets, settings, BashChoice("", "there is none"))
+    none = Terminals(desk.tickets, settings, BashChoice("", "", "there is none"))
     monkeypatch.setenv("PATH", "/no/such/folder")
     with pytest.raises(e.NoShell):
         await none.handle(TerminalAction(), desk.context())
