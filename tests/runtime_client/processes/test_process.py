@@ -175,7 +175,7 @@ async def test_endless_writer_in_the_background_does_not_hold_up_the_end(
 async def test_late_output_goes_to_its_own_callback(start: type[Watched]) -> None:
     late = asyncio.get_running_loop().create_future()
     watched = start(
-        "(read go; echo late) <&0 & echo early",
+        "exec 3<&0; (read go <&3; echo late) & echo early",
         stdin=PIPE,
         on_late_output=lambda stream, data: late.set_result((stream, bytes(data))),
     )
