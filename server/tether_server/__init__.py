@@ -11,12 +11,22 @@ if TYPE_CHECKING:
     from tether_runtime_client import protocol as _protocol
     from tether_runtime_client.protocol import *  # noqa: F403
 
+    from .operator import OperatorRuntime
     from .runtime import EventStreamRuntime
     from .sync import SyncEventStreamRuntime
 
-    __all__ = [*_protocol.__all__, "EventStreamRuntime", "SyncEventStreamRuntime"]
+    __all__ = [
+        *_protocol.__all__,
+        "EventStreamRuntime",
+        "OperatorRuntime",
+        "SyncEventStreamRuntime",
+    ]
 
-_LAZY = {"EventStreamRuntime": "runtime", "SyncEventStreamRuntime": "sync"}
+_LAZY = {
+    "EventStreamRuntime": "runtime",
+    "OperatorRuntime": "operator",
+    "SyncEventStreamRuntime": "sync",
+}
 
 if not TYPE_CHECKING:  # or a checker would believe in every name
 
