@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo cast test lint test-slow bench clean
+.PHONY: help setup engine demo docs cast test lint test-slow bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -23,6 +23,9 @@ engine: setup  ## make sure that a container engine answers, and that it has the
 demo: setup  ## run a short session in a real container and show its events
 	@docker/ready --for-demo
 	@$(BIN)/python examples/demo.py
+
+docs: setup  ## write docs/protocol.md from the code
+	@$(BIN)/python docs/generate.py
 
 cast: demo  ## draw the demo anew as docs/demo.svg
 	@$(BIN)/python examples/cast.py

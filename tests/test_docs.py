@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -83,6 +84,17 @@ def commands(session: str) -> list[tuple[str, str]]:
             command, shown = found.pop()
             found.append((command, shown + line + "\n"))
     return found
+
+
+def test_the_protocol_page_is_the_code_s() -> None:
+    path = ROOT / "docs" / "generate.py"
+    spec = importlib.util.spec_from_file_location("generate", path)
+    assert spec is not None
+    assert spec.loader is not None
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    page = (ROOT / "docs" / "protocol.md").read_text()
+    assert page == generate.page(), "run `make docs`"
 
 
 def test_links_lead_somewhere() -> None:
