@@ -137,7 +137,8 @@ class BulkStream:
 
     def trust(self) -> None:
         """The ticket was good: take long messages."""
-        self._open_channel().trust()
+        if self._channel is not None:
+            self._channel.trust()
 
     def send(self, frame: BulkFrame) -> None:
         """Send a frame; raises `TransferError` once the connection is gone."""
@@ -162,8 +163,10 @@ class BulkStream:
             self._channel.abort(reason)
 
     def _open_channel(self) -> Channel:
-        if self._channel is None or self.closed_because is not None:
-            raise TransferError(f"the bulk connection is closed: {self.closed_because}")
+        """The channel, unless what is sent there would go nowhere."""
+        if self._channel is None or not self._channel.is_open:
+            because = self.closed_because or "it was closed at one end"
+            raise TransferError(f"the bulk connection is closed: {because}")
         return self._channel
 
     def _enqueue(self, message: bytes | BulkFrame) -> None:

@@ -330,7 +330,7 @@ class Channel(asyncio.Protocol):
     def _why_closed(self, exc: Exception | None) -> str:
         if self._close_reason:
             return self._close_reason
-        for problem in (self._core.handshake_exc, self._core.parser_exc, exc):
+        for problem in (self._core.parser_exc, exc, self._core.handshake_exc):
             if problem is not None and not isinstance(problem, EOFError):
                 return str(problem) or type(problem).__name__
         close = self._core.close_rcvd

@@ -34,7 +34,7 @@ def to_json(message: Message) -> bytes:
     try:
         return message.__pydantic_serializer__.to_json(message)
     except PydanticSerializationError:
-        fit = type(message).model_validate(_fit(message.model_dump()))
+        fit = type(message).model_validate(_fit(message.model_dump(warnings=False)))
         return fit.__pydantic_serializer__.to_json(fit)
 
 
