@@ -173,13 +173,14 @@ class EventStreamRuntime:
 
     async def start(self) -> None:
         """What entering the block does. A failed start frees what it had made."""
+        attaching = self._record
         try:
-            if self._record is None:
+            if attaching is None:
                 await self._start_new()
             else:
-                await self._find(self._record)
+                await self._find(attaching)
         except BaseException:
-            await self.close(keep=self._record is not None)
+            await self.close(keep=attaching is not None)
             raise
 
     async def close(self, *, keep: bool | None = None) -> None:
@@ -422,6 +423,7 @@ class EventStreamRuntime:
         await sandbox.stop()
         if self._submissions is not None and self._submissions.ended is None:
             self._submissions.record(SandboxStopped(reason="the runtime was closed"))
+            self._submissions.save()
         drop_record(self.name)
 
 

@@ -305,7 +305,6 @@ class SlowStart:
         monkeypatch.setattr(LocalSandbox, "stop", slow_stop)
 
 
-@pytest.mark.xfail(run=False, reason="a failed start keeps a sandbox that has its record")
 def test_an_interrupted_start_frees_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = SlowStart(monkeypatch)
     slow.may_stop.set()
@@ -318,7 +317,6 @@ def test_an_interrupted_start_frees_everything(monkeypatch: pytest.MonkeyPatch) 
     assert tether_threads() == []
 
 
-@pytest.mark.xfail(run=False, reason="a failed start keeps a sandbox that has its record")
 def test_a_second_interrupt_does_not_stop_the_clean_up(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = SlowStart(monkeypatch)
     runtime = SyncEventStreamRuntime(backend="local", name="slow")

@@ -37,7 +37,7 @@ class DockerBackend(Backend):
         # Any container user may bind its socket here; the folder above lets in only this user.
         (spec.folder / "socket").chmod(0o1777)
         options = container_options(spec, tag)
-        container = await asyncio.to_thread(_create, engine, options)
+        container = await _uncancelled_create(engine, options)
         sandbox = ContainerSandbox(engine, container, spec.image, spec.folder, spec.transport)
         try:
             await sandbox.start(spec.secret)
@@ -75,6 +75,18 @@ class DockerBackend(Backend):
         if self._client is None:
             self._client = await asyncio.to_thread(connect_engine)
         return self._client
+
+
+async def _uncancelled_create(engine: docker.DockerClient, options: dict[str, Any]) -> Container:
+    """Create the container; a cancellation waits for it, and removes it again."""
+    creating = asyncio.ensure_future(asyncio.to_thread(_create, engine, options))
+    try:
+        return await asyncio.shield(creating)
+    except asyncio.CancelledError:
+        [done] = await asyncio.gather(creating, return_exceptions=True)
+        if not isinstance(done, BaseException):
+            await asyncio.to_thread(done.remove, force=True, v=True)
+        raise
 
 
 def _create(engine: docker.DockerClient, options: dict[str, Any]) -> Container:
