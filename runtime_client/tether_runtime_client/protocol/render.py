@@ -61,8 +61,9 @@ class HeadTail:
         self._tail_size = 0
         self.total = 0
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Take the next bytes; only the first and last `limit / 2` are kept."""
+        data = bytes(data)
         self.total += len(data)
         room = self._half - len(self._head)
         if room > 0:

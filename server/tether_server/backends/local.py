@@ -32,6 +32,7 @@ class LocalBackend(Backend):
     async def start(self, spec: SandboxSpec, progress: Progress) -> Sandbox:
         """Start the supervisor in a session of its own, with the secret on its standard input."""
         _refuse_container_options(spec)
+        _collect_ended()
         (spec.folder / "socket").mkdir(mode=0o700)
         ready, told = os.pipe()
         try:
@@ -116,7 +117,7 @@ class LocalSandbox(Sandbox):
         """Close the pipe; a child that is to live on is nobody's to wait for."""
         self._close_ready()
         if self._process is not None and self._process.poll() is None:
-            self._process.returncode = 0  # or Popen would warn that it still runs
+            _left_running.append(self._process)
 
     def _close_ready(self) -> None:
         if self._ready >= 0:
@@ -155,6 +156,14 @@ async def readable(descriptor: int) -> None:
         await event.wait()
     finally:
         loop.remove_reader(descriptor)
+
+
+_left_running: list[subprocess.Popen[bytes]] = []
+"""Children that were released to live on; each start collects those that have ended."""
+
+
+def _collect_ended() -> None:
+    _left_running[:] = [process for process in _left_running if process.poll() is None]
 
 
 def _spawn(spec: SandboxSpec, told: int) -> subprocess.Popen[bytes]:

@@ -186,10 +186,9 @@ async def open_shell(config: ShellConfig, no_leftovers: None) -> AsyncIterator[O
 async def no_leftovers() -> AsyncIterator[None]:
     """Fails the test that leaves a descriptor or a process of this test process behind."""
     asyncio.get_running_loop()
-    before = open_descriptors()
+    before = open_descriptors(), list(children())
     yield
-    assert open_descriptors() == before
-    assert list(children()) == []
+    assert (open_descriptors(), list(children())) == before
 
 
 def open_descriptors() -> list[str]:
