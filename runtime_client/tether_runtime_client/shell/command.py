@@ -59,7 +59,7 @@ class RunningCommand:
         self.pid = 0
         self.done: asyncio.Future[CommandEnd] = loop.create_future()
         self.sink = sink
-        self._waiting: asyncio.Future[WaitEvidence] = loop.create_future()
+        self._waiting: asyncio.Future[WaitEvidence] | None = None
 
     @property
     def waiting(self) -> asyncio.Future[WaitEvidence]:
@@ -68,27 +68,29 @@ class RunningCommand:
         After input, or output, the property gives a new future: take it anew for every wait.
         It never resolves for a command that ends without waiting.
         """
+        if self._waiting is None:
+            self._waiting = self.done.get_loop().create_future()
         return self._waiting
 
     @property
     def wait_evidence(self) -> WaitEvidence | None:
         """How certain it is that the command waits for input now; None when it does not."""
-        return self._waiting.result() if self._is_waiting() else None
+        waiting = self._waiting
+        if waiting is None or not waiting.done() or waiting.cancelled() or self.done.done():
+            return None
+        return waiting.result()
 
     def now_waits(self, evidence: WaitEvidence) -> None:
         """Called by the session."""
-        if not self._waiting.done():
-            self._waiting.set_result(evidence)
+        if not self.waiting.done():
+            self.waiting.set_result(evidence)
 
     def now_active(self) -> None:
         """Called by the session: the command got input or wrote, so an earlier wait is over."""
-        if self._waiting.done():
-            self._waiting = self.done.get_loop().create_future()
+        if self._waiting is not None and self._waiting.done():
+            self._waiting = None
 
     def finish(self, end: CommandEnd) -> None:
         """Called by the session."""
         if not self.done.done():
             self.done.set_result(end)
-
-    def _is_waiting(self) -> bool:
-        return self._waiting.done() and not self._waiting.cancelled() and not self.done.done()

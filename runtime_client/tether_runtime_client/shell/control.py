@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .errors import CommandInvalid
 from .status import StatusRecord
@@ -80,8 +81,7 @@ class Descriptors:
         return self.base + 16
 
 
-@dataclass(frozen=True, slots=True)
-class Carried:
+class Carried(NamedTuple):
     """What the last report said and the next command must find again."""
 
     exit_code: int = 0
@@ -100,28 +100,26 @@ class Carried:
         return bool(self.suspended or self.traps)
 
 
-@dataclass(frozen=True, slots=True)
-class ReportTo:
+class ReportTo(NamedTuple):
     """Where and how a command's end is reported.
 
     `nonce` is fresh and random, `mailbox` takes the exported variables, `back` is the directory
-    to return to. The shell variable is one that no command can know beforehand.
+    to return to.
     """
 
     nonce: bytes
     mailbox: int = 0
     back: str | None = None
 
-    @property
-    def variable(self) -> bytes:
-        return b"__tether_" + self.nonce
-
 
 def quote(text: str) -> bytes:
     """The text as one bash word on one line, whatever it contains. Raises CommandInvalid."""
     if "\0" in text:
         raise CommandInvalid("a NUL byte cannot be passed to a shell; write it as \\0 in printf")
-    return b"$'" + text.translate(_ANSI_C).encode("utf-8", "surrogateescape") + b"'"
+    try:
+        return b"$'" + text.translate(_ANSI_C).encode("utf-8", "surrogateescape") + b"'"
+    except UnicodeEncodeError as error:
+        raise CommandInvalid(f"not text: a lone surrogate at position {error.start}") from None
 
 
 def check_request(text: str, cwd: str | None, env: Mapping[str, str] | None) -> None:
@@ -137,7 +135,9 @@ class ControlLines:
 
     def __init__(self, descriptors: Descriptors) -> None:
         self._fds = descriptors
-        self._close = b" <&%d 2>&%d\n" % (descriptors.terminal, descriptors.stderr)
+        self._close = b"; } <&%d 2>&%d\n" % (descriptors.terminal, descriptors.stderr)
+        self._reports = [_report(descriptors, mailbox) for mailbox in descriptors.mailboxes]
+        self._plain = [_filled(report, 0).replace(b"<BACK>", b"") for report in self._reports]
 
     def setup(self, to: ReportTo) -> bytes:
         """The first line of a shell: private descriptors, no history, plain prompts."""
@@ -147,7 +147,6 @@ class ControlLines:
             + rb"\builtin set +o history +H; \builtin history -c; "
             + rb"\builtin unset -v HISTFILE PROMPT_COMMAND; PS1='\[\]' PS2='\[\]'; { "
             + self._report(to, 0)
-            + b"; }"
             + self._close
         )
 
@@ -171,7 +170,7 @@ class ControlLines:
         if cwd is not None:
             run = rb"\builtin cd -- " + quote(_plain_path(cwd)) + b" && " + run
         before, report = self._before(carried), self._report(to, 0)
-        return PADDING + b"{ " + before + run + b"; " + report + b"; }" + self._close
+        return PADDING + b"{ " + before + run + b"; " + report + self._close
 
     def recovery(self, to: ReportTo, number: int) -> bytes:
         """The report alone, sent after an interrupt: the command's own may have been dropped.
@@ -180,7 +179,7 @@ class ControlLines:
         tells which repeat arrived. Where the command's own report was begun it has the exit
         status from there; else the status is `$?` with an `x` before it.
         """
-        return RECOVERY_PADDING + b"{ " + self._report(to, number) + b"; }" + self._close
+        return RECOVERY_PADDING + b"{ " + self._report(to, number) + self._close
 
     def repair(self, to: ReportTo, number: int) -> bytes:
         """A recovery that first takes back what keeps reports from being made.
@@ -214,26 +213,11 @@ class ControlLines:
         return quote(f"{{ {first}}} 2>&{self._fds.null} >&{self._fds.null}\n{text}")
 
     def _report(self, to: ReportTo, number: int) -> bytes:
-        fds, code = self._fds, to.variable
-        value = b"${%s-x$?}" % code if number else b"$?"
-        go_back = rb"\builtin cd -- " + quote(to.back) + b"; " if to.back is not None else b""
-        # `exec 2>file` is kept by copying 2; bash would undo a duplicate onto a descriptor that
-        # is close-on-exec, so that one is closed first. An interrupt makes bash flush what a
-        # builtin has printed so far, to wherever it then goes; so the report is one conversion
-        # that ends its line, which is written at once.
-        n = to.nonce
-        return (
-            rb"{ %s=%s; \builtin trap -p DEBUG ERR; "
-            rb"""\builtin printf %%s "%s %d $%s $- %s${PWD-}%s${TMOUT-}%s"$'\n'; """
-            rb"\builtin unset -v %s PROMPT_COMMAND; \builtin set +o history; %s"
-            rb"[[ . ]] %d>&%d && \exec %d>&- %d>&%d; "
-            rb"{ \builtin declare -px; \builtin printf %%s %s$'\n'; } >&%d; "
-            rb"} 2>&%d >&%d || [[ . ]]"
-        ) % (
-            *(code, value, n, number, code, n, n, n, code, go_back),
-            *(fds.spare, fds.saved_stderr, fds.stderr, fds.stderr, fds.saved_stderr),
-            *(n, fds.mailboxes[to.mailbox], fds.null, fds.status),
-        )
+        if not number and to.back is None:
+            return self._plain[to.mailbox].replace(b"<N>", to.nonce)
+        back = rb"\builtin cd -- " + quote(to.back) + b"; " if to.back is not None else b""
+        template = self._reports[to.mailbox]
+        return _filled(template, number).replace(b"<N>", to.nonce).replace(b"<BACK>", back)
 
     def _private(self) -> bytes:
         """Make the block close-on-exec, so that no program inherits it.
@@ -249,6 +233,31 @@ class ControlLines:
             lines += rb"{ \exec %d<&%d; } %d<&%d; " % (fds.spare, saved, fd, over)
             lines += rb"\exec %d<&%d %d<&-; " % (fd, fds.spare, fds.spare)
         return lines
+
+
+def _report(fds: Descriptors, mailbox: int) -> bytes:
+    """The report's text, with places for the nonce and what differs between reports."""
+    # `exec 2>file` is kept by copying 2; bash would undo a duplicate onto a descriptor that is
+    # close-on-exec, so that one is closed first. An interrupt makes bash flush what a builtin has
+    # printed so far, to wherever it then goes; so the report is one conversion that ends its
+    # line, which is written at once. No command can know the name of the variable.
+    return (
+        rb"{ __tether_<N>=<VALUE>; \builtin trap -p DEBUG ERR; "
+        rb"""\builtin printf %%s "<N> <NUMBER> $__tether_<N> $- <N>${PWD-}<N>${TMOUT-}<N>"$'\n'; """
+        rb"\builtin unset -v __tether_<N> PROMPT_COMMAND; \builtin set +o history; <BACK>"
+        rb"[[ . ]] %d>&%d && \exec %d>&- %d>&%d; "
+        rb"{ \builtin declare -px; \builtin printf %%s <N>$'\n'; } >&%d; "
+        rb"} 2>&%d >&%d || [[ . ]]"
+    ) % (
+        *(fds.spare, fds.saved_stderr, fds.stderr, fds.stderr, fds.saved_stderr),
+        *(mailbox, fds.null, fds.status),
+    )
+
+
+def _filled(report: bytes, number: int) -> bytes:
+    """The report for the command's own line (0), or for a repeat of it; see `recovery`."""
+    value = b"${__tether_<N>-x$?}" if number else b"$?"
+    return report.replace(b"<VALUE>", value).replace(b"<NUMBER>", b"%d" % number)
 
 
 def _status_call(exit_code: int) -> bytes:

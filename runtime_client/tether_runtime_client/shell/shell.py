@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from .command import OutputSink, RunningCommand
+from .command import RunningCommand
 from .control import Carried, ReportTo
 from .exports import parse_exports
 from .shell_process import ShellProcess
@@ -27,7 +27,7 @@ _UNREAD = "the command's line was lost on its way into the shell; it was not run
 _BROKEN = "the shell reads commands again, but its report was lost"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """A command, what holds for it alone, and what was typed before a shell could run it."""
 
@@ -156,11 +156,17 @@ class Shell:
 
     def read_terminal(self, limit: int) -> bool:
         """Pass on the output that is there; returns whether the terminal is still open."""
-        return self.terminal.read(self._sink(), limit)[1]
+        return self.terminal.read(self._deliver, limit)
 
-    def _sink(self) -> OutputSink:
-        run = self.run
-        return _Background(self, self._owner) if run is None else _Output(run.command, self._watch)
+    def _deliver(self, data: memoryview) -> None:
+        if self.run is None:
+            self._owner.background(self, data)
+            return
+        command = self.run.command
+        command.total_bytes += len(data)
+        command.now_active()
+        self._watch.active()
+        command.sink.write(data)
 
     def status_readable(self, process: ShellProcess) -> None:
         """Called by the process."""
@@ -318,31 +324,8 @@ def _lost(run: Run, record: StatusRecord) -> bool:
     return record.repeat > 1 or record.exit_code != 128 + signal.SIGINT
 
 
-class _Output:
-    """The running command's output."""
-
-    def __init__(self, command: RunningCommand, watch: QuietWatch) -> None:
-        self._command, self._watch = command, watch
-
-    def write(self, data: memoryview | bytes, /) -> None:
-        self._command.total_bytes += len(data)
-        self._command.now_active()
-        self._watch.active()
-        self._command.sink.write(data)
-
-
-class _Background:
-    """Output that belongs to no command."""
-
-    def __init__(self, shell: Shell, owner: ShellOwner) -> None:
-        self._shell, self._owner = shell, owner
-
-    def write(self, data: memoryview | bytes, /) -> None:
-        self._owner.background(self._shell, data)
-
-
 def _nonce() -> bytes:
-    return secrets.token_hex(8).encode()
+    return os.urandom(8).hex().encode()
 
 
 def _how_it_ended(exit_code: int | None) -> str:

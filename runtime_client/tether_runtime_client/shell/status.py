@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _PARTS = 4  # nothing, $PWD, $TMOUT and what follows, between the nonces
 _KEEP = 64 * 1024  # of an unfinished report; more than any path and value of TMOUT
@@ -18,8 +18,7 @@ _TRAPS = re.compile(rb"(?:trap -- [^\0]*? (?:DEBUG|ERR)\n)+")
 _HEAD = re.compile(rb" (\d+) (x?)(\d+) (\S*) ")
 
 
-@dataclass(frozen=True, slots=True)
-class StatusRecord:
+class StatusRecord(NamedTuple):
     """One report: the end of a command.
 
     `repeat` numbers those that were asked for again from 1. A `torn` one found that the command

@@ -10,7 +10,7 @@ import sys
 import termios
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pexpect
 import ptyprocess
@@ -24,16 +24,11 @@ else:
 
 LINE_LIMIT = 4095  # bytes a terminal in line mode takes in one line (N_TTY_BUF_SIZE - 1)
 _BLOCK = 64 * 1024
+_NO_MODE = bytes(64)  # room for the kernel's struct termios
 _TIOCSIG = 0x40045436
 _TIOCGPTPEER = 0x5441
 _TIOCGPTN = 0x80045430
 _KEYBOARD_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
-
-
-class Sink(Protocol):
-    """Takes output. Called on the loop; must not block and must not keep the view."""
-
-    def write(self, data: memoryview | bytes, /) -> None: ...
 
 
 class BashSpawn(_Spawn):
@@ -86,32 +81,33 @@ class Terminal:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         os.set_blocking(fd, False)
-        self._mode = termios.tcgetattr(fd)
+        self._mode = self._get_mode()
         self.device = _slave_device(fd)
         self._buffer = bytearray(_BLOCK)
         self._view = memoryview(self._buffer)
 
-    def read(self, sink: Sink, limit: int) -> tuple[int, bool]:
+    def read(self, deliver: Callable[[memoryview], None], limit: int) -> bool:
         """Pass on what is there, at most about `limit` bytes, without waiting.
 
-        Returns the number of bytes and whether the terminal is still open.
+        What `deliver` gets is a view of a buffer that is used again. Returns whether the
+        terminal is still open.
         """
-        total = 0
-        while total < limit:
-            filled, more = self._fill()
+        left = limit
+        while left > 0:
+            filled, is_open = self._fill()
             if filled:
-                total += filled
-                sink.write(self._view[:filled])
-            if more is not None:
-                return total, more
-        return total, True
+                left -= filled
+                deliver(self._view[:filled])
+            if is_open is not None:
+                return is_open
+        return True
 
     def _fill(self) -> tuple[int, bool | None]:
         """Fill the block: a read returns 4 KiB at most. The second value ends the reading."""
         filled = 0
         while filled <= _BLOCK - 4096:
             try:
-                got = os.readv(self.fd, [self._view[filled:]])
+                got = os.readv(self.fd, [self._view[filled:] if filled else self._buffer])
             except BlockingIOError:
                 return filled, True
             except OSError:  # EIO: nobody has the other end open any more
@@ -168,8 +164,11 @@ class Terminal:
 
     def restore_mode(self) -> None:
         """Undo what the last command did to the mode. Cheap when it did nothing."""
-        if termios.tcgetattr(self.fd) != self._mode:
-            termios.tcsetattr(self.fd, termios.TCSANOW, self._mode)
+        if self._get_mode() != self._mode:
+            fcntl.ioctl(self.fd, termios.TCSETS, self._mode)
+
+    def _get_mode(self) -> bytes:
+        return fcntl.ioctl(self.fd, termios.TCGETS, _NO_MODE)
 
     def flush_input(self) -> None:
         """Drop what was typed and not read. Only the other end can do that, so it is opened."""
