@@ -37,7 +37,6 @@ class PtyProcess:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._registry = sessions
-        self._chunks: list[bytes] = []
         self._marker = f"{MARKER}={secrets.token_hex(8)}"
         name, _, value = self._marker.partition("=")
         master, slave = os.openpty()
@@ -75,13 +74,9 @@ class PtyProcess:
 
     def read_now(self) -> tuple[bytes, bool]:
         """The output that is there, and whether more can come."""
-        count, is_open = self._terminal.read(self, READ_LIMIT)
-        data, self._chunks = b"".join(self._chunks), []
-        return data, is_open or count > 0
-
-    def write(self, data: memoryview | bytes, /) -> None:
-        """The `Sink` of the terminal's reads."""
-        self._chunks.append(bytes(data))
+        chunks: list[bytes] = []
+        is_open = self._terminal.read(lambda view: chunks.append(bytes(view)), READ_LIMIT)
+        return b"".join(chunks), is_open or bool(chunks)
 
     def type(self, data: bytes) -> int:
         """Type the bytes; returns how many were taken, which is none while its buffer is full."""
