@@ -148,7 +148,8 @@ class Journal:
             frames, position = self._read_one(position, limit)
             stored = have.get(position.segment.epoch, 0)
             wanted = frames[max(0, stored + 1 - (position.seq - len(frames))) :]
-            if wanted or (not frames and position.segment.next is None):
+            at_end = position.offset >= position.segment.size and position.segment.next is None
+            if wanted or (at_end and not frames):
                 return wanted, position
 
     def earlier(self) -> Iterator[Segment]:
