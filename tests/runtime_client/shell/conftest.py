@@ -48,14 +48,14 @@ class Listener:
         self.lost.append(lost)
         self.arrived.set()
 
-    async def until_lost(self, timeout_s: float = 5.0) -> None:
+    async def until_lost(self, timeout_s: float = 20.0) -> None:
         """Wait for the end of a shell."""
         async with asyncio.timeout(timeout_s):
             while not self.lost:
                 self.arrived.clear()
                 await self.arrived.wait()
 
-    async def until(self, part: bytes, timeout_s: float = 5.0) -> None:
+    async def until(self, part: bytes, timeout_s: float = 20.0) -> None:
         """Wait for background output that contains this."""
         async with asyncio.timeout(timeout_s):
             while part not in self.output:
@@ -74,7 +74,7 @@ class Output:
         self.data += data
         self._arrived.set()
 
-    async def until(self, part: bytes, timeout_s: float = 5.0) -> None:
+    async def until(self, part: bytes, timeout_s: float = 20.0) -> None:
         async with asyncio.timeout(timeout_s):
             while part not in self.data:
                 self._arrived.clear()
@@ -100,12 +100,12 @@ class Started:
     command: RunningCommand
     output: Output
 
-    async def result(self, timeout_s: float = 10.0) -> Result:
+    async def result(self, timeout_s: float = 20.0) -> Result:
         async with asyncio.timeout(timeout_s):
             end = await asyncio.shield(self.command.done)
         return Result(end, bytes(self.output.data))
 
-    async def waits(self, timeout_s: float = 5.0) -> str:
+    async def waits(self, timeout_s: float = 20.0) -> str:
         async with asyncio.timeout(timeout_s):
             return await asyncio.shield(self.command.waiting)
 
@@ -121,7 +121,7 @@ class Driver:
         output = Output()
         return Started(self.session.start_command(command, output, **options), output)
 
-    async def run(self, command: str, timeout_s: float = 10.0, **options: Any) -> Result:
+    async def run(self, command: str, timeout_s: float = 20.0, **options: Any) -> Result:
         return await self.start(command, **options).result(timeout_s)
 
     async def say(self, command: str, **options: Any) -> str:

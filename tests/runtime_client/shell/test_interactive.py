@@ -71,9 +71,9 @@ async def test_waiting_is_seen(shell: Driver, command: str, prompt: str, answer:
     if not shutil.which(command.split()[-1 if "|" in command else 0]) and command[0] in "ndtv":
         pytest.skip(f"{command} is not here")
     started = shell.start(command)
-    assert await started.waits(8.0) == "exact"
+    assert await started.waits() == "exact"
     await started.output.until(prompt.encode())
-    assert await started.waits(8.0) == "exact"
+    assert await started.waits() == "exact"
     with pytest.raises(CommandRunning):
         shell.start("echo typed into it")
     await shell.type(answer or "an answer\n")

@@ -1,0 +1,143 @@
+"""The weak signs: what cannot be looked into, and relays whose far end is out of sight."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+
+import pytest
+
+from tether_runtime_client.shell import waiting
+from tether_runtime_client.shell.blocked import Blocked, blocked_threads
+from tether_runtime_client.shell.terminal import slave_device
+from tether_runtime_client.shell.waiting import WatchedTerminal, find_wait
+
+SETTLE = "import time; time.sleep(0.2)"
+
+
+class Pair:
+    """A terminal with a program on it, in a kernel session of its own."""
+
+    def __init__(self, code: str) -> None:
+        self.master, slave = pty.openpty()
+        self.device = os.fstat(slave).st_rdev
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", f"import sys\nprint('up', flush=True)\n{code}"],
+            stdin=slave,
+            stdout=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+        assert os.read(self.master, 100).startswith(b"up")
+        self.terminal = WatchedTerminal(
+            self.device, self.master, self.process.pid, self.process.pid
+        )
+
+    def settle(self) -> None:
+        """Let the program come to where it waits."""
+        subprocess.run([sys.executable, "-c", SETTLE], check=True)
+
+    def set_mode(self, *, lines: bool = True, echo: bool = True) -> None:
+        mode = termios.tcgetattr(self.master)
+        for flag, wanted in ((termios.ICANON, lines), (termios.ECHO, echo)):
+            mode[3] = mode[3] | flag if wanted else mode[3] & ~flag
+        termios.tcsetattr(self.master, termios.TCSANOW, mode)
+        self.settle()  # a change of mode wakes whoever waits for the terminal
+
+
+@pytest.fixture
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    pair = Pair(request.param)
+    pair.settle()
+    yield pair
+    pair.process.kill()
+    pair.process.wait()
+    os.close(pair.master)
+
+
+def on(code: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("pair", [code], indirect=True, ids=[""])
+
+
+@on("sys.stdin.readline()")
+def test_a_read_is_exact(pair: Pair) -> None:
+    assert find_wait(pair.terminal, 0) == "exact"
+
+
+@on("import time; time.sleep(60)")
+def test_a_sleep_is_nothing(pair: Pair) -> None:
+    for lines in (True, False):
+        pair.set_mode(lines=lines, echo=lines)
+        assert find_wait(pair.terminal, 100) is None
+
+
+@on("import select, socket\na, b = socket.socketpair()\nselect.select([a], [], [])")
+def test_a_socket_is_nothing_in_line_mode(pair: Pair) -> None:
+    assert find_wait(pair.terminal, 100) is None
+
+
+@on("import select, socket\na, b = socket.socketpair()\nselect.select([a], [], [])")
+def test_a_socket_client_with_a_raw_terminal_is_inferred(pair: Pair) -> None:
+    pair.set_mode(lines=False)
+    assert find_wait(pair.terminal, 0.0) is None
+    assert find_wait(pair.terminal, 0.3) == "inferred"
+
+
+@on("import select, socket\na, b = socket.socketpair()\nselect.select([0, a], [], [])")
+def test_terminal_and_socket(pair: Pair) -> None:
+    assert find_wait(pair.terminal, 0.1) is None  # the far end may be at work
+    assert find_wait(pair.terminal, 1.5) == "inferred"
+    pair.set_mode(lines=False)
+    assert find_wait(pair.terminal, 0.0) == "inferred"
+
+
+@on("import select\nselect.select([], [0], [], 0.01)\nselect.select([], [], [0])")
+def test_waiting_for_other_than_input_is_nothing(pair: Pair) -> None:
+    assert find_wait(pair.terminal, 100) is None
+
+
+@on("import os, pty, select\nm, s = pty.openpty()\nselect.select([0, m], [], [])")
+def test_a_relay_with_nobody_behind_it(pair: Pair) -> None:
+    assert find_wait(pair.terminal, 100) is None
+
+
+@on("sys.stdin.readline()")
+def test_what_cannot_be_looked_into(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "blocked_threads", lambda pid: None)
+    assert find_wait(pair.terminal, 1) is None
+    assert find_wait(pair.terminal, 6) == "unknown"
+    pair.set_mode(echo=False)
+    assert find_wait(pair.terminal, 0.05) is None
+    assert find_wait(pair.terminal, 0.2) == "inferred"
+    pair.set_mode(lines=False)
+    assert find_wait(pair.terminal, 0.2) == "inferred"
+
+
+@on("while True: pass")
+def test_busy_and_hidden_is_nothing(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "blocked_threads", lambda pid: None)
+    pair.set_mode(lines=False, echo=False)
+    assert find_wait(pair.terminal, 100) is None
+
+
+def test_nobody_in_front() -> None:
+    master, slave = pty.openpty()
+    terminal = WatchedTerminal(os.fstat(slave).st_rdev, master, 2**22 + 1, 2**22 + 1)
+    assert find_wait(terminal, 100) is None
+    os.close(master)
+    os.close(slave)
+
+
+@on("import threading\nthreading.Thread(target=sys.stdin.readline).start()\nwhile True: pass")
+def test_blocked_threads(pair: Pair) -> None:
+    assert blocked_threads(pair.process.pid) == [Blocked(pair.process.pid, (0,))]
+    assert blocked_threads(2**22 + 1) is None
+
+
+def test_device_numbers() -> None:
+    assert slave_device(0) == os.makedev(136, 0)
+    assert slave_device(300) == os.makedev(137, 44)
