@@ -35,11 +35,15 @@ class Trimmed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The place before frame `seq` of a segment, `offset` bytes into its file."""
+    """The place before frame `seq` of a segment, `offset` bytes into its file.
+
+    `since` is the number of deletions there had been when its reader began.
+    """
 
     segment: Segment
     offset: int
     seq: int
+    since: int
 
 
 class Journal:
@@ -53,6 +57,7 @@ class Journal:
         self._folder = folder
         self._life, self._segments = self._read_folder()
         self._part = 0
+        self._deletions = 0
         self._reserve = folder / "reserve"
         self._has_reserve = self._make_reserve()
         self._current = self._start(first=1, running={})
@@ -92,7 +97,7 @@ class Journal:
     def end(self) -> Position:
         """The place behind the last frame written."""
         current = self._current
-        return Position(current, current.size, current.last + 1)
+        return Position(current, current.size, current.last + 1, self._deletions)
 
     def trim(self, acknowledged: int, running: dict[str, str]) -> None:
         """Delete the segments that hold nothing after frame `acknowledged`, but for the last."""
@@ -133,7 +138,7 @@ class Journal:
     def start(self) -> Position:
         """The place before the oldest frame kept."""
         first = self._segments[0]
-        return Position(first, 0, first.first)
+        return Position(first, 0, first.first, self._deletions)
 
     def read(
         self, position: Position, limit: int, have: dict[str, int]
@@ -171,7 +176,7 @@ class Journal:
         if offset >= segment.size:
             frames += stand_ins(segment.epoch, seq, segment.last + 1)
             seq = max(seq, segment.last + 1)
-        return frames, Position(segment, offset, seq)
+        return frames, Position(segment, offset, seq, position.since)
 
     def _read_folder(self) -> tuple[int, list[Segment]]:
         named = [(found, p) for p in self._folder.iterdir() if (found := _NAME.fullmatch(p.name))]
@@ -277,7 +282,12 @@ class Journal:
 
     def _delete(self, segment: Segment) -> None:
         segment.delete()
-        self._segments.remove(segment)
+        self._deletions += 1
+        index = self._segments.index(segment)
+        if index > 0:
+            before = self._segments[index - 1]
+            before.next, before.hole = segment.next, self._deletions
+        del self._segments[index]
 
 
 def _link(segments: list[Segment], segment: Segment) -> None:
@@ -295,4 +305,6 @@ def _step_over(position: Position, have: dict[str, int]) -> Position:
             raise Trimmed
         if not done or segment.next is None:
             return position
-        position = Position(segment.next, 0, segment.next.first)
+        if segment.hole > position.since:
+            raise Trimmed
+        position = Position(segment.next, 0, segment.next.first, position.since)

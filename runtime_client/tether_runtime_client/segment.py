@@ -29,7 +29,8 @@ class Segment:
     """A header line, then one line for each of the frames `first` to `last` of an epoch.
 
     What lies behind `size` is torn or reserved space. `descriptor` is open while this life's
-    client writes here; earlier ones are opened when they are read. `next` is the segment after.
+    client writes here; earlier ones are opened when they are read. `next` is the segment after;
+    when another one stood between the two, `hole` is the number of its deletion.
     """
 
     path: Path | None
@@ -40,6 +41,7 @@ class Segment:
     descriptor: int = -1
     deleted: bool = False
     next: Segment | None = None
+    hole: int = 0
 
     def write(self, data: bytes) -> None:
         """Add whole lines, all or nothing; raises the `OSError` that stood against it."""
