@@ -73,14 +73,16 @@ class Dispatcher:
 
         Raises a `TetherError` when it is not accepted; it left no trace then.
         """
+        if self._recorder.knows(action_id):
+            return  # its events tell, however often it is asked for
         handler = self._handlers.get(type(action))
         if handler is None:
             raise UnsupportedAction(f"this sandbox has no handler for {action.action!r} actions")
         if self._closing:
             raise ActionCancelled("the runtime client is stopping: the action was not started")
         lane = handler.lane(action) if handler.lane else None
-        if self._recorder.accept(action_id, action) == "new":
-            self._start(handler, action_id, action, lane)
+        self._recorder.accept(action_id, action)
+        self._start(handler, action_id, action, lane)
 
     async def close(self) -> None:
         """Cancel what runs and wait for it. Every action still gets its final event."""

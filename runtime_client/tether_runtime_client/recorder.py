@@ -88,6 +88,10 @@ class Recorder:
             )
             self._record(error_observation(error, action.action_id))
 
+    def knows(self, action_id: str) -> bool:
+        """Whether an action of this id was accepted before, and its end not acknowledged."""
+        return action_id in self.recovered.ended or self.ledger.verdict(action_id) != "new"
+
     def accept(self, action_id: str, action: Action) -> Verdict:
         """Decide on a submission; when it is "new" its acceptance is journalled before it runs.
 
