@@ -253,7 +253,8 @@ class ShellSession:
     def finished(self, shell: Shell, run: Run, record: StatusRecord) -> None:
         """Called by a shell: a command ended, and the shell goes on."""
         reason: EndReason = "completed"
-        if record.torn or record.exit_code - 128 in run.signals:
+        number = record.exit_code - 128
+        if number in run.signals or (record.torn and number == signal.SIGINT):
             reason = "interrupted"
         lost = None
         if shell is self._shell:

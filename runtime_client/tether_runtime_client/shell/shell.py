@@ -315,13 +315,14 @@ class Shell:
 
 
 def _lost(run: Run, record: StatusRecord) -> bool:
-    """Whether the command never ran to its end although nobody interrupted it from here.
+    """Whether the command never began, though nobody interrupted it from here.
 
-    A program that sends or dies of SIGINT by itself ends a command too: `$?` is 130 then.
+    An error can abandon a whole line, and a program that dies of SIGINT does; `$?` is not 0 then.
+    Between commands it is 0, so 0 means that the line never arrived.
     """
     if not record.torn or run.signals:
         return False
-    return record.repeat > 1 or record.exit_code != 128 + signal.SIGINT
+    return record.repeat > 1 or record.exit_code == 0
 
 
 def _nonce() -> bytes:

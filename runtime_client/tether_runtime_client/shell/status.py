@@ -22,7 +22,7 @@ class StatusRecord(NamedTuple):
     """One report: the end of a command.
 
     `repeat` numbers those that were asked for again from 1. A `torn` one found that the command
-    never came to its end: it was interrupted, or never read.
+    never came to its end: it was interrupted, abandoned after an error, or never read.
     """
 
     exit_code: int

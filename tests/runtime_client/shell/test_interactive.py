@@ -58,7 +58,7 @@ WAITING = {
     ),
     "/dev/tty": ("head -1 </dev/tty", "", ""),
     "nested shell": ("bash --norc", "bash", "exit\n"),
-    "dash": ("dash", "# ", "exit\n"),
+    "dash": ("dash", "", "exit\n"),
     "node": ("node", "> ", ".exit\n"),
     "less": ("seq 1000 | less", "\x1b", "q"),
     "vim": ("vim -u NONE -N", "~", ":q!\r"),

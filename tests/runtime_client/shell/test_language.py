@@ -221,3 +221,56 @@ async def test_line_numbers_count_up(shell: Driver) -> None:
 
 async def test_programs_get_default_signals(shell: Driver) -> None:
     assert await shell.say("yes | head -1; echo ${PIPESTATUS[0]}") == "y\n141\n"
+
+
+DISCARDED = [
+    ". /nosuch",
+    "set -o nosuch",
+    "shift 99",
+    "trap x BADSIGNAL",
+    "eval '('",
+    "exec </nosuch",
+    ": ${nosuch?message}",
+    "readonly r=1; r=2",
+    "readonly r=1; export r=2",
+    "readonly r=1; unset r",
+    "readonly r=1; for r in 1; do :; done",
+    "readonly r=1; read r <<< x",
+    "readonly r=1; r=2 true",
+    "readonly r=1; (( r = 2 ))",
+    "readonly r=1; printf -v r x",
+    "set -u; echo $nosuch",
+    "set -u; : $(( nosuch + 1 ))",
+    "echo $((1 +))",
+    "(( 1 / 0 ))",
+    "let 1/0",
+    "declare -n n=n; n=1",
+    "a=(1); a[-5]=2",
+    "export 1a=2",
+    "f() { return x; }; f",
+    "break 0",
+    "while :; do continue -1; done",
+    "exit a b",
+    "echo > /nosuch/file",
+    "cat < /nosuch",
+    "echo ${x:1:-5}",
+    "shopt -s failglob; echo /nosuch*",
+    "unset -f nosuch; unset -v 'a b'",
+    "getopts",
+    "cd /nosuch",
+    "command -p nosuchcommand",
+    "ulimit -n 99999999999",
+]
+
+
+@pytest.mark.parametrize("mode", ["", "set -o posix; "], ids=["bash", "posix"])
+@pytest.mark.parametrize("command", DISCARDED)
+async def test_errors_that_abandon_a_line(shell: Driver, command: str, mode: str) -> None:
+    pid = shell.session.pid
+    result = await shell.run(f"{mode}{command}")
+    assert result.end.reason in ("completed", "session_ended")
+    if result.end.reason == "session_ended":
+        assert "exited" in result.end.detail
+    else:
+        assert shell.session.pid == pid
+        assert await shell.say("set +u; echo next") == "next\n"
