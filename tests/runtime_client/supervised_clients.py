@@ -74,7 +74,7 @@ def pipes(handover: Handover, args: list[str]) -> int:
     # Signals 32 and 33 are the C library's own: it passes on whatever it was started with.
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ()) - {32, 33}
     ignored = Path("/proc/self/status").read_text().split("SigIgn:")[1].split()[0]
-    say(f"blocked {sorted(blocked)} ignored {int(ignored, 16):#x}")
+    say(f"blocked {sorted(blocked)} ignored {int(ignored, 16) & ~(0b11 << 31):#x}")
     return 0
 
 
