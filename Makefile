@@ -33,7 +33,8 @@ cast: demo  ## draw the demo anew as docs/demo.svg
 test: setup  ## run all checks and all tests, the ones on the real engine included
 	@docker/ready
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/pytest -n 2 --dist loadgroup -m "not slow" $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not serial" $(ARGS)
+	@$(BIN)/pytest -m serial
 
 test-slow: setup  ## run the tests that take minutes
 	@docker/ready

@@ -265,6 +265,7 @@ def test_a_call_from_its_own_loop_is_refused() -> None:
 # --- Ctrl-C
 
 
+@pytest.mark.serial
 def test_an_interrupted_call_leaves_the_runtime_usable(runtime: SyncEventStreamRuntime) -> None:
     interrupter = interrupt_when(lambda: first_output(runtime))
     with pytest.raises(KeyboardInterrupt):
@@ -274,6 +275,7 @@ def test_an_interrupted_call_leaves_the_runtime_usable(runtime: SyncEventStreamR
     assert runtime.run(CmdRunAction(command="echo still")).content == "still\n"
 
 
+@pytest.mark.serial
 def test_an_interrupted_stream_leaves_the_runtime_usable(runtime: SyncEventStreamRuntime) -> None:
     interrupter = interrupt_when(lambda: first_output(runtime))
     with pytest.raises(KeyboardInterrupt):
@@ -305,6 +307,7 @@ class SlowStart:
         monkeypatch.setattr(LocalSandbox, "stop", slow_stop)
 
 
+@pytest.mark.serial
 def test_an_interrupted_start_frees_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = SlowStart(monkeypatch)
     slow.may_stop.set()
@@ -317,6 +320,7 @@ def test_an_interrupted_start_frees_everything(monkeypatch: pytest.MonkeyPatch) 
     assert tether_threads() == []
 
 
+@pytest.mark.serial
 def test_a_second_interrupt_does_not_stop_the_clean_up(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = SlowStart(monkeypatch)
     runtime = SyncEventStreamRuntime(backend="local", name="slow")
