@@ -5,6 +5,7 @@ The terminal carries only what programs read and write. Start with `ShellSession
 
 from .bash_choice import BashChoice, SelfTest, bash_selftest, choose_bash
 from .command import CommandEnd, OutputSink, RunningCommand, StateLost, WaitEvidence
+from .config import ShellConfig, Startup
 from .errors import (
     CommandInvalid,
     CommandRunning,
@@ -16,7 +17,8 @@ from .errors import (
     ShellStartError,
     UnknownKey,
 )
-from .session import SessionListener, ShellConfig, ShellSession
+from .listener import SessionListener
+from .session import ShellSession
 
 __all__ = [
     "BashChoice",
@@ -35,6 +37,7 @@ __all__ = [
     "ShellError",
     "ShellSession",
     "ShellStartError",
+    "Startup",
     "StateLost",
     "UnknownKey",
     "WaitEvidence",

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from .bring_up import Plan, bring_up, end_shell
 from .command import CommandEnd, EndReason, RunningCommand
 from .errors import NoShell, ShellStartError
-from .shell import Request, Run, Shell
+from .run import Request, Run
+from .shell import Shell
 from .status import StatusRecord
 
 OLDEST = (4, 4)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from .command import EndReason, RunningCommand
+from .config import Startup
 from .control import quote
 from .errors import ShellStartError
 from .processes import end_session
-from .shell import Request, Shell, ShellOwner
-
-Startup = Literal["bashrc", "profile", "none"]
+from .run import Request
+from .shell import Shell, ShellOwner
 
 _END_S = 1.0
 _STARTUP: Mapping[Startup, str] = {

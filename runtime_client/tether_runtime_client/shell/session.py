@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
 
-from .bring_up import Plan, Startup, bring_up
+from .bring_up import Plan, bring_up
 from .command import CommandEnd, EndReason, OutputSink, RunningCommand, StateLost
+from .config import ShellConfig
 from .control import check_request
 from .errors import (
     CommandRunning,
@@ -18,8 +17,11 @@ from .errors import (
     ShellStartError,
 )
 from .keys import key_bytes
+from .listener import SessionListener
 from .processes import end_session, foreground_names
-from .shell import Request, Run, Shell
+from .run import Request, Run
+from .shell import Shell
+from .shell_process import MARKER
 from .status import StatusRecord
 from .terminal import check_lines
 
@@ -27,36 +29,6 @@ KEPT = ("working directory", "exported variables")
 LOST = ("shell variables", "functions", "aliases", "options", "jobs")
 _END_S = 1.0  # for the processes of a session to end
 _RESET_S = 1.0  # for startup files, when the session is reset
-
-
-@dataclass(frozen=True, slots=True)
-class ShellConfig:
-    """How to start a session's shells.
-
-    `bash` is a path, `env` the whole environment of the shell and its programs, `startup` which
-    files run first, for at most `startup_timeout_s` seconds; the terminal has `rows` and `cols`.
-    """
-
-    bash: str
-    cwd: str
-    env: Mapping[str, str]
-    startup: Startup = "bashrc"
-    startup_timeout_s: float = 10.0
-    rows: int = 24
-    cols: int = 200
-
-
-class SessionListener(Protocol):
-    """Told about what belongs to no command. Called on the loop; must not block."""
-
-    def background_output(self, session: ShellSession, data: memoryview | bytes, /) -> None:
-        """Output that came while no command ran. Copy what is kept."""
-
-    def warning(self, session: ShellSession, message: str, /) -> None:
-        """Something odd that was dealt with: a forged report, a startup file that failed."""
-
-    def ended(self, session: ShellSession, lost: StateLost, /) -> None:
-        """The shell ended or was given up; a new one takes its place."""
 
 
 class ShellSession:
@@ -100,7 +72,9 @@ class ShellSession:
     def exported(self) -> dict[str, str]:
         """The exported variables as of the last report."""
         current = self._shell.exports() if self._shell is not None else None
-        return dict(self._env if current is None else current)
+        found = dict(self._env if current is None else current)
+        found.pop(MARKER, None)
+        return found
 
     def foreground(self) -> list[str]:
         """Names of the processes in front: what runs, or the shell itself."""
@@ -269,7 +243,7 @@ class ShellSession:
             self._give_up(lost, exit_code)
             self._bring_up_soon()
         elif shell.run is not None:
-            _finish_over(shell.run, shell.cwd, lost, exit_code)
+            shell.run.end_with_shell(lost, exit_code, shell.cwd)
 
     def gone(self, shell: Shell) -> None:
         """Called by a former shell: nothing that it left behind has the terminal any more."""
@@ -291,7 +265,7 @@ class ShellSession:
         self._lost = lost if run is None else None
         self._listener.ended(self, lost)
         if run is not None:
-            _finish_over(run, self.cwd, lost, exit_code)
+            run.end_with_shell(lost, exit_code, self.cwd)
 
     def _bring_up_soon(self, startup_s: float | None = None) -> asyncio.Task[None]:
         if self._bringing_up is None or self._bringing_up.done():
@@ -345,12 +319,6 @@ def _signal(name: str) -> signal.Signals:
         return signal.Signals[name]
     except KeyError:
         raise ValueError(f"unknown signal {name!r}; use SIGINT, SIGTERM and so on") from None
-
-
-def _finish_over(run: Run, cwd: str, lost: StateLost, exit_code: int | None) -> None:
-    """A signal's number counts from 128, as `$?` has it."""
-    code = 128 - exit_code if exit_code is not None and exit_code < 0 else exit_code
-    run.command.finish(CommandEnd(code, "session_ended", cwd, lost, lost.reason))
 
 
 def _look_at(task: asyncio.Task[None]) -> None:

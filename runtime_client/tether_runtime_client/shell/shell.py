@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from .command import RunningCommand
 from .control import Carried, ReportTo
 from .exports import parse_exports
+from .idle import IdleKeeper
+from .run import Request, Run, fresh_nonce, how_it_ended
 from .shell_process import ShellProcess
 from .status import StatusParser, StatusRecord
 from .waiting import WatchedTerminal, find_wait
@@ -25,29 +24,6 @@ _GONE = "the shell was replaced by a program that waits for input (exec)"
 _DEAF = "the shell no longer reads its commands; this one was not run"
 _UNREAD = "the command's line was lost on its way into the shell; it was not run"
 _BROKEN = "the shell reads commands again, but its report was lost"
-
-
-@dataclass(slots=True)
-class Request:
-    """A command, what holds for it alone, and what was typed before a shell could run it."""
-
-    command: RunningCommand
-    cwd: str | None = None
-    env: Mapping[str, str] | None = None
-    typed: bytearray = field(default_factory=bytearray)
-
-
-@dataclass(slots=True)
-class Run:
-    """One request in one shell: what was sent for it and what came back."""
-
-    command: RunningCommand
-    to: ReportTo
-    repeats: int = 0
-    idle_looks: int = 0
-    result: StatusRecord | None = None
-    typed: bool = False
-    signals: set[int] = field(default_factory=set)
 
 
 class ShellOwner(Protocol):
@@ -88,7 +64,7 @@ class Shell:
         self.process = ShellProcess(bash, cwd, env, size, self)
         self.terminal = self.process.terminal
         self._watch = QuietWatch(self._look)
-        self._keep_alive: asyncio.TimerHandle | None = None
+        self._idle = IdleKeeper(self.process.send)
 
     @property
     def pid(self) -> int:
@@ -96,14 +72,14 @@ class Shell:
 
     def set_up(self, command: RunningCommand) -> None:
         """Send the first line. `finished` is called when bash is ready for commands."""
-        run = self._expect(command, ReportTo(_nonce()))
+        run = self._expect(command, ReportTo(fresh_nonce()))
         self.process.send(self.process.lines.setup(run.to))
 
     def begin(self, request: Request) -> None:
         """Send a command now. Raises CommandInvalid, and nothing was sent then."""
         back = self.cwd if request.cwd is not None else None
         mailbox = 1 - self._mail[-1].mailbox if self._mail else 0
-        to = ReportTo(_nonce(), mailbox, back)
+        to = ReportTo(fresh_nonce(), mailbox, back)
         line = self.process.lines.command(
             request.command.command, to, self._carried, cwd=request.cwd, env=request.env
         )
@@ -117,7 +93,7 @@ class Shell:
         self.run = Run(command, to)
         self._parser.expect(to.nonce)
         command.pid = self.pid
-        self._stop_keeping_alive()
+        self._idle.end()
         self._watch.begin()
         return self.run
 
@@ -179,7 +155,7 @@ class Shell:
         if record.repeat < run.repeats:  # what an interrupt asked for is still to come
             return
         self.read_terminal(DRAIN_LIMIT)
-        if _lost(run, run.result):
+        if run.lost:
             self._owner.over(self, _UNREAD, None)
             return
         self.run = None
@@ -199,25 +175,7 @@ class Shell:
             self._owner.warning(self, f"{count} bytes on the status channel were not the shell's")
         if run.to.back is None:
             self.cwd = self.process.true_cwd(record.cwd, self.cwd)
-        self._keep_from_timing_out(record.idle_limit)
-
-    def _keep_from_timing_out(self, idle_limit: str) -> None:
-        """TMOUT ends an idle interactive shell, unless it reads a line before that."""
-        if not idle_limit.isdigit() or int(idle_limit) == 0:
-            return
-        pause = int(idle_limit) / 2
-        loop = asyncio.get_running_loop()
-
-        def read_a_line() -> None:
-            self.process.send(b"\n")
-            self._keep_alive = loop.call_later(pause, read_a_line)
-
-        self._keep_alive = loop.call_later(pause, read_a_line)
-
-    def _stop_keeping_alive(self) -> None:
-        if self._keep_alive is not None:
-            self._keep_alive.cancel()
-            self._keep_alive = None
+        self._idle.begin(record.idle_limit)
 
     def exports(self) -> dict[str, str] | None:
         """The exported variables as of the last report that is whole."""
@@ -241,7 +199,7 @@ class Shell:
             return
         self.status_readable(process)
         self.read_terminal(DRAIN_LIMIT)
-        self._owner.over(self, _how_it_ended(process.exit_code), process.exit_code)
+        self._owner.over(self, how_it_ended(process.exit_code), process.exit_code)
 
     def _gone_if_all_ended(self) -> None:
         if self._retired and self._hung_up and not self.process.alive:
@@ -304,7 +262,7 @@ class Shell:
         self._retired = True
         self.process.kill()
         self.run = None
-        self._stop_keeping_alive()
+        self._idle.end()
         self._watch.close()
         self.process.retire()
 
@@ -312,26 +270,3 @@ class Shell:
         """Free everything. Twice is safe."""
         self.retire()
         self.process.close()
-
-
-def _lost(run: Run, record: StatusRecord) -> bool:
-    """Whether the command never began, though nobody interrupted it from here.
-
-    An error can abandon a whole line, and a program that dies of SIGINT does; `$?` is not 0 then.
-    Between commands it is 0, so 0 means that the line never arrived.
-    """
-    if not record.torn or run.signals:
-        return False
-    return record.repeat > 1 or record.exit_code == 0
-
-
-def _nonce() -> bytes:
-    return os.urandom(8).hex().encode()
-
-
-def _how_it_ended(exit_code: int | None) -> str:
-    if exit_code is None:
-        return "the shell ended"
-    if exit_code < 0:
-        return f"the shell was killed by {signal.Signals(-exit_code).name}"
-    return f"the shell exited with status {exit_code}"

@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import functools
 import os
-import resource
 import secrets
 import signal
 import socket
 import termios
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Protocol
 
 import pexpect
@@ -24,11 +23,10 @@ import ptyprocess
 from .control import ControlLines, Descriptors
 from .errors import ShellStartError
 from .processes import process_info
-from .terminal import BashSpawn, Terminal, plain_mode
+from .spawn import BashSpawn, become_shell, choose_base
+from .terminal import Terminal
 
 MARKER = "TETHER_SHELL"
-_OOM_SCORE = 500  # commands go before the client does
-_HIGH, _LOW = 1000, 200
 
 
 class ShellEvents(Protocol):
@@ -65,54 +63,56 @@ class ShellProcess:
         self._untyped = bytearray()
         self.exit_code: int | None = None  # a signal's negative number, as subprocess has it
         self.alive = True
-        self.descriptors = Descriptors(_choose_base())
+        self.descriptors = Descriptors(choose_base())
         self.lines = ControlLines(self.descriptors)
         value = secrets.token_hex(8)
         self.marker = f"{MARKER}={value}".encode()
+        argv = [bash, "--noediting", "--norc", "--noprofile", "-i"]
         with contextlib.ExitStack() as failed:
-            self._open(failed)
-            self._spawn([bash, "--noediting", "--norc", "--noprofile", "-i"], cwd, env, value, size)
+            handed = self._open(failed)
+            self._spawn(argv, cwd, {**env, MARKER: value}, size, handed)
+            failed.callback(self._child.release)
+            self._pidfd = os.pidfd_open(self.pid)
             failed.pop_all()
         info = process_info(self.pid)
         self._image = info.image if info is not None else 0
         self._watch()
 
-    def _open(self, failed: contextlib.ExitStack) -> None:
+    def _open(self, failed: contextlib.ExitStack) -> list[socket.socket]:
         ours, theirs = socket.socketpair()
         status, reports = socket.socketpair()
-        self._control, self._status, self._theirs = ours, status, (theirs, reports)
+        self._control, self._status = ours, status
         self._mailboxes = tuple(os.memfd_create(f"tether-{n}") for n in range(2))
-        for sock in (ours, status, theirs, reports):
-            sock.setblocking(sock in self._theirs)
-            failed.callback(sock.close)
         for mailbox in self._mailboxes:
             failed.callback(os.close, mailbox)
+        for sock in (ours, status, theirs, reports):
+            sock.setblocking(sock in (theirs, reports))
+            failed.callback(sock.close)
         # What a command writes back into the control channel, or reads from the status one,
         # meets a closed end.
         status.shutdown(socket.SHUT_WR)
         self._channel = os.fstat(theirs.fileno()).st_ino
+        return [theirs, reports]
 
     def _spawn(
-        self, argv: list[str], cwd: str, env: Mapping[str, str], marker: str, size: tuple[int, int]
+        self,
+        argv: list[str],
+        cwd: str,
+        env: Mapping[str, str],
+        size: tuple[int, int],
+        theirs: list[socket.socket],
     ) -> None:
-        handed = [sock.fileno() for sock in self._theirs] + list(self._mailboxes)
+        handed = [*(sock.fileno() for sock in theirs), *self._mailboxes]
         fds = self.descriptors
-        targets = [0, fds.status, *fds.mailboxes]
+        in_child = functools.partial(become_shell, fds, handed, cwd)
         try:
-            self._child = BashSpawn(
-                argv,
-                env={**env, MARKER: marker},
-                size=size,
-                pass_fds=handed,
-                in_child=lambda: _become_shell(fds, handed, targets, cwd),
-            )
+            self._child = BashSpawn(argv, env=env, size=size, pass_fds=handed, in_child=in_child)
         except (OSError, pexpect.ExceptionPexpect, ptyprocess.PtyProcessError) as error:
             raise ShellStartError(f"cannot start {argv[0]}: {error}") from error
-        for sock in self._theirs:
+        for sock in theirs:
             sock.close()
         self.pid = self.group = int(self._child.ptyproc.pid)
         self.terminal = Terminal(int(self._child.ptyproc.fd))
-        self._pidfd = os.pidfd_open(self.pid)
 
     def _watch(self) -> None:
         self._loop.add_reader(self.terminal.fd, self._events.terminal_readable, self)
@@ -307,59 +307,3 @@ def _same_file(one: str, other: str) -> bool:
         return os.path.samefile(one, other)
     except OSError:
         return False
-
-
-def _choose_base() -> int:
-    """Above what programs use, below this process's limit (which the shell inherits)."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft in (-1, resource.RLIM_INFINITY):
-        return _HIGH
-    base = min(_HIGH, soft - 64)
-    if base < _LOW:
-        raise ShellStartError(f"at most {soft} open files are allowed here; a shell needs 264")
-    return base
-
-
-def _become_shell(fds: Descriptors, handed: list[int], targets: list[int], cwd: str) -> None:
-    """Runs in the child, between fork and exec, with the terminal on 0, 1 and 2."""
-    plain_mode(0)
-    os.dup2(1, fds.terminal)
-    os.dup2(1, fds.stderr)
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, fds.null)
-    os.dup2(null, 2)
-    for fd, target in zip(handed, targets, strict=True):
-        os.dup2(fd, target)
-    for fd in (null, *handed):
-        if fd > 2 and fd not in targets:
-            os.close(fd)
-    _reset_signals()
-    _raise_oom_score()
-    _enter(cwd)
-
-
-def _reset_signals() -> None:
-    """Programs expect the defaults; Python ignores SIGPIPE, and a shell cannot undo that."""
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        with contextlib.suppress(OSError, ValueError):
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def _raise_oom_score() -> None:
-    """When memory runs out, the kernel should take a command and not the client."""
-    score = Path("/proc/self/oom_score_adj")
-    with contextlib.suppress(OSError, ValueError):
-        if int(score.read_text()) < _OOM_SCORE:
-            score.write_text(str(_OOM_SCORE))
-
-
-def _enter(cwd: str) -> None:
-    """Go to the directory, or to the nearest one above it that is still there."""
-    while True:
-        try:
-            return os.chdir(cwd)
-        except OSError:
-            if cwd in ("", "/"):
-                return None
-            cwd = os.path.dirname(cwd.rstrip("/"))

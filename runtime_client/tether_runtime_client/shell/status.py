@@ -51,7 +51,7 @@ class StatusParser:
         """Return the reports completed by this data."""
         self._buffer += data
         records = []
-        while (record := self._next()) is not None:
+        while self._buffer and (record := self._next()) is not None:
             records.append(record)
         if len(self._buffer) > _KEEP:
             self._drop(len(self._buffer) - _KEEP)

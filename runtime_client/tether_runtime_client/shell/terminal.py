@@ -1,4 +1,4 @@
-"""The pseudo-terminal of a shell: pexpect owns it, the event loop reads it."""
+"""The client's end of a shell's pseudo-terminal, which the event loop reads."""
 
 from __future__ import annotations
 
@@ -8,19 +8,9 @@ import signal
 import struct
 import sys
 import termios
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-import pexpect
-import ptyprocess
+from collections.abc import Callable
 
 from .errors import InputTooLong
-
-if TYPE_CHECKING:
-    _Spawn = pexpect.spawn[bytes]
-else:
-    _Spawn = pexpect.spawn
 
 LINE_LIMIT = 4095  # bytes a terminal in line mode takes in one line (N_TTY_BUF_SIZE - 1)
 _BLOCK = 64 * 1024
@@ -29,50 +19,6 @@ _TIOCSIG = 0x40045436
 _TIOCGPTPEER = 0x5441
 _TIOCGPTN = 0x80045430
 _KEYBOARD_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
-
-
-class BashSpawn(_Spawn):
-    """pexpect's spawn, with descriptors handed over to the child.
-
-    Its `close`, `terminate` and `wait` sleep and block: never call them on the loop. The session
-    kills and reaps the child itself and then calls `release`.
-    """
-
-    ptyproc: Any
-
-    def __init__(
-        self,
-        argv: Sequence[str],
-        *,
-        env: Mapping[str, str],
-        size: tuple[int, int],
-        pass_fds: Sequence[int],
-        in_child: Callable[[], None],
-    ) -> None:
-        self._pass_fds = tuple(pass_fds)
-        super().__init__(
-            argv[0],
-            list(argv[1:]),
-            env=dict(env),
-            dimensions=size,
-            preexec_fn=in_child,
-            timeout=None,
-        )
-
-    def _spawnpty(self, args: list[Any], **kwargs: Any) -> Any:
-        with warnings.catch_warnings():
-            # Python 3.12 warns of any fork beside threads; this child only sets itself up
-            # and executes.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            return ptyprocess.PtyProcess.spawn(args, pass_fds=self._pass_fds, **kwargs)
-
-    def release(self) -> None:
-        """Close the terminal without waiting for anything. Twice is safe."""
-        if self.ptyproc.closed:
-            return
-        self.ptyproc.fileobj.close()
-        self.ptyproc.terminated = self.ptyproc.closed = self.closed = True
-        self.ptyproc.fd = self.child_fd = -1
 
 
 class Terminal:
@@ -197,10 +143,3 @@ def check_lines(data: bytes) -> None:
     longest = max(map(len, data.replace(b"\r", b"\n").split(b"\n")))
     if longest > LINE_LIMIT:
         raise InputTooLong(longest, LINE_LIMIT)
-
-
-def plain_mode(fd: int) -> None:
-    """Switch output post-processing off: what programs write is what arrives."""
-    mode = termios.tcgetattr(fd)
-    mode[1] &= ~termios.OPOST
-    termios.tcsetattr(fd, termios.TCSANOW, mode)

@@ -30,7 +30,7 @@ def test_what_bash_prints_is_read_back() -> None:
     assert not {"I", "J"} & found.keys()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, database=None)
 @given(st.text(st.characters(exclude_characters="\0"), max_size=80))
 def test_any_value(value: str) -> None:
     encoded = os.fsdecode(value.encode("utf-8", "surrogatepass"))

@@ -1,0 +1,65 @@
+"""One command in one shell: what was sent for it and what came back."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .command import CommandEnd, RunningCommand, StateLost
+from .control import ReportTo
+from .status import StatusRecord
+
+
+@dataclass(slots=True)
+class Request:
+    """A command, what holds for it alone, and what was typed before a shell could run it."""
+
+    command: RunningCommand
+    cwd: str | None = None
+    env: Mapping[str, str] | None = None
+    typed: bytearray = field(default_factory=bytearray)
+
+
+@dataclass(slots=True)
+class Run:
+    """One request in one shell: what was sent for it and what came back."""
+
+    command: RunningCommand
+    to: ReportTo
+    repeats: int = 0
+    idle_looks: int = 0
+    result: StatusRecord | None = None
+    typed: bool = False
+    signals: set[int] = field(default_factory=set)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the command never began, though nobody interrupted it from here.
+
+        An error can abandon a whole line, and a program that dies of SIGINT does; `$?` is not 0
+        then. Between commands it is 0, so 0 means that the line never arrived.
+        """
+        result = self.result
+        if result is None or not result.torn or self.signals:
+            return False
+        return result.repeat > 1 or result.exit_code == 0
+
+    def end_with_shell(self, lost: StateLost, exit_code: int | None, cwd: str) -> None:
+        """The shell is no more. A signal's number counts from 128, as `$?` has it."""
+        code = 128 - exit_code if exit_code is not None and exit_code < 0 else exit_code
+        self.command.finish(CommandEnd(code, "session_ended", cwd, lost, lost.reason))
+
+
+def fresh_nonce() -> bytes:
+    """A value that no command can guess."""
+    return os.urandom(8).hex().encode()
+
+
+def how_it_ended(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "the shell ended"
+    if exit_code < 0:
+        return f"the shell was killed by {signal.Signals(-exit_code).name}"
+    return f"the shell exited with status {exit_code}"
