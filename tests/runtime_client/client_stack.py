@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -51,6 +51,7 @@ class Stack:
         self.gate = asyncio.Event()
         self.gate.set()
         self.ran: list[str] = []
+        self.peers: list[Peer] = []
         self.dispatcher.register(CmdRunAction, self._run)
         self.dispatcher.register(ExecAction, self._wait)
 
@@ -61,6 +62,8 @@ class Stack:
 
     async def stop(self) -> None:
         self.gate.set()
+        for peer in self.peers:
+            await peer.cut()
         await self.dispatcher.close()
         await self.endpoint.close()
         self.recorder.journal.close()
@@ -114,7 +117,9 @@ class Peer:
         role: Role = "controller",
         takeover: bool = False,
         newest: StoredEvent | None = None,
+        first: bytes | None = None,
     ) -> None:
+        self._first = first
         self.rules = ServerSide(
             secret, auth.new_nonce(), have or {}, role=role, takeover=takeover, newest=newest
         )
@@ -127,19 +132,24 @@ class Peer:
         self.closed: str | None = None
         self._news = asyncio.Event()
 
-    async def connect(self, path: Path) -> None:
+    async def connect(self, stack: Stack) -> None:
         """Open the websocket; the rest follows by itself."""
+        stack.peers.append(self)
         connection = socket.socket(socket.AF_UNIX)
         connection.setblocking(False)
         loop = asyncio.get_running_loop()
-        await loop.sock_connect(connection, str(path))
+        await loop.sock_connect(connection, str(stack.path))
         self.channel = client_channel("/events", self)
         await loop.create_connection(lambda: self.channel, sock=connection)
 
     # --- Receiver
 
     def on_open(self, channel: Channel, path: str) -> None:
-        channel.send_text(self.rules.hello())
+        """Say hello, or what the test wants said first."""
+        if self._first is None:
+            channel.send_text(self.rules.hello())
+        elif self._first != b"nothing":
+            channel.send_text(self._first)
 
     def on_text(self, text: bytes) -> None:
         try:
@@ -190,9 +200,8 @@ class Peer:
         frame = AckFrame(epoch=epoch or last.epoch, seq=last.seq if seq is None else seq)
         self.channel.send_text(encode(frame))
 
-    async def until(self, condition: object) -> None:
+    async def until(self, condition: Callable[[], object]) -> None:
         """Return when `condition()` holds; fails when the connection ends before."""
-        assert callable(condition)
         async with asyncio.timeout(30):
             while not condition():
                 assert self.closed is None, f"closed: {self.closed}"
@@ -235,9 +244,16 @@ class Peer:
                 raise AssertionError(item)
 
 
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Return when something holds that nobody tells of."""
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
 async def attached(stack: Stack, peer: Peer | None = None) -> Peer:
     """A peer with its welcome."""
     made = peer or Peer()
-    await made.connect(stack.path)
+    await made.connect(stack)
     await made.until_attached()
     return made
