@@ -145,7 +145,7 @@ class ControlLines:
             PADDING
             + self._private()
             + rb"\builtin set +o history +H; \builtin history -c; "
-            + rb"\builtin unset -v HISTFILE PROMPT_COMMAND; PS1='\[\]' PS2='\[\]'; { "
+            + rb"\builtin unset -v HISTFILE PROMPT_COMMAND; PS2='\[\]'; { "
             + self._report(to, 0)
             + self._close
         )
@@ -244,7 +244,8 @@ def _report(fds: Descriptors, mailbox: int) -> bytes:
     return (
         rb"{ __tether_<N>=<VALUE>; \builtin trap -p DEBUG ERR; "
         rb"""\builtin printf %%s "<N> <NUMBER> $__tether_<N> $- <N>${PWD-}<N>${TMOUT-}<N>"$'\n'; """
-        rb"\builtin unset -v __tether_<N> PROMPT_COMMAND; \builtin set +o history; <BACK>"
+        rb"\builtin unset -v __tether_<N> PROMPT_COMMAND PS0; \builtin printf -v PS1 %%s '\[\]'; "
+        rb"\builtin set +o history; <BACK>"
         rb"[[ . ]] %d>&%d && \exec %d>&- %d>&%d; "
         rb"{ \builtin declare -px; \builtin printf %%s <N>$'\n'; } >&%d; "
         rb"} 2>&%d >&%d || [[ . ]]"

@@ -26,13 +26,17 @@ class Request:
 class Run:
     """One request in one shell: what was sent for it and what came back."""
 
-    command: RunningCommand
+    request: Request
     to: ReportTo
     repeats: int = 0
     idle_looks: int = 0
     result: StatusRecord | None = None
     typed: bool = False
     signals: set[int] = field(default_factory=set)
+
+    @property
+    def command(self) -> RunningCommand:
+        return self.request.command
 
     @property
     def lost(self) -> bool:

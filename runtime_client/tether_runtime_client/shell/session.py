@@ -28,6 +28,7 @@ from .terminal import check_lines
 KEPT = ("working directory", "exported variables")
 LOST = ("shell variables", "functions", "aliases", "options", "jobs")
 _END_S = 1.0  # for the processes of a session to end
+_FORMER = 16  # shells whose terminals stay open for what they left running
 _RESET_S = 1.0  # for startup files, when the session is reset
 
 
@@ -240,6 +241,8 @@ class ShellSession:
         """Called by a shell that ended or broke: the next one takes its place."""
         lost = StateLost(reason, KEPT, LOST)
         if shell is self._shell:
+            if shell.run is not None and shell.process.refused:
+                self._queued, shell.run = shell.run.request, None
             self._give_up(lost, exit_code)
             self._bring_up_soon()
         elif shell.run is not None:
@@ -262,6 +265,8 @@ class ShellSession:
         run, self._shell = shell.run, None
         shell.retire()
         self._former.append(shell)
+        if len(self._former) > _FORMER:
+            self._former.pop(0).close()
         self._lost = lost if run is None else None
         self._listener.ended(self, lost)
         if run is not None:
@@ -289,21 +294,25 @@ class ShellSession:
 
     async def _bring_up(self, startup_s: float) -> None:
         """Start a shell; hand it the command that waits for one, if any."""
+        while self._shell is None:  # again where it ends before it can take the command
+            try:
+                self._shell = await self._fresh_shell(startup_s)
+            except ShellStartError as error:
+                self._refuse_queued(str(error))
+                raise
+            self.cwd = self._shell.cwd
+            if self._queued is not None:
+                request, self._queued = self._queued, None
+                self._shell.begin(request)
+
+    async def _fresh_shell(self, startup_s: float) -> Shell:
         config = self.config
         plan = Plan(
             *(config.bash, self.cwd, self._env, self._size, config.startup),
             startup_s=startup_s,
             restore=self._restore,
         )
-        try:
-            shell = await bring_up(plan, self, lambda text: self._listener.warning(self, text))
-        except ShellStartError as error:
-            self._refuse_queued(str(error))
-            raise
-        self._shell, self.cwd = shell, shell.cwd
-        if self._queued is not None:
-            request, self._queued = self._queued, None
-            shell.begin(request)
+        return await bring_up(plan, self, lambda text: self._listener.warning(self, text))
 
     def _refuse_queued(
         self, detail: str, code: int | None = None, reason: EndReason = "session_ended"

@@ -21,7 +21,7 @@ DRAIN_LIMIT = 256 * 1024  # after a report
 
 _ATTEMPTS = 3  # to get a lost report again
 _GONE = "the shell was replaced by a program that waits for input (exec)"
-_DEAF = "the shell no longer reads its commands; this one was not run"
+_DEAF = "the shell no longer reads its commands"
 _UNREAD = "the command's line was lost on its way into the shell; it was not run"
 _BROKEN = "the shell reads commands again, but its report was lost"
 
@@ -34,7 +34,10 @@ class ShellOwner(Protocol):
     def finished(self, shell: Shell, run: Run, record: StatusRecord, /) -> None: ...
 
     def over(self, shell: Shell, reason: str, exit_code: int | None, /) -> None:
-        """The shell ended or is no use any more. The run it had, if any, is still `shell.run`."""
+        """The shell ended or is no use any more. The run it had, if any, is still `shell.run`.
+
+        With `shell.process.refused` that run never reached the shell.
+        """
 
     def warning(self, shell: Shell, message: str, /) -> None: ...
 
@@ -72,11 +75,14 @@ class Shell:
 
     def set_up(self, command: RunningCommand) -> None:
         """Send the first line. `finished` is called when bash is ready for commands."""
-        run = self._expect(command, ReportTo(fresh_nonce()))
+        run = self._expect(Request(command), ReportTo(fresh_nonce()))
         self.process.send(self.process.lines.setup(run.to))
 
     def begin(self, request: Request) -> None:
-        """Send a command now. Raises CommandInvalid, and nothing was sent then."""
+        """Send a command now. Raises CommandInvalid, and nothing was sent then.
+
+        Where the shell cannot be reached any more, `over` is called before this returns.
+        """
         back = self.cwd if request.cwd is not None else None
         mailbox = 1 - self._mail[-1].mailbox if self._mail else 0
         to = ReportTo(fresh_nonce(), mailbox, back)
@@ -84,15 +90,17 @@ class Shell:
             request.command.command, to, self._carried, cwd=request.cwd, env=request.env
         )
         self.process.rewind_mailbox(mailbox)
-        run = self._expect(request.command, to)
+        run = self._expect(request, to)
         self.process.send(line)
-        if request.typed:
+        if self.process.refused:
+            self._owner.over(self, _DEAF, None)
+        elif request.typed:
             self.type(run, bytes(request.typed))
 
-    def _expect(self, command: RunningCommand, to: ReportTo) -> Run:
-        self.run = Run(command, to)
+    def _expect(self, request: Request, to: ReportTo) -> Run:
+        self.run = Run(request, to)
         self._parser.expect(to.nonce)
-        command.pid = self.pid
+        request.command.pid = self.pid
         self._idle.end()
         self._watch.begin()
         return self.run
@@ -226,7 +234,7 @@ class Shell:
         return WatchedTerminal(self.terminal.device, self.terminal.fd, self.pid, group)
 
     def _is_deaf(self, run: Run) -> bool:
-        """Whether the shell sleeps without having read the command: its channel was closed."""
+        """Whether the shell sleeps without having read the command."""
         if run.repeats or not self.process.ignores_line():
             return False
         run.idle_looks += 1

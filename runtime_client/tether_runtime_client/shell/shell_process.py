@@ -59,7 +59,7 @@ class ShellProcess:
         self._loop = asyncio.get_running_loop()
         self._events = events
         self._unsent = bytearray()
-        self._refused = False
+        self.refused = False  # a line could not be sent: it was not read
         self._untyped = bytearray()
         self.exit_code: int | None = None  # a signal's negative number, as subprocess has it
         self.alive = True
@@ -167,7 +167,7 @@ class ShellProcess:
         except BlockingIOError:
             return 0
         except ConnectionError:  # it ended, as its pidfd says, or it closed the channel
-            self._refused = True
+            self.refused = True
             return len(data)
 
     def _send_rest(self) -> None:
@@ -228,7 +228,7 @@ class ShellProcess:
 
     def ignores_line(self) -> bool:
         """Whether bash sleeps although there is something for it to read."""
-        info = process_info(self.pid) if self._refused or self.unread() else None
+        info = process_info(self.pid) if self.unread() else None
         return info is not None and info.state == "S"
 
     def awaits_line(self) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 
 import pytest
@@ -177,14 +179,34 @@ async def test_forged_reports_are_told(shell: Driver) -> None:
     assert shell.session.last_status == 0
 
 
-async def test_a_shell_that_no_longer_listens(shell: Driver) -> None:
+async def test_a_shell_that_closed_its_channel(shell: Driver) -> None:
+    """The next command cannot reach it, so it runs in a new shell."""
+    pid = shell.session.pid
     await shell.run("exec 1006<&-")
     began = time.monotonic()
-    result = await shell.run("touch ran")
-    assert result.end.reason == "session_ended"
-    assert "not run" in result.end.detail
-    assert (await shell.run("test -e ran")).code == 1
+    result = await shell.run("echo ran; touch ran")
+    assert (result.text, result.end.reason) == ("ran\n", "completed")
+    assert result.end.state_lost is not None
+    assert shell.session.pid != pid
     assert time.monotonic() - began < 1
+
+
+async def test_a_command_sent_to_a_shell_that_has_just_died(shell: Driver) -> None:
+    for _ in range(10):
+        await shell.say("true")
+        pid = shell.session.pid
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)  # the loop does not hear of it before the command is sent
+        result = await shell.run("echo ran")
+        assert (result.text, result.end.reason) == ("ran\n", "completed")
+        assert result.end.state_lost is not None
+
+
+async def test_a_prompt_that_runs_commands(shell: Driver) -> None:
+    await shell.say("PS1='$(echo x >> ran)' PS0='$(echo x >> ran)' PS2='$(cat)'")
+    for _ in range(5):
+        assert await shell.say("echo $PS1") == "\\[\\]\n"
+    assert await shell.say("cat ran 2>/dev/null | wc -l") == "0\n"
 
 
 async def test_a_stolen_control_channel(shell: Driver) -> None:
