@@ -85,6 +85,7 @@ class Endpoint:
     def _accept(self) -> Channel:
         strangers = [channel for channel in self._channels if not channel.trusted]
         if len(strangers) >= MAX_STRANGERS:
+            del self._channels[strangers[0]]
             strangers[0].abort("too many connections that show no secret")
         channel = server_channel(self._route)
         self._channels[channel] = None

@@ -171,6 +171,9 @@ class Channel(asyncio.Protocol):
         # Not asserted: uvloop's transports are not asyncio's by class, only by behaviour.
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        if self._aborted:
+            self._transport.abort()
+            return
         loop = asyncio.get_running_loop()
         self.heard = loop.time()
         self._handshake = loop.call_later(HANDSHAKE_TIMEOUT_S, self.abort, "no websocket handshake")

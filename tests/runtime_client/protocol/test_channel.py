@@ -561,6 +561,16 @@ async def test_nothing_is_handed_on_after_an_abort() -> None:
         assert inbox.told == [("open", EVENTS), ("text", b"x"), ("close", "enough")]
 
 
+async def test_a_channel_may_be_aborted_before_its_connection_is_made() -> None:
+    """Many connections are accepted in one go: their transports come a moment later."""
+    ours, theirs = socket.socketpair()
+    made = server_channel(lambda path: Inbox())
+    made.abort("too many")
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: made, ours)
+    await asyncio.wait_for(made.closed, 5)
+    theirs.close()
+
+
 async def test_messages_that_came_before_the_end_are_handed_on() -> None:
     async with opened() as (_, peer, inbox):
         await peer.send(Frame(Opcode.TEXT, b"x").serialize(mask=True) * 3)
