@@ -59,6 +59,9 @@ INSERT INTO writer VALUES ('');
 """
 _INSERT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)"
 _PAGE = 256
+LOCK_TIMEOUT_S = 0.5
+"""Writers hold the file for milliseconds; who holds it for longer must not stop the loop."""
+
 _PAGE_BYTES = 4 * 1024 * 1024
 _EPOCHS_KEPT = 4 * MAX_EPOCHS
 """Of older lives it is forgotten how far they were stored: no client speaks of them any more."""
@@ -75,7 +78,9 @@ class History:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = path
-        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._database = sqlite3.connect(
+            path, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = OFF")
         self._migrate()
@@ -176,12 +181,17 @@ class History:
             self._actions.clear()
 
     def close(self) -> None:
-        """Commit and close for writing; reading goes on. Twice is safe."""
+        """Commit and close for writing; reading goes on. Twice is safe.
+
+        What cannot be committed was not acknowledged: a kept sandbox tells it to the next server.
+        """
         with self._lock:
             if self._closed:
                 return
             try:
                 self.commit()
+            except (Fenced, sqlite3.Error) as problem:
+                log.error("%s was closed without its last events: %s", self.path, problem)
             finally:
                 self._closed = True
                 self._database.close()
