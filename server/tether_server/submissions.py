@@ -132,6 +132,7 @@ class Submissions:
         try:
             self._history.commit()
         except Fenced as fenced:
+            self._unacknowledged.clear()  # it was not written here, and may not be elsewhere
             self.on_ended(Ended(fenced.message, fenced=True))
             return
         except (sqlite3.Error, OSError) as problem:
