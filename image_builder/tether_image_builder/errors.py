@@ -6,7 +6,8 @@ TetherError
     ├── ImageNotFound            neither on this machine nor in a registry that can be reached
     ├── WrongArchitecture        the image is made for another kind of machine
     ├── EnvironmentUnavailable   the runtime environment can neither be found nor built
-    └── BuildFailed              the engine gave up on a build
+    ├── BuildFailed              the engine gave up on a build
+    └── PushFailed               a registry did not take the image
 
 Each has a stable `code`, a `message`, a `hint` that says what to do, and `data`. The functions
 here word them; a name that no image can have is a plain `ValueError`.
@@ -14,6 +15,7 @@ here word them; a name that no image can have is a plain `ValueError`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from tether_runtime_client.protocol.errors import (
@@ -21,6 +23,7 @@ from tether_runtime_client.protocol.errors import (
     EngineUnavailable,
     EnvironmentUnavailable,
     ImageNotFound,
+    PushFailed,
     TetherError,
     WrongArchitecture,
 )
@@ -30,6 +33,7 @@ __all__ = [
     "EngineUnavailable",
     "EnvironmentUnavailable",
     "ImageNotFound",
+    "PushFailed",
     "TetherError",
     "WrongArchitecture",
     "build_failed",
@@ -37,6 +41,7 @@ __all__ = [
     "environment_unavailable",
     "image_not_found",
     "invalid_tag",
+    "push_failed",
     "root_cause",
     "wrong_architecture",
 ]
@@ -98,6 +103,35 @@ def build_failed(image: str, reason: str, log: Iterable[str]) -> BuildFailed:
         hint="`runtime-build --dry-run` prints the Dockerfile; `--no-cache` builds from nothing",
         log=lines,
     )
+
+
+def push_failed(image: str, problem: str) -> PushFailed:
+    """A registry did not take an image; its own words tell which way."""
+    reason = next((kind for kind, words in _PUSH_WORDS.items() if words.search(problem)), "refused")
+    return PushFailed(
+        f"the image {image!r} is made, and pushing it failed: {problem}",
+        hint=_PUSH_HINTS[reason],
+        image=image,
+        reason=reason,
+        push_error=problem,
+    )
+
+
+_PUSH_WORDS = {
+    "unauthorized": re.compile(r"unauthorized|authentication required|no basic auth|denied", re.I),
+    "unreachable": re.compile(
+        r"dial |no such host|connection refused|reset by peer|timeout|deadline|broken pipe|\bEOF\b|no answer"
+        r"|x509|tls|server gave HTTP response|unreachable",
+        re.I,
+    ),
+}
+_PUSH_HINTS = {
+    "unauthorized": "Log in with `docker login`, or name a place that you may write to with"
+    " `--tag REGISTRY/TEAM/NAME:TAG`",
+    "unreachable": "Check the name of the registry and this machine's way to it, then run the"
+    " command again: what is built is not built anew",
+    "refused": "See what the registry allows; `--tag REGISTRY/TEAM/NAME:TAG` names another place",
+}
 
 
 def invalid_tag(tag: str) -> ValueError:

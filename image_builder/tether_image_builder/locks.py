@@ -6,9 +6,11 @@ import fcntl
 import os
 import re
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+
+IMAGES = "images"
 
 
 def cache_folder() -> Path:
@@ -37,12 +39,33 @@ def _temporary_folder() -> Path:
 
 
 @contextmanager
-def held(name: str) -> Iterator[None]:
+def held(
+    name: str, *, shared: bool = False, on_wait: Callable[[], None] | None = None
+) -> Iterator[None]:
     """Holds the lock of that name, after waiting for whoever has it; threads count too.
 
     The kernel lets go of it when the process ends, however it ends.
+
+    Args:
+        name: what is locked; anything may stand in it.
+        shared: only whoever holds it alone is kept out, and keeps this one out.
+        on_wait: is called once when the lock is not free.
     """
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     file_name = re.sub(r"[^A-Za-z0-9_.]+", "-", name) + ".lock"
     with (_lock_folder() / file_name).open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if on_wait is not None:
+                on_wait()
+            fcntl.flock(file, kind)
         yield
+
+
+def images_in_use() -> AbstractContextManager[None]:
+    """Held by whoever looks for images and environments and then uses what it found.
+
+    Any number may hold it at the same time, also more than once; `prune` waits for all of them.
+    """
+    return held(IMAGES, shared=True)

@@ -368,6 +368,15 @@ class BuildFailed(SandboxError):
     code = "build_failed"
 
 
+class PushFailed(SandboxError):
+    """A registry did not take an image.
+
+    `data["reason"]` is `unauthorized`, `unreachable` or `refused`. The image itself is made.
+    """
+
+    code = "push_failed"
+
+
 class EnvironmentUnavailable(SandboxError):
     """No runtime environment could be made or found."""
 
