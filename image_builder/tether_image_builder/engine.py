@@ -6,9 +6,11 @@ import io
 import os
 import re
 import socket
+import tarfile
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +75,37 @@ def _probe(host: str) -> None:
 
 def _where(problem: Exception) -> str:
     return f"{os.environ.get('DOCKER_HOST') or DEFAULT_HOST} ({root_cause(problem)})"
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """A file of an image; `path` is where it is once every symbolic link is followed."""
+
+    path: str
+    content: bytes
+
+
+class ImageFiles:
+    """The files of a container that was never started."""
+
+    def __init__(self, client: docker.DockerClient, container: str) -> None:
+        self._client = client
+        self._container = container
+
+    def read(self, path: str) -> ImageFile | None:
+        """A regular file, as the image's own programs would find it; None where there is none."""
+        import docker.errors
+
+        try:
+            chunks, facts = self._client.api.get_archive(self._container, path or "/")
+            archive = io.BytesIO(b"".join(chunks))
+        except docker.errors.NotFound:
+            return None
+        if target := facts["linkTarget"]:
+            return self.read(target) if target != path else None
+        with tarfile.open(fileobj=archive) as members:
+            file = members.extractfile(members.next() or tarfile.TarInfo())
+            return ImageFile(path, file.read()) if file is not None else None
 
 
 class Engine:
@@ -187,6 +220,48 @@ class Engine:
         finally:
             api.remove_container(container["Id"])
 
+    @contextmanager
+    def files(self, image_id: str) -> Iterator[ImageFiles]:
+        """A look at the files of an image, in which nothing runs."""
+        api = self._client.api
+        container = api.create_container(image_id, command=["-"])["Id"]
+        try:
+            yield ImageFiles(self._client, container)
+        finally:
+            api.remove_container(container, force=True)
+
+    def run(self, image: str, command: Sequence[str]) -> str:
+        """Standard output of a program of an image, run without a network as root.
+
+        Raises:
+            EngineRefusal: it could not be started or failed; `log` has the end of its output.
+        """
+        import docker.errors
+
+        try:
+            output = self._client.containers.run(
+                image,
+                list(command[1:]),
+                entrypoint=list(command[:1]),
+                network_mode="none",
+                user="0",
+                remove=True,
+            )
+        except docker.errors.ContainerError as problem:
+            lines = _text(problem.stderr or b"").splitlines()
+            reason = f"{command[0]} failed with exit code {problem.exit_status}"
+            raise EngineRefusal(reason, lines[-KEPT_LINES:]) from None
+        except docker.errors.APIError as problem:
+            raise EngineRefusal(problem.explanation or str(problem)) from None
+        return _text(output)
+
+    def untag(self, name: str) -> None:
+        """Takes a name from an image; the last one takes the image with it."""
+        import docker.errors
+
+        with suppress(docker.errors.ImageNotFound):
+            self._client.api.remove_image(name)
+
     def remove_unnamed(self, label: str) -> None:
         """Removes images without a name that carry a label: what a build leaves of its stages."""
         import docker.errors
@@ -206,6 +281,10 @@ def _split(name: str) -> tuple[str, str]:
         return re.sub(r":[^/:]+$", "", repository), digest
     found = re.fullmatch(r"(.+?)(?::([^/:]+))?", name)
     return (found[1], found[2] or "latest") if found else (name, "latest")
+
+
+def _text(output: bytes | str) -> str:
+    return output if isinstance(output, str) else output.decode(errors="replace")
 
 
 def _lines(line: Mapping[str, Any]) -> list[str]:

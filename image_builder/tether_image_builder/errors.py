@@ -39,6 +39,7 @@ __all__ = [
     "build_failed",
     "engine_unavailable",
     "environment_unavailable",
+    "environment_unfit",
     "image_not_found",
     "invalid_tag",
     "push_failed",
@@ -84,14 +85,37 @@ def wrong_architecture(image: str, image_platform: str, engine_platform: str) ->
     )
 
 
-def environment_unavailable(name: str, reason: str, log: Iterable[str]) -> EnvironmentUnavailable:
+def environment_unavailable(
+    name: str, reason: str, log: Iterable[str], *, hint: str | None = None
+) -> EnvironmentUnavailable:
     """The environment is not there and its build failed."""
     lines = list(log)
     return EnvironmentUnavailable(
         _with_log(f"the runtime environment {name!r} could not be built: {reason}", lines),
-        hint="Its build needs Debian's package archive and the Python package index, directly or"
+        hint=hint
+        or "Its build needs Debian's package archive and the Python package index, directly or"
         " by the mirrors of this machine's apt and pip settings",
         log=lines,
+    )
+
+
+def environment_unfit(name: str, image: str, reason: str) -> EnvironmentUnavailable:
+    """The environment cannot work in this image or on this engine."""
+    return EnvironmentUnavailable(
+        f"the runtime environment {name!r} does not suit {image!r}: {reason}",
+        hint="`--env portable` suits any image, and `--env auto` takes what suits",
+        environment=name,
+        reason=reason,
+    )
+
+
+def recipe_invalid(where: object, reason: str) -> EnvironmentUnavailable:
+    """A recipe's folder does not keep to the contract."""
+    return EnvironmentUnavailable(
+        f"{where} is no recipe for a runtime environment: {reason}",
+        hint="docs/recipes.md says what a recipe is made of",
+        recipe=str(where),
+        reason=reason,
     )
 
 
@@ -120,8 +144,8 @@ def push_failed(image: str, problem: str) -> PushFailed:
 _PUSH_WORDS = {
     "unauthorized": re.compile(r"unauthorized|authentication required|no basic auth|denied", re.I),
     "unreachable": re.compile(
-        r"dial |no such host|connection refused|reset by peer|timeout|deadline|broken pipe|\bEOF\b|no answer"
-        r"|x509|tls|server gave HTTP response|unreachable",
+        r"dial |no such host|connection refused|reset by peer|timeout|deadline|broken pipe|\bEOF\b"
+        r"|no answer|x509|tls|server gave HTTP response|unreachable",
         re.I,
     ),
 }
