@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .context import context_archive
 from .engine import Engine, EngineRefusal, connected
-from .environment import EnvironmentRecipe
-from .errors import build_failed, image_not_found, invalid_tag, wrong_architecture
-from .fingerprint import fingerprint
-from .locks import held
-from .models import BuildProgress, BuildResult, Image, ProgressReport, ignore_progress
-from .names import built_tag, is_pullable, is_valid_tag
-from .render import (
-    BASE_LABEL,
-    COMMAND_LABEL,
-    ENTRYPOINT,
-    ENTRYPOINT_LABEL,
-    ENVIRONMENT_FINGERPRINT_LABEL,
-    FINGERPRINT_LABEL,
-    Source,
-    render,
-    words_in_label,
+from .errors import build_failed, invalid_tag, push_failed
+from .host import PROXIES
+from .layers import layers_on_top
+from .locks import held, images_in_use
+from .models import (
+    BuildOptions,
+    BuildProgress,
+    BuildResult,
+    Image,
+    ProgressReport,
+    Step,
+    ignore_progress,
 )
+from .names import is_valid_tag
+from .plan import Plan, check_architecture, find_image, make_plan
+from .platforms import normal_platform
+from .render import BASE_LABEL, FINGERPRINT_LABEL
 
 if TYPE_CHECKING:
     import docker
@@ -36,6 +38,10 @@ def build_image(
     client: docker.DockerClient | None = None,
     env: str = "auto",
     tag: str | None = None,
+    platform: str | None = None,
+    build_args: Mapping[str, str] | None = None,
+    ca_certificate: str | Path | None = None,
+    push: bool = False,
     no_cache: bool = False,
     progress: ProgressReport | None = None,
 ) -> BuildResult:
@@ -43,169 +49,184 @@ def build_image(
 
     The image's USER, WORKDIR, ENV and labels stay. Its ENTRYPOINT and CMD are kept in the labels
     `tether.entrypoint` and `tether.cmd`, because the client takes their place. Calling it twice,
-    also at the same time, builds once. It blocks; from a coroutine call it in a thread.
+    also at the same time, builds once. An interruption leaves nothing half-made. It blocks; from a
+    coroutine call it in a thread.
 
     Args:
         image: a name, a digest reference or an id. It is pulled if it is not there.
         client: the engine; without it the one that the process environment names.
-        env: the runtime environment: `portable`, or `auto` for the best one that can be had.
-        tag: one more name for the result, instead of `<repository>_tether:<fingerprint>`.
+        env: the runtime environment, `auto` for the best one that can be had.
+        tag: one more name for the result, beside `<repository>_tether:<fingerprint>`.
+        platform: which variant of the image (`linux/arm64`), where it is not the one that is here
+            or that the engine would pull.
+        build_args: values for the arguments that the environment's recipe declares, and for
+            proxies; one that nothing declares is reported, as the engine does.
+        ca_certificate: a PEM file that build steps trust while they run; it is no part of the
+            result.
+        push: send the image to the registry of its name.
         no_cache: build the image again, whatever is there.
         progress: is told about each step, in the thread of the call.
 
     Raises:
         EngineUnavailable: no engine answers.
         ImageNotFound: the image is neither here nor can it be pulled.
-        WrongArchitecture: the image cannot run beside the engine's own environment.
+        WrongArchitecture: there is no environment for what the image runs on.
         EnvironmentUnavailable: the runtime environment is not there and cannot be built.
         BuildFailed: the engine gave up.
-        ValueError: `tag` or `env` is none that there can be.
+        PushFailed: the image is made, and its registry did not take it.
+        ValueError: `tag`, `env`, `platform` or `ca_certificate` is none that there can be.
+        OSError: `ca_certificate` cannot be read.
     """
     began = time.monotonic()
     report = progress or ignore_progress
     if tag is not None and not is_valid_tag(tag):
         raise invalid_tag(tag)
-    with connected(client) as engine:
-        plan = make_plan(engine, image, env, find_image(engine, image, report))
-        result = _carry_out(engine, plan, report, no_cache=no_cache)
+    options = BuildOptions(
+        env=env,
+        platform=None if platform is None else normal_platform(platform),
+        arguments=dict(build_args or {}),
+        ca_certificate=None if ca_certificate is None else read_certificate(Path(ca_certificate)),
+        no_cache=no_cache,
+    )
+    with images_in_use(), connected(client) as engine:
+        found = find_image(engine, image, options.platform, report)
+        result = _carry_out(engine, make_plan(image, found, options), report)
         if tag is not None:
             engine.tag(result.image_id, tag)
             result = replace(result, tag=tag)
+        if push:
+            result = replace(result, pushed=_push(engine, result.tag, report))
     result = replace(result, seconds=time.monotonic() - began)
-    verb = "is there already" if result.reused else "made"
-    report(BuildProgress("done", f"{result.tag} {verb} ({result.seconds:.1f} s)"))
+    report(BuildProgress("done", _summary(result)))
     return result
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is to be made of which image."""
-
-    name: str
-    image: Image
-    recipe: EnvironmentRecipe
-    source: Source
-    fingerprint: str
-    tag: str
-
-    def dockerfile(self, base: str | None = None) -> str:
-        """What the engine is given."""
-        return render(self.source, base=base, fingerprint=self.fingerprint)
-
-
-def make_plan(engine: Engine, name: str, env: str, image: Image) -> Plan:
-    """Decides everything and changes nothing.
+def read_certificate(path: Path) -> bytes:
+    """The certificates of a PEM file.
 
     Raises:
-        WrongArchitecture: the image cannot run beside the engine's own environment.
+        OSError: it cannot be read.
+        ValueError: there is none in it.
     """
-    if image.platform != engine.platform:
-        raise wrong_architecture(name, image.platform, engine.platform)
-    recipe = EnvironmentRecipe.load(env, engine.platform)
-    entrypoint, command = original_command(image)
-    source = Source(
-        base=image.image_id,
-        environment=recipe.described.name,
-        environment_fingerprint=recipe.described.fingerprint,
-        environment_base_image=recipe.described.base_image,
-        environment_image=recipe.described.image,
-        entrypoint=entrypoint,
-        command=command,
-    )
-    total = fingerprint({"dockerfile": render(source), "platform": engine.platform})
-    return Plan(name, image, recipe, source, total, built_tag(name, image.image_id, total))
+    content = path.read_bytes()
+    if b"-----BEGIN CERTIFICATE-----" not in content:
+        raise ValueError(f"{path} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)")
+    return content
 
 
-def original_command(image: Image) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
-    """ENTRYPOINT and CMD as they were before any runtime client was put in.
-
-    An image made *from* a built one may have a CMD of its own, which then counts.
-    """
-    if image.entrypoint != ENTRYPOINT:
-        return image.entrypoint, image.command
-    kept = words_in_label(image.labels, COMMAND_LABEL)
-    return words_in_label(image.labels, ENTRYPOINT_LABEL), image.command or kept
-
-
-def find_image(engine: Engine, name: str, report: ProgressReport) -> Image:
-    """The image, pulled if need be.
-
-    Raises:
-        ImageNotFound: it is neither here nor can it be pulled.
-    """
-    if (found := engine.find(name)) is not None:
-        return found
-    if not is_pullable(name):
-        raise image_not_found(name, "no registry can be asked for a name like this")
-    report(BuildProgress("pull", f"pulling {name}"))
-    try:
-        engine.pull(name, report, phase="pull")
-    except EngineRefusal as problem:
-        raise image_not_found(name, problem.reason) from None
-    if (found := engine.find(name)) is None:
-        raise image_not_found(name, "the engine does not have it after the pull")
-    return found
-
-
-def _carry_out(
-    engine: Engine, plan: Plan, report: ProgressReport, *, no_cache: bool
-) -> BuildResult:
-    if not no_cache:
-        if _holds_this_client(plan):
-            return _result(engine, plan, plan.image, plan.name, reused=True)
+def _carry_out(engine: Engine, plan: Plan, report: ProgressReport) -> BuildResult:
+    _warn_of_unused(plan, report)
+    if not plan.options.no_cache:
+        if plan.is_done():
+            return _result(engine, plan, plan.image, plan.name)
         if (there := _built(engine, plan)) is not None:
-            return _result(engine, plan, there, plan.tag, reused=True)
+            return _result(engine, plan, there, plan.tag)
+    check_architecture(engine, plan)
     with held(f"build-{plan.fingerprint}"):
-        there = None if no_cache else _built(engine, plan)
-        if there is None:
-            plan.recipe.ensure(engine, report)
-            _build(engine, plan, report, no_cache=no_cache)
-            there = _built(engine, plan)
-            if there is None:
-                raise build_failed(plan.name, f"the engine lost {plan.tag} after the build", ())
-            return _result(engine, plan, there, plan.tag, reused=False)
-    return _result(engine, plan, there, plan.tag, reused=True)
+        there = _built(engine, plan)
+        if there is not None and not plan.options.no_cache:
+            return _result(engine, plan, there, plan.tag)
+        return _make(engine, plan, there, report)
 
 
-def _holds_this_client(plan: Plan) -> bool:
-    image = plan.image
-    client = image.labels.get(ENVIRONMENT_FINGERPRINT_LABEL)
-    has_entry = image.entrypoint == ENTRYPOINT and image.command is None
-    return has_entry and client == plan.source.environment_fingerprint
+def _make(engine: Engine, plan: Plan, old: Image | None, report: ProgressReport) -> BuildResult:
+    """Builds the environment where it is not there, and the image."""
+    began = time.monotonic()
+    environment_reused = engine.find(plan.recipe.described.image) is not None
+    plan.recipe.ensure(engine, report)
+    environment_seconds = 0.0 if environment_reused else time.monotonic() - began
+    steps = _build(engine, plan, report)
+    made = _built(engine, plan)
+    if made is None:
+        raise build_failed(plan.name, f"the engine lost {plan.tag} after the build", ())
+    if old is not None and old.image_id != made.image_id:
+        engine.discard(old.image_id)  # it had the name until now
+    result = _result(engine, plan, made, plan.tag, steps)
+    return replace(
+        result,
+        reused=False,
+        environment_reused=environment_reused,
+        environment_seconds=environment_seconds,
+    )
 
 
 def _built(engine: Engine, plan: Plan) -> Image | None:
     found = engine.find(plan.tag)
-    same = found is not None and found.labels.get(FINGERPRINT_LABEL) == plan.fingerprint
-    return found if same else None
+    return found if plan.is_in(found) else None
 
 
-def _build(engine: Engine, plan: Plan, report: ProgressReport, *, no_cache: bool) -> None:
+def _build(engine: Engine, plan: Plan, report: ProgressReport) -> tuple[Step, ...]:
     what = f"the {plan.source.environment} environment"
     report(BuildProgress("build", f"putting {what} into {plan.name}"))
     base = engine.without_triggers(plan.image.image_id) if plan.image.has_triggers else None
     context = context_archive({"Dockerfile": plan.dockerfile(base).encode()})
+    foreign = plan.image.platform != engine.platform
     try:
-        engine.build(context, tag=plan.tag, report=report, phase="build", no_cache=no_cache)
+        return engine.build(
+            context,
+            tag=plan.tag,
+            report=report,
+            phase="build",
+            platform=plan.image.platform if foreign else None,
+            no_cache=plan.options.no_cache,
+        )
     except EngineRefusal as problem:
         raise build_failed(plan.name, problem.reason, problem.log) from None
-    if no_cache:  # the image that had the name has none now
-        engine.remove_unnamed(f"{FINGERPRINT_LABEL}={plan.fingerprint}")
+    finally:
+        if base is not None:
+            engine.discard(base)
 
 
-def _result(engine: Engine, plan: Plan, image: Image, tag: str, *, reused: bool) -> BuildResult:
+def _result(
+    engine: Engine, plan: Plan, image: Image, tag: str, steps: Sequence[Step] = ()
+) -> BuildResult:
     base_id = image.labels.get(BASE_LABEL, "")
     base = plan.image if plan.image.image_id == base_id else engine.find(base_id)
     return BuildResult(
         image_id=image.image_id,
         tag=tag,
         fingerprint=image.labels.get(FINGERPRINT_LABEL, ""),
-        reused=reused,
+        reused=True,
+        platform=image.platform,
         environment=plan.recipe.described.name,
         environment_image=plan.recipe.described.image,
+        environment_reused=True,
+        environment_seconds=0.0,
+        layers=layers_on_top(engine.history(image.image_id), base_id, steps),
         base_id=base_id,
         seconds=0.0,
         bytes_added=image.size - base.size if base is not None else 0,
         entrypoint=plan.source.entrypoint,
         command=plan.source.command,
     )
+
+
+def _warn_of_unused(plan: Plan, report: ProgressReport) -> None:
+    """In the engine's own words, which whoever uses build arguments knows."""
+    known = {*PROXIES, *(name.upper() for name in PROXIES)}
+    unused = sorted(plan.options.arguments.keys() - known)
+    if unused:
+        names = ", ".join(unused)
+        report(
+            BuildProgress("build", f"[Warning] One or more build-args [{names}] were not consumed")
+        )
+
+
+def _push(engine: Engine, tag: str, report: ProgressReport) -> str | None:
+    if not is_valid_tag(tag):
+        raise push_failed(tag, "what has no name has no registry")
+    report(BuildProgress("push", f"pushing {tag}"))
+    try:
+        return engine.push(tag, report)
+    except EngineRefusal as problem:
+        raise push_failed(tag, problem.reason) from None
+
+
+def _summary(result: BuildResult) -> str:
+    if result.reused:
+        return f"{result.tag} is there already ({result.seconds:.1f} s)"
+    layers = ", ".join(
+        f"{layer.part} {layer.bytes / 1e6:.1f} MB{' reused' if layer.reused else ''}"
+        for layer in result.layers
+    )
+    return f"{result.tag} made ({result.seconds:.1f} s: {layers})"

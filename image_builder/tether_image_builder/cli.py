@@ -79,8 +79,8 @@ def main(image: str, env: str, tag: str | None, no_cache: bool, dry_run: bool, o
     """Put the runtime client into IMAGE, so that an agent's actions can run in it.
 
     IMAGE stays as it is. The new image is named after it, with `_tether` and a fingerprint of
-    all that went in; where that image is there already, nothing is done. Its ENTRYPOINT is the
-    client, and the one that IMAGE had is kept in a label.
+    all that went in; where that image is there already, nothing is done. It runs as IMAGE does
+    until Tether starts it.
     """
     try:
         if dry_run:

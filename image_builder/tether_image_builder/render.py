@@ -3,42 +3,48 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 PREFIX = "/opt/tether"
 CODE = f"{PREFIX}/code"
-ENTRYPOINT = (f"{PREFIX}/bin/tether-runtime-client", "supervise")
+CLIENT = f"{PREFIX}/bin/tether-runtime-client"
 
-# Labels of a built image. `ENTRYPOINT_LABEL` and `COMMAND_LABEL` hold what the image had, as JSON.
+# Labels of a built image.
 FINGERPRINT_LABEL = "tether.fingerprint"
 BASE_LABEL = "tether.base"
 ENVIRONMENT_LABEL = "tether.environment"
 ENVIRONMENT_FINGERPRINT_LABEL = "tether.environment.fingerprint"
-ENTRYPOINT_LABEL = "tether.entrypoint"
-COMMAND_LABEL = "tether.cmd"
+
+# The first version put the client in place of ENTRYPOINT and CMD, and these in labels, as JSON.
+FORMER_ENTRYPOINT = (CLIENT, "supervise")
+FORMER_ENTRYPOINT_LABEL = "tether.entrypoint"
+FORMER_COMMAND_LABEL = "tether.cmd"
+
+Words = tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
 class Source:
-    """What is rendered: the image, what it runs, and where the environment is copied from."""
+    """What is rendered: the image, and where the environment is copied from.
+
+    `restored` is the ENTRYPOINT and CMD to write where the image has lost its own.
+    """
 
     base: str
     environment: str
     environment_fingerprint: str
     environment_base_image: str
     environment_image: str
-    entrypoint: tuple[str, ...] | None
-    command: tuple[str, ...] | None
+    restored: tuple[Words, Words] | None = None
 
 
 def render(source: Source, *, base: str | None = None, fingerprint: str | None = None) -> str:
     """The whole Dockerfile, for the classic builder.
 
-    USER, WORKDIR, ENV, EXPOSE, VOLUME, HEALTHCHECK and the image's labels stay as they are; COPY
-    writes as root whatever USER says. The environment comes in two layers, so that a change of
-    the client's code leaves the large one in the cache. An empty CMD keeps the image's own from
-    being passed to the client.
+    All that the image says of how it runs stays as it is: whoever starts it chooses how the client
+    runs with it. COPY writes as root whatever USER says. The environment comes in two layers, so
+    that a change of the client's code leaves the large one in the cache.
 
     Args:
         source: what is rendered.
@@ -55,8 +61,7 @@ def render(source: Source, *, base: str | None = None, fingerprint: str | None =
         " \\\n    ".join(
             ["LABEL", *(f"{_quoted(key)}={_quoted(labels[key])}" for key in sorted(labels))]
         ),
-        f"ENTRYPOINT {json.dumps(ENTRYPOINT)}",
-        "CMD []",
+        *_restoring(source.restored),
     ]
     return "\n".join(lines) + "\n"
 
@@ -66,13 +71,15 @@ def _labels(source: Source) -> dict[str, str]:
         BASE_LABEL: source.base,
         ENVIRONMENT_LABEL: source.environment,
         ENVIRONMENT_FINGERPRINT_LABEL: source.environment_fingerprint,
-        ENTRYPOINT_LABEL: _as_json(source.entrypoint),
-        COMMAND_LABEL: _as_json(source.command),
     }
 
 
-def _as_json(words: Sequence[str] | None) -> str:
-    return json.dumps(None if words is None else list(words))
+def _restoring(restored: tuple[Words, Words] | None) -> list[str]:
+    """In this order: an ENTRYPOINT drops the CMD that was there before."""
+    if restored is None:
+        return []
+    entrypoint, command = restored
+    return [f"ENTRYPOINT {json.dumps(entrypoint or [])}", f"CMD {json.dumps(command or [])}"]
 
 
 def _quoted(text: str) -> str:
@@ -82,7 +89,19 @@ def _quoted(text: str) -> str:
     return f'"{text}"'
 
 
-def words_in_label(labels: Mapping[str, str], name: str) -> tuple[str, ...] | None:
-    """An ENTRYPOINT or CMD out of a label, None where the image had none."""
+def own_command(
+    entrypoint: Words, command: Words, labels: Mapping[str, str]
+) -> tuple[Words, Words]:
+    """An image's own ENTRYPOINT and CMD, also where the first version had taken their place.
+
+    An image made *from* such a one may have a CMD of its own, which then counts.
+    """
+    if entrypoint != FORMER_ENTRYPOINT:
+        return entrypoint, command
+    kept = _words_in_label(labels, FORMER_COMMAND_LABEL)
+    return _words_in_label(labels, FORMER_ENTRYPOINT_LABEL), command or kept
+
+
+def _words_in_label(labels: Mapping[str, str], name: str) -> Words:
     words = json.loads(labels.get(name, "null"))
     return None if words is None else tuple(words)

@@ -3,11 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tether_image_builder.render import (
-    COMMAND_LABEL,
-    ENTRYPOINT_LABEL,
+    FORMER_COMMAND_LABEL,
+    FORMER_ENTRYPOINT,
+    FORMER_ENTRYPOINT_LABEL,
     Source,
+    own_command,
     render,
-    words_in_label,
 )
 
 SOURCE = Source(
@@ -16,8 +17,6 @@ SOURCE = Source(
     environment_fingerprint="ffff",
     environment_base_image="tether-env-portable-base:1",
     environment_image="tether-env-portable:2",
-    entrypoint=("/bin/sh", "-c", 'echo "$HOME" \\ done'),
-    command=None,
 )
 
 GOLDEN = r"""FROM sha256:aaaa
@@ -25,13 +24,9 @@ COPY --from=tether-env-portable-base:1 /opt/tether /opt/tether
 COPY --from=tether-env-portable:2 /opt/tether/code /opt/tether/code
 LABEL \
     "tether.base"="sha256:aaaa" \
-    "tether.cmd"="null" \
-    "tether.entrypoint"="[\"/bin/sh\", \"-c\", \"echo \\\"\$HOME\\\" \\\\ done\"]" \
     "tether.environment"="portable" \
     "tether.environment.fingerprint"="ffff" \
     "tether.fingerprint"="1234"
-ENTRYPOINT ["/opt/tether/bin/tether-runtime-client", "supervise"]
-CMD []
 """
 
 
@@ -49,13 +44,23 @@ def test_another_base_is_built_from_and_the_label_names_the_image() -> None:
     assert '"tether.base"="sha256:aaaa"' in text
 
 
-def test_a_newline_stays_within_its_line() -> None:
-    text = render(replace(SOURCE, command=("a\nb", "ü")))
-    assert r'"tether.cmd"="[\"a\\nb\", \"\\u00fc\"]" \ '[:-1] in text
+def test_a_label_s_value_is_quoted() -> None:
+    text = render(replace(SOURCE, environment='a "b" $c \\ d'))
+    assert (
+        r"""    "tether.environment"="a \"b\" \$c \\ d" \
+"""[:-3]
+        in text
+    )
 
 
-def test_words_come_back_out_of_labels() -> None:
-    labels = {ENTRYPOINT_LABEL: '["a", "b"]', COMMAND_LABEL: "null"}
-    assert words_in_label(labels, ENTRYPOINT_LABEL) == ("a", "b")
-    assert words_in_label(labels, COMMAND_LABEL) is None
-    assert words_in_label({}, COMMAND_LABEL) is None
+def test_what_an_earlier_version_replaced_is_written_back() -> None:
+    text = render(replace(SOURCE, restored=(("/run", "a\nb", "ü"), None)))
+    assert text.endswith('\nENTRYPOINT ["/run", "a\\nb", "\\u00fc"]\nCMD []\n')
+
+
+def test_an_image_s_own_words() -> None:
+    assert own_command(("/run",), ("x",), {}) == (("/run",), ("x",))
+    labels = {FORMER_ENTRYPOINT_LABEL: '["a", "b"]', FORMER_COMMAND_LABEL: "null"}
+    assert own_command(FORMER_ENTRYPOINT, None, labels) == (("a", "b"), None)
+    assert own_command(FORMER_ENTRYPOINT, ("later",), labels) == (("a", "b"), ("later",))
+    assert own_command(FORMER_ENTRYPOINT, None, {}) == (None, None)

@@ -224,6 +224,7 @@ def container_options(spec: SandboxSpec, tag: str) -> dict[str, Any]:
     return {
         **spec.resources,
         "image": tag,
+        "entrypoint": [CLIENT, "supervise"],
         "command": _client_command(spec, tcp=tcp),
         "name": f"tether-{spec.name}",
         "labels": _labels(spec),
