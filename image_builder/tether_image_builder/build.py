@@ -47,10 +47,9 @@ def build_image(
 ) -> BuildResult:
     """Puts the runtime client into an image, unless it is in there already.
 
-    The image's USER, WORKDIR, ENV and labels stay. Its ENTRYPOINT and CMD are kept in the labels
-    `tether.entrypoint` and `tether.cmd`, because the client takes their place. Calling it twice,
-    also at the same time, builds once. An interruption leaves nothing half-made. It blocks; from a
-    coroutine call it in a thread.
+    All that the image says of how it runs stays: ENTRYPOINT, CMD, USER, WORKDIR, ENV and the rest.
+    Calling it twice, also at the same time, builds once. An interruption leaves nothing half-made.
+    It blocks; from a coroutine call it in a thread.
 
     Args:
         image: a name, a digest reference or an id. It is pulled if it is not there.
@@ -196,8 +195,8 @@ def _result(
         base_id=base_id,
         seconds=0.0,
         bytes_added=image.size - base.size if base is not None else 0,
-        entrypoint=plan.source.entrypoint,
-        command=plan.source.command,
+        entrypoint=plan.command[0],
+        command=plan.command[1],
     )
 
 

@@ -16,6 +16,7 @@ from .errors import (
     EngineUnavailable,
     EnvironmentUnavailable,
     ImageNotFound,
+    PushFailed,
     TetherError,
     WrongArchitecture,
 )
@@ -30,6 +31,7 @@ EXIT_CODES: dict[type[TetherError], int] = {
     WrongArchitecture: 5,
     EnvironmentUnavailable: 6,
     BuildFailed: 7,
+    PushFailed: 8,
 }
 
 EPILOG = """
@@ -47,6 +49,7 @@ Exit codes:
   5  the image is for another architecture than the engine's
   6  the runtime environment cannot be built
   7  the build failed
+  8  the image is made, and its registry did not take it
 """
 
 
@@ -103,15 +106,16 @@ def _build(
 
 
 def _dockerfile(image: str, env: str) -> str:
-    from .build import make_plan
     from .engine import connected
     from .errors import image_not_found
+    from .models import BuildOptions
+    from .plan import make_plan
 
     with connected(None) as engine:
         found = engine.find(image)
         if found is None:
             raise image_not_found(image, "a dry run pulls nothing")
-        plan = make_plan(engine, image, env, found)
+        plan = make_plan(image, found, BuildOptions(env=env))
     return f"# {plan.tag}\n{plan.dockerfile()}"
 
 

@@ -1,38 +1,30 @@
-"""The container engine as this package needs it: look up, pull, build and name images."""
+"""The container engine as this package needs it: look up, pull, push, build and name images."""
 
 from __future__ import annotations
 
 import io
 import os
-import re
 import socket
 import tarfile
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from . import classic, transfer
+from .classic import KEPT_LINES
 from .errors import engine_unavailable, root_cause
-from .models import Image, Phase, ProgressReport
-from .stream import PullProgress, StepProgress, with_silence_limit
+from .exchange import EngineRefusal
+from .models import Image, Phase, ProgressReport, Step
+from .names import split
 
 if TYPE_CHECKING:
     import docker
 
+__all__ = ["Engine", "EngineRefusal", "ImageFile", "ImageFiles", "connected"]
+
 DEFAULT_HOST = "unix:///var/run/docker.sock"
-KEPT_LINES = 25
 REQUEST_TIMEOUT_S = 120
-
-
-class EngineRefusal(Exception):
-    """The engine said no; `reason` is its own wording, `log` the end of a build's output."""
-
-    def __init__(self, reason: str, log: Iterable[str] = ()) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.log = list(log)
 
 
 @contextmanager
@@ -129,7 +121,13 @@ class Engine:
             raise
 
     def pull(
-        self, name: str, report: ProgressReport, *, phase: Phase, silence_s: float | None = None
+        self,
+        name: str,
+        report: ProgressReport,
+        *,
+        phase: Phase,
+        platform: str | None = None,
+        silence_s: float | None = None,
     ) -> None:
         """Pulls an image.
 
@@ -137,27 +135,22 @@ class Engine:
             name: the image; without a tag it is `latest`.
             report: is told how many bytes have come.
             phase: what it is told to be a part of.
+            platform: which of its variants, None for the engine's own.
             silence_s: how long the registry may say nothing, None for however long it takes.
 
         Raises:
             EngineRefusal: it could not be pulled.
         """
-        import docker.errors
+        options = {"phase": phase, "platform": platform, "silence_s": silence_s}
+        transfer.pull(self._client.api, name, report, **options)  # type: ignore[arg-type]
 
-        repository, tag = _split(name)
-        progress = PullProgress(name, phase, report)
-        try:
-            pull = partial(self._client.api.pull, repository, tag=tag, stream=True, decode=True)
-            problems = []
-            for line in with_silence_limit(pull, silence_s):
-                problems += [str(line["error"])] if "error" in line else []
-                progress.take(line)
-        except docker.errors.APIError as problem:
-            raise EngineRefusal(problem.explanation or str(problem)) from None
-        except TimeoutError as problem:
-            raise EngineRefusal(str(problem)) from None
-        if problems:  # raised after the last line, which closes the connection
-            raise EngineRefusal(problems[0])
+    def push(self, name: str, report: ProgressReport) -> str | None:
+        """Pushes an image to the registry of its name; gives its digest reference there.
+
+        Raises:
+            EngineRefusal: the registry did not take it.
+        """
+        return transfer.push(self._client.api, name, report)
 
     def build(
         self,
@@ -169,44 +162,50 @@ class Engine:
         dockerfile: str = "Dockerfile",
         arguments: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
+        platform: str | None = None,
         no_cache: bool = False,
-    ) -> None:
-        """Builds a context with the classic builder, which copies from local images.
+        keep_steps: bool = False,
+    ) -> tuple[Step, ...]:
+        """Builds a context with the classic builder; gives the steps, as `classic.Order` has them.
+
+        Where it fails or is interrupted, it has ended when this returns.
 
         Raises:
             EngineRefusal: with the end of the output.
         """
-        import docker.errors
-
-        log: deque[str] = deque(maxlen=KEPT_LINES)
-        problems = []
-        progress = StepProgress(phase, report)
-        try:
-            for line in self._client.api.build(
-                fileobj=io.BytesIO(context),
-                custom_context=True,
-                dockerfile=dockerfile,
-                tag=tag,
-                rm=True,
-                forcerm=True,
-                nocache=no_cache,
-                buildargs=dict(arguments or {}),
-                labels=dict(labels or {}),
-                decode=True,
-            ):
-                problems += [str(line["error"])] if "error" in line else []
-                for text in _lines(line):
-                    log.append(text)
-                    progress.take(text)
-        except docker.errors.APIError as problem:
-            raise EngineRefusal(problem.explanation or str(problem), log) from None
-        if problems:
-            raise EngineRefusal(problems[0], log)
+        order = classic.Order(
+            context=context,
+            tag=tag,
+            dockerfile=dockerfile,
+            arguments=arguments or {},
+            labels=labels or {},
+            platform=platform,
+            no_cache=no_cache,
+            keep_steps=keep_steps,
+        )
+        return classic.build(self._client.api, order, report, phase=phase)
 
     def tag(self, image_id: str, name: str) -> None:
         """Gives an image one more name."""
-        repository, tag = _split(name)
+        repository, tag = split(name)
         self._client.api.tag(image_id, repository, tag=tag)
+
+    def history(self, image_id: str) -> list[dict[str, Any]]:
+        """The engine's account of how an image was made, the newest entry first."""
+        return list(self._client.api.history(image_id))  # type: ignore[no-untyped-call]
+
+    def discard(self, image_id: str) -> None:
+        """Removes an image that nothing has a name or a use for; any other one stays."""
+        import docker.errors
+
+        found = self.find(image_id)
+        if found is None or found.names:
+            return
+        try:
+            self._client.api.remove_image(image_id)
+        except docker.errors.APIError as problem:
+            if problem.status_code not in (404, 409):  # gone, or in use
+                raise
 
     def without_triggers(self, image_id: str) -> str:
         """A copy of an image's description without its ONBUILD instructions; gives its id.
@@ -274,19 +273,5 @@ class Engine:
                     raise
 
 
-def _split(name: str) -> tuple[str, str]:
-    """Repository and tag; a digest takes the tag's place."""
-    if "@" in name:
-        repository, digest = name.split("@", 1)
-        return re.sub(r":[^/:]+$", "", repository), digest
-    found = re.fullmatch(r"(.+?)(?::([^/:]+))?", name)
-    return (found[1], found[2] or "latest") if found else (name, "latest")
-
-
 def _text(output: bytes | str) -> str:
     return output if isinstance(output, str) else output.decode(errors="replace")
-
-
-def _lines(line: Mapping[str, Any]) -> list[str]:
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(line.get("stream", "")))
-    return [part.rstrip() for part in re.split(r"[\r\n]+", text) if part.strip()]

@@ -45,6 +45,7 @@ __all__ = [
     "push_failed",
     "root_cause",
     "wrong_architecture",
+    "wrong_variant",
 ]
 
 
@@ -75,13 +76,24 @@ def image_not_found(image: str, pull_error: str) -> ImageNotFound:
 
 
 def wrong_architecture(image: str, image_platform: str, engine_platform: str) -> WrongArchitecture:
-    """The image's programs cannot run beside the client's."""
+    """The image's programs need another processor than the client's."""
     return WrongArchitecture(
-        f"the image {image!r} is for {image_platform}, and the runtime environment of this engine"
-        f" is for {engine_platform}",
-        hint=f"Use an image for {engine_platform}, or an engine on {image_platform}",
+        f"the image {image!r} is for {image_platform}, this engine is for {engine_platform}, and it"
+        f" has no runtime environment for {image_platform}",
+        hint=f"Use an image for {engine_platform}, or an engine on {image_platform}; an environment"
+        f" that was built there can be brought here with `docker save` and `docker load`",
         image_platform=image_platform,
         environment_platform=engine_platform,
+    )
+
+
+def wrong_variant(image: str, image_platform: str, wanted: str) -> WrongArchitecture:
+    """The image that was asked for is there for another platform only."""
+    return WrongArchitecture(
+        f"the image {image!r} is for {image_platform}, and {wanted} was asked for",
+        hint=f"Name an image that there is for {wanted}, or leave --platform out",
+        image_platform=image_platform,
+        wanted_platform=wanted,
     )
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
-Phase = Literal["inspect", "pull", "environment", "build", "done"]
+Phase = Literal["inspect", "pull", "environment", "build", "push", "prune", "done"]
+Part = Literal["environment", "code", "user"]
 
 
 @dataclass(frozen=True)
 class BuildProgress:
     """One step forward.
 
-    `current` and `total` count bytes while an image is pulled, build steps while one is built,
-    and are None where there is nothing to count.
+    `current` and `total` count bytes while an image is pulled or pushed, build steps while one is
+    built, and are None where there is nothing to count.
     """
 
     phase: Phase
@@ -34,6 +37,62 @@ def ignore_progress(_: BuildProgress) -> None:
 
 
 @dataclass(frozen=True)
+class BuildOptions:
+    """What is decided before an image is looked at.
+
+    Attributes:
+        env: the runtime environment that is asked for.
+        platform: what the image is to run on (`linux/amd64`), None for what the image says.
+        arguments: values for `ARG` instructions of build steps.
+        ca_certificate: PEM; trusted by build steps while they run, and no part of the result.
+        no_cache: nothing that was built before is taken.
+    """
+
+    env: str = "auto"
+    platform: str | None = None
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    ca_certificate: bytes | None = None
+    no_cache: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """An instruction that the engine carried out.
+
+    Attributes:
+        instruction: as in the Dockerfile, `COPY ...`.
+        image_id: the first digits of what came of it, None where the engine did not say.
+        reused: the builder had it from an earlier build.
+        seconds: how long it took.
+    """
+
+    instruction: str
+    image_id: str | None
+    reused: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that lies on top of the image that the client was put into.
+
+    Attributes:
+        part: what it holds: the runtime `environment`, the client's `code`, or what a step of the
+            `user` wrote.
+        instruction: the engine's account of what made it.
+        reused: it was there already.
+        seconds: how long this call took to make it.
+        bytes: its size.
+    """
+
+    part: Part
+    instruction: str
+    reused: bool
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True)
 class BuildResult:
     """An image that holds the runtime client.
 
@@ -42,31 +101,45 @@ class BuildResult:
         tag: a name that the image has.
         fingerprint: 64 hexadecimal digits over all that went into the image.
         reused: the image was there already, and nothing was built.
+        platform: what it runs on, as in `linux/amd64`.
         environment: the kind of runtime environment in it (`portable`).
         environment_image: an image that holds that environment alone, the client included.
+        environment_reused: the environment was there already, the client's code included.
+        environment_seconds: how long this call took to make the environment.
+        layers: what lies on top of the image that the client was put into, the lowest first.
         base_id: the id of the image that the client was put into.
         seconds: how long the call took.
         bytes_added: how much larger the image is than the one that it was made from.
-        entrypoint: the ENTRYPOINT that the image had before, None if none.
-        command: the CMD that the image had before, None if none.
+        entrypoint: the image's ENTRYPOINT, None if none.
+        command: the image's CMD, None if none.
+        pushed: the digest reference that the image has in its registry, None where not pushed.
     """
 
     image_id: str
     tag: str
     fingerprint: str
     reused: bool
+    platform: str
     environment: str
     environment_image: str
+    environment_reused: bool
+    environment_seconds: float
+    layers: tuple[Layer, ...]
     base_id: str
     seconds: float
     bytes_added: int
     entrypoint: tuple[str, ...] | None
     command: tuple[str, ...] | None
+    pushed: str | None = None
 
 
 @dataclass(frozen=True)
 class Image:
-    """The facts about an image that matter here, out of the engine's description of it."""
+    """The facts about an image that matter here, out of the engine's description of it.
+
+    `parent` is empty where the image was not built on this engine; `layer_ids` are the digests of
+    its layers' contents, the lowest first.
+    """
 
     image_id: str
     names: tuple[str, ...]
@@ -76,6 +149,9 @@ class Image:
     entrypoint: tuple[str, ...] | None
     command: tuple[str, ...] | None
     has_triggers: bool
+    parent: str
+    created: datetime
+    layer_ids: tuple[str, ...]
 
     @classmethod
     def from_engine(cls, attributes: Mapping[str, Any]) -> Image:
@@ -90,7 +166,17 @@ class Image:
             entrypoint=_words(config.get("Entrypoint")),
             command=_words(config.get("Cmd")),
             has_triggers=bool(config.get("OnBuild")),
+            parent=attributes.get("Parent") or "",
+            created=_time(attributes.get("Created")),
+            layer_ids=tuple((attributes.get("RootFS") or {}).get("Layers") or ()),
         )
+
+
+def _time(text: str | None) -> datetime:
+    """A time as the engine writes it, with nanoseconds; very old where it has none."""
+    found = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", text or "")
+    moment = datetime.fromisoformat(found[1]) if found else datetime.min
+    return moment.replace(tzinfo=UTC)
 
 
 def _words(value: Sequence[str] | None) -> tuple[str, ...] | None:

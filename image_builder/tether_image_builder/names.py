@@ -31,6 +31,15 @@ def is_pullable(name: str) -> bool:
     return not name.startswith("sha256:") and _REFERENCE.fullmatch(name) is not None
 
 
+def split(name: str) -> tuple[str, str]:
+    """Repository and tag; a digest takes the tag's place."""
+    if "@" in name:
+        repository, digest = name.split("@", 1)
+        return re.sub(r":[^/:]+$", "", repository), digest
+    found = re.fullmatch(r"(.+?)(?::([^/:]+))?", name)
+    return (found[1], found[2] or "latest") if found else (name, "latest")
+
+
 def built_tag(image: str, image_id: str, fingerprint: str) -> str:
     """The name of what is made from an image: `<repository>_tether:<16 digits>`.
 

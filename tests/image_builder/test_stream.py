@@ -1,12 +1,7 @@
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-
-import pytest
-
 from tether_image_builder.models import BuildProgress
-from tether_image_builder.stream import PullProgress, StepProgress, with_silence_limit
+from tether_image_builder.stream import StepProgress, TransferProgress
 
 
 def test_steps_and_sizes_are_told() -> None:
@@ -26,37 +21,32 @@ def test_a_long_step_is_cut() -> None:
     assert len(str(told[0])) == 61
 
 
-def test_layers_of_a_pull_are_added_up() -> None:
+def test_the_steps_that_are_done_are_kept() -> None:
+    progress = StepProgress("build", lambda _: None)
+    lines = ["Step 1/3 : FROM x", " ---> 0123456789ab", "Step 2/3 : COPY a b", " ---> Using cache"]
+    lines += [" ---> abcdef012345", "Step 3/3 : RUN true", " ---> Running in 999999999999"]
+    for line in lines:
+        progress.take(line)
+    assert progress.running == "999999999999"
+    progress.end()  # interrupted: the third step is not done
+    assert [(step.image_id, step.reused) for step in progress.steps] == [
+        ("0123456789ab", False),
+        ("abcdef012345", True),
+    ]
+
+
+def test_layers_of_a_transfer_are_added_up() -> None:
     told: list[BuildProgress] = []
-    progress = PullProgress("app", "pull", told.append)
-    for layer, current in (("a", 1), ("b", 2), ("a", 5)):
+    progress = TransferProgress("pulling app", "pull", told.append)
+    for layer, current in (("a", 1), ("b", 2), ("a", 5), ("a", 11)):
         detail = {"current": current, "total": 10}
         progress.take({"status": "Downloading", "id": layer, "progressDetail": detail})
     progress.take({"status": "Pull complete", "id": "a", "progressDetail": {}})
-    assert [(step.current, step.total) for step in told] == [(1, 10), (3, 20), (7, 20)]
+    assert [(step.current, step.total) for step in told] == [(1, 10), (3, 20), (7, 20), (12, 20)]
 
 
-@pytest.mark.parametrize("limit_s", [None, 5.0])
-def test_lines_pass(limit_s: float | None) -> None:
-    assert list(with_silence_limit(lambda: iter([1, 2, 3]), limit_s)) == [1, 2, 3]
-
-
-def test_an_error_passes() -> None:
-    def start() -> Iterator[int]:
-        yield 1
-        raise ConnectionError("gone")
-
-    with pytest.raises(ConnectionError, match="gone"):
-        list(with_silence_limit(start, 5.0))
-
-
-def test_silence_ends_it() -> None:
-    over = threading.Event()
-
-    def start() -> Iterator[int]:
-        over.wait(60)
-        yield from ()
-
-    with pytest.raises(TimeoutError, match=r"no answer for 0\.05 seconds"):
-        list(with_silence_limit(start, 0.05))
-    over.set()
+def test_a_registry_that_fails_is_said_to() -> None:
+    told: list[BuildProgress] = []
+    progress = TransferProgress("pushing app", "push", told.append)
+    progress.take({"status": "Retrying in 5 seconds", "progressDetail": {}, "id": "a"})
+    assert str(told[0]) == "pushing app: the registry fails, retrying"

@@ -1,0 +1,114 @@
+"""What a build comes to: everything is decided here, and nothing is changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .engine import Engine, EngineRefusal
+from .environment import EnvironmentRecipe
+from .errors import image_not_found, wrong_architecture, wrong_variant
+from .fingerprint import fingerprint
+from .models import BuildOptions, BuildProgress, Image, ProgressReport
+from .names import built_tag, is_pullable
+from .render import (
+    ENVIRONMENT_FINGERPRINT_LABEL,
+    FINGERPRINT_LABEL,
+    Source,
+    Words,
+    own_command,
+    render,
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be made of which image; `command` is the image's own ENTRYPOINT and CMD."""
+
+    name: str
+    image: Image
+    recipe: EnvironmentRecipe
+    source: Source
+    command: tuple[Words, Words]
+    fingerprint: str
+    tag: str
+    options: BuildOptions
+
+    def dockerfile(self, base: str | None = None) -> str:
+        """What the engine is given."""
+        return render(self.source, base=base, fingerprint=self.fingerprint)
+
+    def is_in(self, image: Image | None) -> bool:
+        """Whether an image is what this plan makes."""
+        return image is not None and image.labels.get(FINGERPRINT_LABEL) == self.fingerprint
+
+    def is_done(self) -> bool:
+        """Whether the image itself holds this client, and runs as its maker wanted it to."""
+        client = self.image.labels.get(ENVIRONMENT_FINGERPRINT_LABEL)
+        return client == self.source.environment_fingerprint and self.source.restored is None
+
+
+def make_plan(name: str, image: Image, options: BuildOptions) -> Plan:
+    """Decides everything; asks no engine.
+
+    Args:
+        name: what the user called the image; it decides on nothing but the result's name.
+        image: its facts.
+        options: what is asked for.
+    """
+    recipe = EnvironmentRecipe.load(options.env, image.platform)
+    had = (image.entrypoint, image.command)
+    command = own_command(*had, image.labels)
+    source = Source(
+        base=image.image_id,
+        environment=recipe.described.name,
+        environment_fingerprint=recipe.described.fingerprint,
+        environment_base_image=recipe.described.base_image,
+        environment_image=recipe.described.image,
+        restored=command if command != had else None,
+    )
+    total = fingerprint({"dockerfile": render(source), "platform": image.platform})
+    tag = built_tag(name, image.image_id, total)
+    return Plan(name, image, recipe, source, command, total, tag, options)
+
+
+def check_architecture(engine: Engine, plan: Plan) -> None:
+    """Another architecture than the engine's needs an environment that was brought here.
+
+    Raises:
+        WrongArchitecture: there is none, and none can be built here.
+    """
+    platform = plan.image.platform
+    if platform != engine.platform and engine.find(plan.recipe.described.image) is None:
+        raise wrong_architecture(plan.name, platform, engine.platform)
+
+
+def find_image(engine: Engine, name: str, platform: str | None, report: ProgressReport) -> Image:
+    """The image for a platform, pulled if need be.
+
+    Raises:
+        ImageNotFound: it is neither here nor can it be pulled.
+        WrongArchitecture: what there is of that name is for another platform.
+    """
+    found = engine.find(name)
+    if found is not None and platform in (None, found.platform):
+        return found
+    if not is_pullable(name):
+        if found is not None and platform is not None:
+            raise wrong_variant(name, found.platform, platform)
+        raise image_not_found(name, "no registry can be asked for a name like this")
+    return _pulled(engine, name, platform, report)
+
+
+def _pulled(engine: Engine, name: str, platform: str | None, report: ProgressReport) -> Image:
+    kind = "" if platform is None else f" for {platform}"
+    report(BuildProgress("pull", f"pulling {name}{kind}"))
+    try:
+        engine.pull(name, report, phase="pull", platform=platform)
+    except EngineRefusal as problem:
+        raise image_not_found(f"{name}{kind}", problem.reason) from None
+    found = engine.find(name)
+    if found is None:
+        raise image_not_found(name, "the engine does not have it after the pull")
+    if platform not in (None, found.platform):
+        raise wrong_variant(name, found.platform, str(platform))
+    return found
