@@ -18,6 +18,7 @@ usage: tether-runtime-client COMMAND [OPTIONS]
   supervise [OPTIONS] -- [CLIENT OPTIONS]
                         start the runtime client, keep it alive, collect orphans (PID 1)
   connect [PATH]        join standard input and output to the client's UNIX socket
+  stop [DIR]            end the supervisor that has registered itself in DIR, in good order
   --version             print the version
 
 `supervise --help` lists the options of both.
@@ -33,6 +34,10 @@ def main() -> int:
         from tether_runtime_client.connect import connect
 
         return connect(*args[:1])
+    if command == "stop":
+        from tether_runtime_client.stop import stop
+
+        return stop(args[0]) if args else stop()
     if command == "--version":
         from importlib.metadata import version
 

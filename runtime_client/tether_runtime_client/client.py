@@ -14,6 +14,8 @@ from .endpoint import Endpoint
 from .event_connection import EventConnection
 from .handlers import register_handlers
 from .handlers.shell import Sessions
+from .notices import Notices
+from .original_environment import original_environment
 from .protocol.events import ClientStarted
 from .recorder import Recorder
 from .settings import (
@@ -28,7 +30,6 @@ from .supervisor import CONFIG_ERROR, LEASE_EXPIRED, STOPPED, Handover
 from .tickets import Tickets
 from .version import VERSION
 
-HIDDEN = "TETHER_ENV_"
 READY = "tether-runtime-client: ready"
 
 log = logging.getLogger("tether_runtime_client")
@@ -47,7 +48,7 @@ def run_client(handover: Handover, args: list[str]) -> int:
         private_folder(settings.state)
         with os.fdopen(handover.secret_fd) as pipe:
             secret = pipe.read().strip()
-        return asyncio.run(RuntimeClient(settings, secret).run())
+        return asyncio.run(RuntimeClient(settings, secret, handover.notice_fd).run())
     except SettingsError as problem:
         sys.stderr.write(f"tether-runtime-client: {problem}\n")
         return CONFIG_ERROR
@@ -58,14 +59,15 @@ def give_back_environment() -> None:
 
     This process has read its own by now; the names are for the sessions, which inherit them.
     """
-    for hidden in [name for name in os.environ if name.startswith(HIDDEN)]:
-        os.environ[hidden.removeprefix(HIDDEN)] = os.environ.pop(hidden)
+    environment = original_environment(os.environ)
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 class RuntimeClient:
     """One life of the client. `run` returns the exit code."""
 
-    def __init__(self, settings: ClientSettings, secret: str) -> None:
+    def __init__(self, settings: ClientSettings, secret: str, notice_fd: int) -> None:
         self._settings = settings
         self._secret = secret
         self._exit_code = STOPPED
@@ -75,6 +77,7 @@ class RuntimeClient:
         self._control = Control(settings.lease, self._on_abandoned)
         self._tickets = Tickets()
         self._endpoint = Endpoint(self._make_connection, self._tickets)
+        self._notices = Notices(notice_fd, self._recorder.emit)
 
     async def run(self) -> int:
         """Start listening, serve, and stop in good order on SIGTERM or SIGINT."""
@@ -83,6 +86,7 @@ class RuntimeClient:
             loop.add_signal_handler(number, self._stop.set)
         sessions = await self._start()
         await self._stop.wait()
+        self._notices.close()
         await self._dispatcher.close()
         await sessions.close()
         await asyncio.sleep(0)  # futures tell of their ends in the loop's next round
@@ -104,6 +108,7 @@ class RuntimeClient:
             await self._endpoint.listen_unix(self._settings.unix)
         if self._settings.tcp is not None:
             await self._endpoint.listen_tcp(*split_address(self._settings.tcp))
+        self._notices.start()
         self._control.start()
         self._say_ready()
         return sessions

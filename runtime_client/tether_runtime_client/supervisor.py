@@ -19,7 +19,7 @@ import signal
 import time
 
 from tether_runtime_client import prctl, session_registry
-from tether_runtime_client.beside import start_beside
+from tether_runtime_client.beside import Beside, start_beside
 from tether_runtime_client.proctree import Process, descendants, end_all, kill_all, snapshot
 from tether_runtime_client.supervisor_io import (
     PASSED_ON,
@@ -64,8 +64,8 @@ class Handover:
     """What a client gets from the supervisor that starts it.
 
     `secret_fd`: read to its end, it gives the secret. `notice_fd`: a pipe on which the supervisor
-    writes lines, `beside-ended pid=P exit code N` among them. `deaths`: how the clients before
-    this one ended, oldest first.
+    writes lines about the image's entrypoint (see `beside`). `deaths`: how the clients before this
+    one ended, oldest first.
     """
 
     __slots__ = ("deaths", "notice_fd", "secret_fd")
@@ -80,8 +80,7 @@ def supervise(
     start_client: Callable[[Handover], int] | Sequence[str],
     secret: bytes,
     *,
-    beside: Sequence[str] = (),
-    beside_env: Mapping[str, str] | None = None,
+    beside: Beside | None = None,
     registry: str | None = None,
     grace_s: float = DEFAULT_GRACE_S,
 ) -> int:
@@ -92,13 +91,13 @@ def supervise(
     and because the child stays non-dumpable, which an exec would undo. A sequence is run instead,
     with `--secret-fd N --notice-fd N` appended.
 
-    `beside` is the image's own entrypoint with its arguments, started first and once. `registry`
-    is the folder in which the client registers its sessions (see `session_registry`).
+    `beside` is the image's own entrypoint, started first and once. `registry` is the folder in
+    which the client registers its sessions (see `session_registry`).
 
     Changes this process for good (signal mask, sub-reaper, dumpable) and collects every child it
     has or inherits, so nothing else may run in it.
     """
-    return _Supervisor(start_client, secret, registry, grace_s).run(beside, beside_env)
+    return _Supervisor(start_client, secret, registry, grace_s).run(beside)
 
 
 class _Supervisor:
@@ -122,13 +121,13 @@ class _Supervisor:
         self._code: int | None = None
         self._notices = os.pipe()
 
-    def run(self, beside: Sequence[str], beside_env: Mapping[str, str] | None) -> int:
+    def run(self, beside: Beside | None) -> int:
         _prepare_process()
         self._end_earlier_life()
         # An entrypoint that ended in `exec` on us may have left children of its own: not ours.
         self._spare = {process.pid for process in self._children(snapshot())}
-        if beside:
-            self._keeper = start_beside(beside, beside_env, self._notices[1])
+        if beside is not None:
+            self._keeper = start_beside(beside, self._notices[1])
         self._start_client()
         while not self._is_over():
             self._step()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+from tether_runtime_client import stop
+from tether_runtime_client.beside import Beside
 from tether_runtime_client.secret import (
     DEFAULT_SECRET_TIMEOUT_S,
     SecretError,
@@ -27,8 +29,14 @@ usage: tether-runtime-client supervise [OPTIONS] [-- CLIENT ARGS]
   --secret-timeout S   wait this many seconds for it (default 30)
   --registry DIR       where the client registers the sessions it starts
   --grace S            seconds between asking to stop and killing (default 8)
+  --self-registry DIR  where this process registers itself, for `stop`
   --beside WORD        one word of the image's own command line; repeat for each word
+  --beside-signal SIG  what stops it, a name or number (default: the signal that came)
+  --beside-log PATH    where its output goes, bounded (default: the supervisor's own streams)
 """
+
+#: Logged when the secret may be written; whoever starts us through an entrypoint waits for it.
+WAITING = "waiting for the secret"
 
 
 class UsageError(Exception):
@@ -44,7 +52,10 @@ class Options:
         self.secret_timeout_s = DEFAULT_SECRET_TIMEOUT_S
         self.registry: str | None = None
         self.grace_s = DEFAULT_GRACE_S
+        self.self_registry: str | None = None
         self.beside: list[str] = []
+        self.beside_signal: int | None = None
+        self.beside_log: str | None = None
         self.client_args: list[str] = []
 
     def set(self, name: str, value: str) -> None:
@@ -55,14 +66,38 @@ class Options:
             "--secret-timeout": lambda: setattr(self, "secret_timeout_s", float(value)),
             "--registry": lambda: setattr(self, "registry", value),
             "--grace": lambda: setattr(self, "grace_s", float(value)),
+            "--self-registry": lambda: setattr(self, "self_registry", value),
             "--beside": lambda: self.beside.append(value),
+            "--beside-signal": lambda: setattr(self, "beside_signal", signal_number(value)),
+            "--beside-log": lambda: setattr(self, "beside_log", value),
         }
         try:
             setters[name]()
         except KeyError:
             raise UsageError(f"unknown option {name!r}") from None
         except ValueError:
-            raise UsageError(f"{name} needs a number, not {value!r}") from None
+            needed = "a signal" if name == "--beside-signal" else "a number"
+            raise UsageError(f"{name} needs {needed}, not {value!r}") from None
+
+    def to_run_beside(self) -> Beside | None:
+        """The image's own command, if there is one."""
+        if not self.beside:
+            return None
+        return Beside(self.beside, self.beside_signal, self.beside_log)
+
+
+def signal_number(text: str) -> int:
+    """A signal as images name theirs: `SIGTERM`, `TERM`, `15`, `SIGRTMIN+3`. Raises ValueError."""
+    name, plus, offset = text.upper().removeprefix("SIG").partition("+")
+    if name.isdecimal():
+        number = int(name)
+    elif hasattr(signal, f"SIG{name}"):
+        number = int(getattr(signal, f"SIG{name}")) + int(offset or 0)
+    else:
+        raise ValueError(text)
+    if not 0 < number < signal.NSIG or (plus and name != "RTMIN"):
+        raise ValueError(text)
+    return number
 
 
 def parse(args: Sequence[str]) -> Options:
@@ -93,6 +128,7 @@ def main(args: Sequence[str], start_client: Callable[[Handover, list[str]], int]
     """
     try:
         options = parse(args)
+        _register_self(options.self_registry)
         secret = _secret_before_anything(options)
     except UsageError as error:
         log(f"{error}\n{USAGE}")
@@ -103,16 +139,27 @@ def main(args: Sequence[str], start_client: Callable[[Handover, list[str]], int]
     return supervise(
         lambda handover: start_client(handover, options.client_args),
         secret,
-        beside=options.beside,
+        beside=options.to_run_beside(),
         registry=options.registry,
         grace_s=options.grace_s,
     )
+
+
+def _register_self(folder: str | None) -> None:
+    """Without it everything works but `stop`."""
+    if folder is None:
+        return
+    try:
+        stop.register_self(folder)
+    except OSError as error:
+        log(f"`stop` will not find this process: {error}")
 
 
 def _secret_before_anything(options: Options) -> bytes:
     """Wait for the secret; a stop signal ends the wait, also in PID 1, which has no defaults."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, _end_at_once)
+    log(WAITING)
     if options.secret_file is not None:
         secret = read_secret_file(options.secret_file, options.secret_timeout_s)
     else:

@@ -89,9 +89,11 @@ def tells_signals(handover: Handover, args: list[str]) -> int:
 
 
 def notices(handover: Handover, args: list[str]) -> int:
-    say(f"notice {os.read(handover.notice_fd, 4096)!r}")
-    wait_for_term()
-    return 1
+    while True:
+        notice = os.read(handover.notice_fd, 4096)
+        say(f"notice {notice!r}")
+        if b"beside started" not in notice or b"ended" in notice:
+            wait_for_term()
 
 
 def forest(handover: Handover, args: list[str]) -> int:

@@ -1,9 +1,11 @@
 """The supervisor as a plain process, which makes itself a sub-reaper in place of being PID 1."""
 
+import errno
 import os
 import re
 import select
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tether_runtime_client import session_registry
+from tether_runtime_client import bounded_log, session_registry
 from tether_runtime_client.proctree import Process, descendants, read_process, send, snapshot
 from tether_runtime_client.supervisor import CONFIG_ERROR, GAVE_UP, LEASE_EXPIRED
 
@@ -457,16 +459,50 @@ def test_entrypoint_survives_the_client_with_all_it_daemonised(run: type[Supervi
 
 def test_entrypoint_that_ends_is_told_and_the_client_goes_on(run: type[Supervised]) -> None:
     supervised = run("notices", *beside("sh", "-c", "exit 7"))
-    assert re.fullmatch(
-        r"b'beside-ended pid=\d+ exit code 7\\n'", supervised.expect(r"notice (.*)\n")[1]
-    )
+    told = supervised.expect(r"notice (.*)\n")[1]
+    told += supervised.expect(r"notice (.*)\n")[1] if "ended" not in told else ""
+    assert re.fullmatch(r".*started pid=(\d+)\\n.*beside ended pid=\1 code=7\\n'", told)
     supervised.ready()
 
 
-@pytest.mark.parametrize(("path", "code"), [("/no/such", 127), ("/etc/passwd", 126)])
-def test_entrypoint_that_cannot_be_run(run: type[Supervised], path: str, code: int) -> None:
+@pytest.mark.parametrize(
+    ("path", "number"), [("/no/such", errno.ENOENT), ("/etc/passwd", errno.EACCES)]
+)
+def test_entrypoint_that_cannot_be_run(run: type[Supervised], path: str, number: int) -> None:
     supervised = run("notices", *beside(path))
-    supervised.expect(f"exit code {code}")
+    supervised.expect(f"notice b'beside failed errno={number}\\\\n'")
+    supervised.ready()
+
+
+def test_entrypoint_has_a_stop_signal_of_its_own(run: type[Supervised]) -> None:
+    script = "trap 'echo got winch; exit 5' WINCH; echo entry; while :; do sleep 0.01; done"
+    supervised = run("obedient", "--beside-signal=SIGWINCH", *beside("sh", "-c", script))
+    supervised.expect("entry\n")
+    supervised.ready()
+    supervised.process.terminate()
+    supervised.expect("got winch\n")
+    assert supervised.wait(2) == 0
+
+
+def test_entrypoint_s_output_is_kept_and_bounded(run: type[Supervised], tmp_path: Path) -> None:
+    """All of it is read, so that it never blocks; the newest is kept, and nothing is on ours."""
+    log = tmp_path / "state" / "log"
+    script = "seq 1 1000000; echo the end >&2"
+    supervised = run("notices", f"--beside-log={log}", *beside("sh", "-c", script))
+    supervised.expect(f"beside ended pid=\\d+ code=0 log={log}")
+    assert log.read_bytes().endswith(b"\n1000000\nthe end\n")
+    sizes = [path.stat().st_size for path in log.parent.iterdir()]
+    assert len(sizes) == 2
+    assert max(sizes) <= bounded_log.LIMIT
+    assert stat.S_IMODE(log.parent.stat().st_mode) == 0o700
+    assert "999999" not in supervised.text
+
+
+def test_entrypoint_gets_the_environment_of_the_image(run: type[Supervised]) -> None:
+    script = "echo [$LD_LIBRARY_PATH] $(env | grep -c TETHER_ENV_)"
+    hidden = ("env", "TETHER_ENV_LD_LIBRARY_PATH=/odd")
+    supervised = run("obedient", *beside("sh", "-c", script), through=hidden)
+    supervised.expect(r"\[/odd\] 0\n")
 
 
 def test_entrypoint_gets_the_stop_signal_as_it_came(run: type[Supervised]) -> None:

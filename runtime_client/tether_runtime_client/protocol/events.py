@@ -116,6 +116,30 @@ class SessionWarning(Event):
     message: str
 
 
+class EntrypointStarted(Event):
+    """The image's own ENTRYPOINT and CMD run beside the client; `output_path` has its output."""
+
+    event: Literal["entrypoint_started"] = "entrypoint_started"
+    pid: int
+    output_path: str | None = None
+
+
+class EntrypointEnded(Event):
+    """What ran beside the client has ended, or could not be started; the client goes on.
+
+    `exit_code` is 128 + `signal` when a signal ended it, and None when it could not be started:
+    `reason` says why. `output` is the last of what it wrote.
+    """
+
+    event: Literal["entrypoint_ended"] = "entrypoint_ended"
+    pid: int | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str
+    output: str = ""
+    output_path: str | None = None
+
+
 class TransferReady(Event):
     """The client waits for a bulk connection that shows this ticket, once."""
 
@@ -191,6 +215,8 @@ AnySandboxEvent = Annotated[
     | CommandEnded
     | SessionEnded
     | SessionWarning
+    | EntrypointStarted
+    | EntrypointEnded
     | TransferReady
     | HistoryGap,
     Field(discriminator="event"),

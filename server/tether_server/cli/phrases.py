@@ -165,6 +165,11 @@ _says(
 _says(e.CommandEnded, _ended)
 _says(e.SessionEnded, lambda x, width: f"{x.session} ended: {shortened(x.reason, width)}")
 _says(e.SessionWarning, lambda x, width: f"{x.session}: {shortened(x.message, width)}")
+_says(e.EntrypointStarted, lambda x, _: f"the image's entrypoint runs as pid {x.pid}")
+_says(
+    e.EntrypointEnded,
+    lambda x, width: f"the image's entrypoint ended: {shortened(x.reason, width)}",
+)
 _says(e.TransferReady, lambda x, _: f"ready for a {x.kind}")
 _says(e.HistoryGap, _gap)
 
