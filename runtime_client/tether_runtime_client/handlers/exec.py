@@ -17,11 +17,10 @@ from ..protocol.observations import DoneObservation, ExecObservation
 from ..settings import ClientSettings
 from . import registry
 from .exec_output import ExecOutput
+from .text_shell import TextShell
 
 END_S = 5.0
 """How long a killed process may take to vanish before it is left to the kernel."""
-
-IMAGE_SHELL = "/bin/sh"
 
 
 class Execs:
@@ -30,7 +29,7 @@ class Execs:
     def __init__(self, settings: ClientSettings) -> None:
         self._folder = settings.state / "output"
         self._registry = str(settings.state / "sessions")
-        self._bundled_bash = settings.bundled_bash
+        self._shell = TextShell(settings.bundled_bash)
         self._running: dict[str, Process] = {}
 
     async def handle(self, action: ExecAction, context: Context) -> ExecObservation:
@@ -38,7 +37,9 @@ class Execs:
         started = time.monotonic()
         stdout = ExecOutput("stdout", context.action_id, self._folder, context.emit)
         stderr = ExecOutput("stderr", context.action_id, self._folder, context.emit)
-        process = self._start(action, stdout, stderr)
+        with _start_errors():
+            shell = await self._shell.argv() if action.argv is None else ()
+            process = self._start(action, shell, stdout, stderr)
         try:
             with self._noted(context.action_id, process):
                 status, timed_out = await _end_of(process, action.timeout_s)
@@ -67,27 +68,19 @@ class Execs:
             raise e.NoSuchProcess(f"no exec with the id {action.target_id!r} is running")
         return DoneObservation()
 
-    def _start(self, action: ExecAction, stdout: ExecOutput, stderr: ExecOutput) -> Process:
+    def _start(
+        self, action: ExecAction, shell: Sequence[str], stdout: ExecOutput, stderr: ExecOutput
+    ) -> Process:
         command = action.command if action.argv is None else action.argv
         assert command is not None, "the action's validator wants one of the two"
-        with _start_errors():
-            return start_process(
-                command,
-                lambda stream, data: (stdout if stream == "stdout" else stderr).write(data),
-                stdin=action.stdin or None,
-                env={**os.environ, **action.env} if action.env else None,
-                cwd=action.cwd,
-                user=action.user,
-                shell=self._shell() if isinstance(command, str) else (),
-            )
-
-    def _shell(self) -> Sequence[str]:
-        for shell in (IMAGE_SHELL, self._bundled_bash):
-            if shell and os.access(shell, os.X_OK):
-                return (shell, "-c")
-        raise e.NoShell(
-            f"this image has no {IMAGE_SHELL}, and the runtime environment no bash",
-            hint="Give the program and its arguments as argv",
+        return start_process(
+            command,
+            lambda stream, data: (stdout if stream == "stdout" else stderr).write(data),
+            stdin=action.stdin or None,
+            env={**os.environ, **action.env} if action.env else None,
+            cwd=action.cwd,
+            user=action.user,
+            shell=shell,
         )
 
     @contextmanager

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from tether_runtime_client.handlers import exec as exec_module
 from tether_runtime_client.handlers.exec import Execs
 from tether_runtime_client.proctree import read_process
 from tether_runtime_client.protocol import errors as e
@@ -246,17 +245,6 @@ async def test_environment_directory_and_user(desk: Desk, settings: ClientSettin
         action = ExecAction(command="id -u; id -g; echo $HOME", user="nobody", cwd="/")
         seen = await Execs(settings).handle(action, desk.context())
         assert seen.stdout == b"65534\n65534\n/nonexistent\n"
-
-
-async def test_an_image_without_sh(
-    desk: Desk, settings: ClientSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(exec_module, "IMAGE_SHELL", "/no/such/sh")
-    with pytest.raises(e.NoShell):
-        await Execs(settings).handle(ExecAction(command="echo hi"), desk.context())
-    bundled = ClientSettings(run_dir=settings.run_dir, bundled_bash="/bin/bash")
-    seen = await Execs(bundled).handle(ExecAction(command="echo $BASH"), desk.context())
-    assert seen.stdout == b"/bin/bash\n"
 
 
 async def test_a_full_disk_loses_the_file_and_nothing_else(
