@@ -16,15 +16,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .build import build_image
     from .environment import EnvironmentImage, ensure_environment
-    from .models import BuildProgress, BuildResult
+    from .models import BuildProgress, BuildResult, Layer, Leftover, PruneResult
+    from .prune import prune_images
 
-__all__ = ["BuildProgress", "BuildResult", "EnvironmentImage", "build_image", "ensure_environment"]
+__all__ = [
+    "BuildProgress",
+    "BuildResult",
+    "EnvironmentImage",
+    "Layer",
+    "Leftover",
+    "PruneResult",
+    "build_image",
+    "ensure_environment",
+    "prune_images",
+]
 
 _HOMES = {
     "BuildProgress": ".models",
     "BuildResult": ".models",
     "EnvironmentImage": ".environment",
+    "Layer": ".models",
+    "Leftover": ".models",
+    "PruneResult": ".models",
     "build_image": ".build",
+    "prune_images": ".prune",
     "ensure_environment": ".environment",
 }
 

@@ -107,6 +107,11 @@ class Engine:
         self._client = client
         self.platform = platform
 
+    @property
+    def api(self) -> docker.APIClient:
+        """The engine as the SDK has it, one call for each request."""
+        return self._client.api
+
     def find(self, name: str) -> Image | None:
         """An image on this engine, by any name or id of it."""
         import docker.errors

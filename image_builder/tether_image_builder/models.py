@@ -133,6 +133,44 @@ class BuildResult:
     pushed: str | None = None
 
 
+Kind = Literal["image", "environment", "volume"]
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Something that `prune` looked at.
+
+    Attributes:
+        kind: an `image` with the client in it, an `environment`'s image, or an environment's
+            `volume`.
+        name: what it is called.
+        bytes: what goes with it: layers that another image has too are not counted.
+        reason: why it stays; empty where it goes.
+    """
+
+    kind: Kind
+    name: str
+    bytes: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class PruneResult:
+    """What `prune` removed, or would remove.
+
+    Attributes:
+        removed: what is gone; on a dry run, what would be.
+        kept: what was made by Tether and stays, with the reason.
+        bytes_freed: how much room that made.
+        dry_run: nothing was changed.
+    """
+
+    removed: tuple[Leftover, ...]
+    kept: tuple[Leftover, ...]
+    bytes_freed: int
+    dry_run: bool
+
+
 @dataclass(frozen=True)
 class Image:
     """The facts about an image that matter here, out of the engine's description of it.
@@ -167,16 +205,17 @@ class Image:
             command=_words(config.get("Cmd")),
             has_triggers=bool(config.get("OnBuild")),
             parent=attributes.get("Parent") or "",
-            created=_time(attributes.get("Created")),
+            created=moment(attributes.get("Created")),
             layer_ids=tuple((attributes.get("RootFS") or {}).get("Layers") or ()),
         )
 
 
-def _time(text: str | None) -> datetime:
-    """A time as the engine writes it, with nanoseconds; very old where it has none."""
-    found = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", text or "")
-    moment = datetime.fromisoformat(found[1]) if found else datetime.min
-    return moment.replace(tzinfo=UTC)
+def moment(text: str | None) -> datetime:
+    """A time as the engine writes it, to the second; the oldest there is where it has none."""
+    found = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)", text or "")
+    if not found:
+        return datetime.min.replace(tzinfo=UTC)
+    return datetime.fromisoformat(found[1] + found[2].replace("Z", "+00:00"))
 
 
 def _words(value: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -1,0 +1,53 @@
+"""Which images were made here by this package, and which of them are wanted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from .environment import ENVIRONMENTS, KIND_LABEL, EnvironmentRecipe
+from .errors import TetherError
+from .models import Image
+from .names import FINGERPRINT_DIGITS, SUFFIX, split
+from .render import FINGERPRINT_LABEL
+
+ENVIRONMENT = "environment"
+_ENVIRONMENT_NAME = re.compile(r"tether-env-[a-z0-9-]+:[0-9a-f]{16}")
+
+
+def is_built(image: Image) -> bool:
+    """An image with the client in it, under the name that it was given here and no other.
+
+    What is built on top of one has its labels too, but not its name. An image that came from a
+    registry or an archive was built on nothing that the engine knows of.
+    """
+    digits = image.labels.get(FINGERPRINT_LABEL, "")[:FINGERPRINT_DIGITS]
+    own = [split(name) for name in image.names]
+    named = all(repository.endswith(SUFFIX) and tag == digits for repository, tag in own)
+    return bool(own and digits and image.parent and named)
+
+
+def is_environment(image: Image) -> bool:
+    """A runtime environment's image, under its own name and no other."""
+    named = all(_ENVIRONMENT_NAME.fullmatch(name) for name in image.names)
+    return bool(
+        image.names and named and image.parent and image.labels.get(KIND_LABEL) == ENVIRONMENT
+    )
+
+
+def is_environment_base(image: Image) -> bool:
+    """What the client's code was put onto; it can go only after what was built on it."""
+    return "-base:" in image.names[0]
+
+
+def wanted_marks(platforms: Iterable[str]) -> set[str]:
+    """Fingerprints and image names of the environments that would be put in today."""
+    marks: set[str] = set()
+    for platform in set(platforms):
+        for env in ENVIRONMENTS:
+            try:
+                described = EnvironmentRecipe.load(env, platform).described
+            except TetherError:
+                continue  # there is none for that platform
+            marks |= {described.fingerprint, described.image, described.base_image}
+    return marks

@@ -1,0 +1,191 @@
+"""Removes images and environments that are no longer wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import TYPE_CHECKING
+
+from .engine import Engine, EngineRefusal, connected
+from .environment import KIND_LABEL
+from .locks import IMAGES, held
+from .models import (
+    BuildProgress,
+    Image,
+    Kind,
+    Leftover,
+    ProgressReport,
+    PruneResult,
+    ignore_progress,
+)
+from .ours import ENVIRONMENT, is_built, is_environment, is_environment_base, wanted_marks
+from .render import BASE_LABEL, ENVIRONMENT_FINGERPRINT_LABEL, FINGERPRINT_LABEL
+from .stock import Stock, Volume, chain
+
+if TYPE_CHECKING:
+    import docker
+
+
+def prune_images(
+    *patterns: str,
+    client: docker.DockerClient | None = None,
+    everything: bool = False,
+    older_than: timedelta | None = None,
+    dry_run: bool = False,
+    progress: ProgressReport | None = None,
+) -> PruneResult:
+    """Removes what was made for runtime clients that are not today's.
+
+    Wanted is what has the runtime environment that this installation would put in, and what a
+    container uses. Only what was made here is looked at: an image that somebody gave a name of
+    his own, built on top of one of these, pulled or loaded is his. It waits for builds that are
+    at work, and builds wait for it.
+
+    Args:
+        patterns: only what has a name like one of these (`team/*`) is looked at; all without any.
+        client: the engine; without it the one that the process environment names.
+        everything: also what is wanted, but for what a container uses.
+        older_than: only what was made longer ago than this.
+        dry_run: change nothing, and say what would be removed.
+        progress: is told what is removed.
+
+    Raises:
+        EngineUnavailable: no engine answers.
+    """
+    report = progress or ignore_progress
+
+    def waiting() -> None:
+        report(BuildProgress("prune", "waiting for a build to end"))
+
+    with held(IMAGES, on_wait=waiting), connected(client) as engine:
+        search = _Search(engine, patterns)
+        found = list(search.candidates(search.rule(everything, older_than)))
+        kept = [each.leftover for each in found if each.leftover.reason]
+        going = [each for each in found if not each.leftover.reason]
+        if not dry_run:
+            going, refused = _remove(going, report)
+            kept += refused
+    removed = tuple(each.leftover for each in going)
+    return PruneResult(removed, tuple(kept), sum(each.bytes for each in removed), dry_run)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    leftover: Leftover
+    remove: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """What stays: what has one of the marks, what is used, and what was made later than that."""
+
+    marks: frozenset[str]
+    used: frozenset[str]
+    newest: datetime | None
+
+    def why_kept(self, marks: Iterable[str], created: datetime) -> str:
+        """Empty where it goes."""
+        marks = set(marks)
+        if marks & self.used:
+            return "a container uses it"
+        if marks & self.marks:
+            return "it is wanted today"
+        return "it is too young" if self.newest is not None and created > self.newest else ""
+
+    def why_image_kept(self, image: Image) -> str:
+        """Empty where it goes."""
+        environment = image.labels.get(ENVIRONMENT_FINGERPRINT_LABEL, "")
+        return self.why_kept({image.image_id, environment, *image.names}, image.created)
+
+
+class _Search:
+    """Finds what was made here."""
+
+    def __init__(self, engine: Engine, patterns: Sequence[str]) -> None:
+        self._engine = engine
+        self._stock = Stock(engine)
+        self._patterns = patterns or ("*",)
+        self._images = self._stock.images()
+        self._built = [image for image in self._images if is_built(image) and self._fits(image)]
+        environments = [image for image in self._images if is_environment(image)]
+        self._platforms = {engine.platform, *(image.platform for image in environments)}
+        self._environments = sorted(filter(self._fits, environments), key=is_environment_base)
+
+    def _fits(self, found: Image | Volume) -> bool:
+        name = found.name if isinstance(found, Volume) else found.names[0]
+        return any(fnmatchcase(name, pattern) for pattern in self._patterns)
+
+    def rule(self, everything: bool, older_than: timedelta | None) -> _Rule:
+        """What is asked for, with the facts of now."""
+        return _Rule(
+            frozenset() if everything else frozenset(wanted_marks(self._platforms)),
+            frozenset(self._stock.used()),
+            None if older_than is None else datetime.now(UTC) - older_than,
+        )
+
+    def candidates(self, rule: _Rule) -> Iterator[_Candidate]:
+        """What there is, in the order in which it can be removed."""
+        made: list[tuple[Kind, Image]] = [("image", image) for image in self._built]
+        made += [("environment", image) for image in self._environments]
+        going = {image.image_id for _, image in made if not rule.why_image_kept(image)}
+        room = _Room(self._engine, self._stock, self._images, going)
+        for kind, image in made:
+            reason = rule.why_image_kept(image)
+            size = 0 if reason else room.taken_by(image)
+            leftover = Leftover(kind, image.names[0], size, reason)
+            yield _Candidate(leftover, partial(self._stock.remove_image, image))
+        yield from self._volumes(rule)
+
+    def _volumes(self, rule: _Rule) -> Iterator[_Candidate]:
+        volumes = list(filter(self._fits, self._stock.volumes(f"{KIND_LABEL}={ENVIRONMENT}")))
+        sizes = self._stock.volume_sizes() if volumes else {}
+        for volume in volumes:
+            reason = _why_volume_kept(rule, volume)
+            size = 0 if reason else sizes.get(volume.name, 0)
+            leftover = Leftover("volume", volume.name, size, reason)
+            yield _Candidate(leftover, partial(self._stock.remove_volume, volume.name))
+
+
+def _why_volume_kept(rule: _Rule, volume: Volume) -> str:
+    fingerprint = volume.labels.get(FINGERPRINT_LABEL, "")
+    return rule.why_kept({volume.name, fingerprint}, volume.created)
+
+
+class _Room:
+    """Counts each layer once, and those that an image that stays has too not at all."""
+
+    def __init__(
+        self, engine: Engine, stock: Stock, images: Iterable[Image], going: set[str]
+    ) -> None:
+        self._engine = engine
+        self._stock = stock
+        self._counted = {
+            place for image in images if image.image_id not in going for place in chain(image)
+        }
+
+    def taken_by(self, image: Image) -> int:
+        """The bytes that go with an image, after those that were asked about before."""
+        base = self._engine.find(image.labels.get(BASE_LABEL) or "-")
+        self._counted |= set(chain(base)) if base is not None else set()
+        sizes = self._stock.layer_sizes(image)
+        own = [place for place in chain(image) if place not in self._counted]
+        self._counted |= set(own)
+        return sum(sizes.get(place, 0) for place in own)
+
+
+def _remove(
+    going: list[_Candidate], report: ProgressReport
+) -> tuple[list[_Candidate], list[Leftover]]:
+    gone, refused = [], []
+    for each in going:
+        report(BuildProgress("prune", f"removing {each.leftover.name}"))
+        try:
+            each.remove()
+        except EngineRefusal as problem:
+            refused.append(replace(each.leftover, reason=problem.reason, bytes=0))
+        else:
+            gone.append(each)
+    return gone, refused
