@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .engine import Engine, EngineRefusal
 from .environment import EnvironmentRecipe
@@ -34,8 +34,9 @@ class Plan:
     options: BuildOptions
 
     def dockerfile(self, base: str | None = None) -> str:
-        """What the engine is given."""
-        return render(self.source, base=base, fingerprint=self.fingerprint)
+        """What the engine is given. A base that stands for the image has lost its command."""
+        source = self.source if base is None else replace(self.source, restored=self.command)
+        return render(source, base=base, fingerprint=self.fingerprint)
 
     def is_in(self, image: Image | None) -> bool:
         """Whether an image is what this plan makes."""

@@ -234,6 +234,7 @@ def test_instructions_for_later_builds_do_not_run(
     base = make_image(f'FROM {busybox}\nONBUILD COPY missing /\nCMD ["mine"]').tags[0]
     result = build(base)
     assert result.command == ("mine",)
+    assert config(client, result.tag)["Cmd"] == ["mine"]
     assert result.base_id == client.images.get(base).id
     assert build(base).reused
 
