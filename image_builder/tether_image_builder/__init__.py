@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .build import build_image
     from .environment import EnvironmentImage, ensure_environment
     from .models import BuildProgress, BuildResult, Layer, Leftover, PruneResult
+    from .mount import MountResult, prepare_mount
     from .prune import prune_images
 
 __all__ = [
@@ -25,9 +26,11 @@ __all__ = [
     "EnvironmentImage",
     "Layer",
     "Leftover",
+    "MountResult",
     "PruneResult",
     "build_image",
     "ensure_environment",
+    "prepare_mount",
     "prune_images",
 ]
 
@@ -37,8 +40,10 @@ _HOMES = {
     "EnvironmentImage": ".environment",
     "Layer": ".models",
     "Leftover": ".models",
+    "MountResult": ".mount",
     "PruneResult": ".models",
     "build_image": ".build",
+    "prepare_mount": ".mount",
     "prune_images": ".prune",
     "ensure_environment": ".environment",
 }

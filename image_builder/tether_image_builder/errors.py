@@ -44,6 +44,7 @@ __all__ = [
     "invalid_tag",
     "push_failed",
     "root_cause",
+    "volume_not_filled",
     "wrong_architecture",
     "wrong_variant",
 ]
@@ -128,6 +129,14 @@ def recipe_invalid(where: object, reason: str) -> EnvironmentUnavailable:
         hint="docs/recipes.md says what a recipe is made of",
         recipe=str(where),
         reason=reason,
+    )
+
+
+def volume_not_filled(name: str, reason: str) -> EnvironmentUnavailable:
+    """The environment is there, and the engine did not copy it into a volume."""
+    return EnvironmentUnavailable(
+        f"the runtime environment {name!r} could not be put into a volume: {reason}",
+        hint="`docker system df` shows what room the engine has; inject='build' needs no volume",
     )
 
 
