@@ -184,6 +184,7 @@ class Image:
     platform: str
     size: int
     labels: Mapping[str, str]
+    user: str
     entrypoint: tuple[str, ...] | None
     command: tuple[str, ...] | None
     has_triggers: bool
@@ -201,6 +202,7 @@ class Image:
             platform=f"{attributes['Os']}/{attributes['Architecture']}",
             size=attributes["Size"],
             labels=config.get("Labels") or {},
+            user=config.get("User") or "",
             entrypoint=_words(config.get("Entrypoint")),
             command=_words(config.get("Cmd")),
             has_triggers=bool(config.get("OnBuild")),

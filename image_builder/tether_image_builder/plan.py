@@ -66,6 +66,7 @@ def make_plan(name: str, image: Image, options: BuildOptions) -> Plan:
         environment_base_image=recipe.described.base_image,
         environment_image=recipe.described.image,
         restored=command if command != had else None,
+        cleared_as=image.user if ENVIRONMENT_FINGERPRINT_LABEL in image.labels else None,
     )
     total = fingerprint({"dockerfile": render(source), "platform": image.platform})
     tag = built_tag(name, image.image_id, total)

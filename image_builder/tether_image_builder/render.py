@@ -10,6 +10,12 @@ PREFIX = "/opt/tether"
 CODE = f"{PREFIX}/code"
 CLIENT = f"{PREFIX}/bin/tether-runtime-client"
 
+# Run by the static bash of an earlier environment, whatever the image has of variables.
+CLEAR = (
+    "unset -v ${!LD_*} ${!PYTHON*}; "
+    f"exec {PREFIX}/bin/python3 -I -c \"import shutil; shutil.rmtree('{PREFIX}')\""
+)
+
 # Labels of a built image.
 FINGERPRINT_LABEL = "tether.fingerprint"
 BASE_LABEL = "tether.base"
@@ -28,7 +34,8 @@ Words = tuple[str, ...] | None
 class Source:
     """What is rendered: the image, and where the environment is copied from.
 
-    `restored` is the ENTRYPOINT and CMD to write where the image has lost its own.
+    `restored` is the ENTRYPOINT and CMD to write where the image has lost its own. `cleared_as` is
+    the image's USER where there is a client in it already, of which nothing may stay.
     """
 
     base: str
@@ -37,6 +44,7 @@ class Source:
     environment_base_image: str
     environment_image: str
     restored: tuple[Words, Words] | None = None
+    cleared_as: str | None = None
 
 
 def render(source: Source, *, base: str | None = None, fingerprint: str | None = None) -> str:
@@ -56,6 +64,7 @@ def render(source: Source, *, base: str | None = None, fingerprint: str | None =
         labels[FINGERPRINT_LABEL] = fingerprint
     lines = [
         f"FROM {base or source.base}",
+        *_clearing(source.cleared_as),
         f"COPY --from={source.environment_base_image} {PREFIX} {PREFIX}",
         f"COPY --from={source.environment_image} {CODE} {CODE}",
         " \\\n    ".join(
@@ -72,6 +81,14 @@ def _labels(source: Source) -> dict[str, str]:
         ENVIRONMENT_LABEL: source.environment,
         ENVIRONMENT_FINGERPRINT_LABEL: source.environment_fingerprint,
     }
+
+
+def _clearing(user: str | None) -> list[str]:
+    """COPY merges folders, and a module or a package of another version must not be found."""
+    if user is None:
+        return []
+    command = [f"{PREFIX}/bin/bash", "-p", "-c", CLEAR]
+    return ["USER 0", f"RUN {json.dumps(command)}", f"USER {_quoted(user)}"]
 
 
 def _restoring(restored: tuple[Words, Words] | None) -> list[str]:

@@ -58,6 +58,15 @@ def test_what_an_earlier_version_replaced_is_written_back() -> None:
     assert text.endswith('\nENTRYPOINT ["/run", "a\\nb", "\\u00fc"]\nCMD []\n')
 
 
+def test_an_earlier_client_is_removed_first_and_the_user_stays() -> None:
+    lines = render(replace(SOURCE, cleared_as='a"b')).splitlines()
+    assert lines[1] == "USER 0"
+    assert lines[2].startswith('RUN ["/opt/tether/bin/bash", "-p", "-c", "unset')
+    assert lines[3] == r'USER "a\"b"'
+    assert lines[4].startswith("COPY")
+    assert 'USER ""' in render(replace(SOURCE, cleared_as="")).splitlines()
+
+
 def test_an_image_s_own_words() -> None:
     assert own_command(("/run",), ("x",), {}) == (("/run",), ("x",))
     labels = {FORMER_ENTRYPOINT_LABEL: '["a", "b"]', FORMER_COMMAND_LABEL: "null"}
