@@ -25,6 +25,7 @@ from .status import StatusRecord
 OLDEST = (4, 4)
 _BUSY_S = 0.01  # by then the loop of the self-test runs
 _PLACES = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash", "/run/current-system/sw/bin/bash")
+_OPTIONS = ("SHELLOPTS", "BASHOPTS")  # an image's wish (to trace, say), and not its bash's fault
 _VERSION = re.compile(r"(\d+)\.(\d+)\.\d+")
 
 
@@ -86,7 +87,8 @@ async def bash_selftest(
     path: str, *, env: Mapping[str, str] | None = None, timeout_s: float = 5.0
 ) -> SelfTest:
     """Bring up this bash and try what sessions need of it. Never raises for a bad candidate."""
-    plan = Plan(path, "/", env or {}, (24, 80), "none", timeout_s, restore=False)
+    tried_in = {name: value for name, value in (env or {}).items() if name not in _OPTIONS}
+    plan = Plan(path, "/", tried_in, (24, 80), "none", timeout_s, restore=False)
     try:
         async with asyncio.timeout(timeout_s):
             shell = await bring_up(plan, _Owner(), _ignore)

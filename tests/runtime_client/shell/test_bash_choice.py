@@ -29,6 +29,12 @@ async def test_no_environment_at_all() -> None:
     assert (await bash_selftest(BASH)).problem == ""
 
 
+@pytest.mark.parametrize("options", ["xtrace:verbose:nounset", "errexit", "posix:noglob"])
+async def test_an_images_options_of_its_shells_are_no_fault_of_its_bash(options: str) -> None:
+    env = {**ENV, "SHELLOPTS": options, "BASHOPTS": "failglob"}
+    assert (await bash_selftest(BASH, env=env)).problem == ""
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
