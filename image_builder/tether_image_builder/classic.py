@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from .exchange import EngineRefusal, Line, exchanged
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     import docker
 
 KEPT_LINES = 25
-REMOVAL_S = 30
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -65,57 +66,98 @@ def build(
 ) -> tuple[Step, ...]:
     """Carries out an order; see `Engine.build`."""
     progress = StepProgress(phase, report)
+    log: deque[str] = deque(maxlen=KEPT_LINES)
+    answer = _Answer(api, order)
     try:
-        _follow(api, order, progress)
-    except BaseException:  # an interruption too leaves nothing half-made
+        for line in answer.lines():
+            if "error" in line:
+                raise EngineRefusal(plain(str(line["error"])), log)
+            for text in texts_of(line):
+                log.append(text)
+                progress.take(text)
         progress.end()
-        _wait_for_removal(api, progress.running)
+    except BaseException:  # an interruption too
+        _end(api, answer, progress)
         if not order.keep_steps:
             _discard(api, progress.steps)
         raise
     return tuple(progress.steps)
 
 
-def _follow(api: docker.APIClient, order: Order, progress: StepProgress) -> None:
-    log: deque[str] = deque(maxlen=KEPT_LINES)
-    headers = {"Content-Type": "application/x-tar"}
+class _Answer:
+    """What the engine says to an order.
+
+    A thread of its own reads it, so that an interruption breaks no line: only an engine that has
+    said all is known to have ended.
+    """
+
+    def __init__(self, api: docker.APIClient, order: Order) -> None:
+        self._api = api
+        self._order = order
+        self._passed: SimpleQueue[Line | Exception | None] = SimpleQueue()
+        self._is_over = False
+        threading.Thread(target=self._read, name="tether-build", daemon=True).start()
+
+    def _read(self) -> None:
+        headers = {"Content-Type": "application/x-tar"}
+        parameters, body = self._order.parameters(), self._order.context
+        try:
+            with exchanged(self._api, "/build", parameters, headers=headers, body=body) as lines:
+                for line in lines:
+                    self._passed.put(line)
+        except Exception as problem:  # raised again where the lines are read
+            self._passed.put(problem)
+        self._passed.put(None)
+
+    def lines(self) -> Iterator[Line]:
+        """What was not read yet, to the end."""
+        while not self._is_over:
+            line = self._passed.get()
+            if line is None:
+                self._is_over = True
+            elif isinstance(line, Exception):
+                raise line
+            else:
+                yield line
+
+
+def _end(api: docker.APIClient, answer: _Answer, progress: StepProgress) -> None:
+    """Waits for the engine to end a build; a step that runs a program fails for want of it."""
+    progress.is_silent = True
+    removed = None
+    while True:
+        if progress.running not in (None, removed):
+            removed = progress.running
+            _remove(api, str(removed))
+        line = next(answer.lines(), None)
+        if line is None:
+            break
+        for text in texts_of(line):
+            progress.take(text)
+    progress.end()
+
+
+def _remove(api: docker.APIClient, container: str) -> None:
+    """Whether it runs already or not yet."""
+    import docker.errors
+
     try:
-        with exchanged(
-            api, "/build", order.parameters(), headers=headers, body=order.context
-        ) as lines:
-            for line in lines:
-                _take(line, log, progress)
-        progress.end()
-    except EngineRefusal as problem:
-        raise EngineRefusal(problem.reason, log) from None
+        api.remove_container(container, force=True, v=True)
+    except docker.errors.APIError as problem:
+        if problem.status_code not in (404, 409):  # it is gone, or going
+            raise
 
 
-def _take(line: Line, log: deque[str], progress: StepProgress) -> None:
-    if "error" in line:
-        raise EngineRefusal(plain(str(line["error"])))
+def texts_of(line: Line) -> Iterator[str]:
+    """The lines of a build's output that the engine passes on."""
     for text in re.split(r"[\r\n]+", str(line.get("stream", ""))):
-        shown = plain(text).rstrip()
-        if shown:
-            log.append(shown)
-            progress.take(shown)
+        if shown := plain(text).rstrip():
+            yield shown
 
 
 def plain(text: str) -> str:
     """Text without what would colour or steer a terminal."""
     return _CONTROL.sub("", text)
-
-
-def _wait_for_removal(api: docker.APIClient, container: str | None) -> None:
-    """Until the builder has ended the step that was at work: it still uses the last image."""
-    import docker.errors
-    import requests
-
-    if container is None:
-        return
-    try:
-        api.wait(container, timeout=REMOVAL_S, condition="removed")
-    except (docker.errors.APIError, requests.RequestException):
-        return  # it is gone, or so is the engine
 
 
 def _discard(api: docker.APIClient, steps: list[Step]) -> None:

@@ -4,53 +4,75 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from .display import Display, open_display
+from .cli_prune import prune
+from .display import open_display
 from .environment import ENVIRONMENTS
-from .errors import (
-    BuildFailed,
-    EngineUnavailable,
-    EnvironmentUnavailable,
-    ImageNotFound,
-    PushFailed,
-    TetherError,
-    WrongArchitecture,
-)
+from .exits import exit_codes
 from .names import is_valid_tag
-
-if TYPE_CHECKING:
-    from .models import BuildResult
-
-EXIT_CODES: dict[type[TetherError], int] = {
-    EngineUnavailable: 3,
-    ImageNotFound: 4,
-    WrongArchitecture: 5,
-    EnvironmentUnavailable: 6,
-    BuildFailed: 7,
-    PushFailed: 8,
-}
+from .platforms import normal_platform
 
 EPILOG = """
 \b
+Examples:
+  runtime-build python:3.12-slim
+  runtime-build --platform linux/arm64 --tag registry.example/team/app:1 --push app:1
+  runtime-build --dry-run debian:bookworm
+  runtime-build prune --older-than 7d
+
+\b
+Commands:
+  prune  Remove images and environments that are no longer wanted.
+         (An image that is really called prune is written prune:latest.)
+
+\b
 The name of the built image is the last line of standard output; all else goes to
-standard error.
+standard error. On a terminal a line shows what is done at the moment; elsewhere, and
+where CI is set, each step is a line.
 
 \b
 Exit codes:
-  0  the image is there
-  1  interrupted
-  2  wrong usage
-  3  no container engine answers
-  4  the image is neither here nor can it be pulled
-  5  the image is for another architecture than the engine's
-  6  the runtime environment cannot be built
-  7  the build failed
-  8  the image is made, and its registry did not take it
+  0    the image is there
+  1    another error
+  2    wrong usage
+  3    no container engine answers
+  4    the image is neither here nor can it be pulled
+  5    there is no environment for what the image runs on
+  6    the runtime environment cannot be built
+  7    the build failed
+  8    the image is made, and its registry did not take it
+  130  interrupted (143: terminated); nothing half-made is left
 """
+
+
+class _FirstWord(click.Command):
+    """A command that hands over to another one where the first word is that one's name."""
+
+    others: dict[str, click.Command] = {prune.name or "": prune}  # noqa: RUF012
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """The other command's context where it is meant."""
+        other = self.others.get(args[0]) if args else None
+        if other is None:
+            return super().make_context(info_name, args, parent, **extra)
+        return other.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs whichever command the context is of."""
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
 
 
 def _valid_tag(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -59,8 +81,55 @@ def _valid_tag(_: click.Context, __: click.Parameter, value: str | None) -> str 
     return value
 
 
-@click.command(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("image")
+def _platform(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    try:
+        return None if value is None else normal_platform(value)
+    except ValueError as problem:
+        raise click.BadParameter(str(problem)) from None
+
+
+def _arguments(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """A name alone takes its value from the environment, and is left out where there is none."""
+    found = {}
+    for value in values:
+        name, is_given, text = value.partition("=")
+        if not name:
+            raise click.BadParameter(f"{value!r} is not of the form KEY=VALUE")
+        if is_given or name in os.environ:
+            found[name] = text if is_given else os.environ[name]
+    return found
+
+
+def _certificate(_: click.Context, __: click.Parameter, value: str | None) -> Path | None:
+    from .build import read_certificate
+
+    if value is None:
+        return None
+    try:
+        read_certificate(Path(value))
+    except (OSError, ValueError) as problem:
+        raise click.BadParameter(str(problem)) from None
+    return Path(value)
+
+
+def _images(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """For the shell: the images that are here, and the other commands."""
+    from .engine import connected
+    from .errors import TetherError
+
+    names = list(_FirstWord.others)
+    try:
+        with connected(None) as engine:
+            names += [name for found in engine.api.images() for name in found["RepoTags"] or ()]
+    except TetherError:
+        pass  # without an engine there are none to offer
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+@click.command(
+    cls=_FirstWord, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.argument("image", shell_complete=_images)
 @click.option(
     "--env",
     type=click.Choice(ENVIRONMENTS),
@@ -69,6 +138,27 @@ def _valid_tag(_: click.Context, __: click.Parameter, value: str | None) -> str 
     help="The runtime environment that is put in; auto takes the best one that can be had.",
 )
 @click.option("--tag", callback=_valid_tag, help="One more name for the built image.")
+@click.option(
+    "--platform",
+    callback=_platform,
+    metavar="OS/ARCH",
+    help="Which variant of IMAGE to take, as in linux/arm64.",
+)
+@click.option(
+    "--build-arg",
+    "build_args",
+    multiple=True,
+    callback=_arguments,
+    metavar="KEY[=VALUE]",
+    help="A value for an ARG of a build step; KEY alone takes it from the environment.",
+)
+@click.option(
+    "--ca-certificate",
+    callback=_certificate,
+    metavar="FILE",
+    help="A PEM file that build steps trust while they run; it is no part of the image.",
+)
+@click.option("--push", is_flag=True, help="Send the built image to the registry of its name.")
 @click.option("--no-cache", is_flag=True, help="Build again, whatever is there.")
 @click.option("--dry-run", is_flag=True, help="Print the Dockerfile and change nothing.")
 @click.option(
@@ -78,46 +168,39 @@ def _valid_tag(_: click.Context, __: click.Parameter, value: str | None) -> str 
     show_default=True,
     help="What standard output holds: the image's name, or all about it.",
 )
-def main(image: str, env: str, tag: str | None, no_cache: bool, dry_run: bool, output: str) -> None:
+def main(image: str, dry_run: bool, output: str, **options: Any) -> None:
     """Put the runtime client into IMAGE, so that an agent's actions can run in it.
 
-    IMAGE stays as it is. The new image is named after it, with `_tether` and a fingerprint of
-    all that went in; where that image is there already, nothing is done. It runs as IMAGE does
-    until Tether starts it.
+    IMAGE is a name, a digest reference or an id; it is pulled if it is not here, and stays as it
+    is. The new image is named after it, with `_tether` and a fingerprint of all that went in;
+    where that image is there already, nothing is done. It runs as IMAGE does until Tether starts
+    it.
     """
-    try:
+    with exit_codes():
         if dry_run:
-            click.echo(_dockerfile(image, env), nl=False)
-            return
-        with open_display(sys.stderr) as display:
-            result = _build(image, env, tag, display, no_cache=no_cache)
-    except TetherError as problem:
-        click.echo(f"runtime-build: {problem}", err=True)
-        sys.exit(EXIT_CODES[type(problem)])
-    click.echo(_as_json(result) if output == "json" else result.tag)
+            click.echo(_dockerfile(image, options["env"], options["build_args"]), nl=False)
+        else:
+            click.echo(_built(image, output, options))
 
 
-def _build(
-    image: str, env: str, tag: str | None, display: Display, *, no_cache: bool
-) -> BuildResult:
+def _built(image: str, output: str, options: dict[str, Any]) -> str:
     from .build import build_image
 
-    return build_image(image, env=env, tag=tag, no_cache=no_cache, progress=display)
+    with open_display(sys.stderr) as display:
+        result = build_image(image, progress=display, **options)
+    return result.tag if output == "text" else json.dumps(dataclasses.asdict(result), indent=2)
 
 
-def _dockerfile(image: str, env: str) -> str:
+def _dockerfile(image: str, env: str, arguments: dict[str, str]) -> str:
     from .engine import connected
     from .errors import image_not_found
     from .models import BuildOptions
     from .plan import make_plan
 
+    options = BuildOptions(env=env, arguments=arguments)
     with connected(None) as engine:
         found = engine.find(image)
         if found is None:
             raise image_not_found(image, "a dry run pulls nothing")
-        plan = make_plan(image, found, BuildOptions(env=env))
+        plan = make_plan(image, found, options)
     return f"# {plan.tag}\n{plan.dockerfile()}"
-
-
-def _as_json(result: BuildResult) -> str:
-    return json.dumps(dataclasses.asdict(result), indent=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TextIO
@@ -10,7 +11,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.status import Status
 
-    from .models import BuildProgress
+    from .models import BuildProgress, Phase
+
+COUNTED_IN_BYTES: tuple[Phase, ...] = ("pull", "push", "environment")
 
 
 class Display(Protocol):
@@ -23,7 +26,7 @@ class Display(Protocol):
 @contextmanager
 def open_display(stream: TextIO) -> Iterator[Display]:
     """A display that suits the stream; it is cleared away at the end."""
-    if not stream.isatty():
+    if not is_live(stream):
         yield PlainDisplay(stream)
         return
     from rich.console import Console
@@ -31,6 +34,11 @@ def open_display(stream: TextIO) -> Iterator[Display]:
     console = Console(file=stream)
     with console.status("looking at the image") as status:
         yield LiveDisplay(console, status)
+
+
+def is_live(stream: TextIO) -> bool:
+    """Whether a line can be written over: a real terminal, whose output nobody keeps as a log."""
+    return stream.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
 
 
 class PlainDisplay:
@@ -58,7 +66,7 @@ class LiveDisplay:
     def __call__(self, progress: BuildProgress, /) -> None:
         from rich.text import Text
 
-        if progress.phase == "done":
+        if progress.phase == "done" or progress.message.startswith("[Warning]"):
             self._console.print(Text(progress.message))
         else:
             self._status.update(Text(f"{progress.message}{_count(progress)}"))
@@ -67,6 +75,6 @@ class LiveDisplay:
 def _count(progress: BuildProgress) -> str:
     if progress.current is None or progress.total is None:
         return ""
-    if progress.phase == "pull":
-        return f" {progress.current / 1e6:.0f} of {progress.total / 1e6:.0f} MB"
+    if progress.phase in COUNTED_IN_BYTES and progress.total > 1000:  # steps are never so many
+        return f" {progress.current / 1e6:.1f} of {progress.total / 1e6:.1f} MB"
     return f" ({progress.current} of {progress.total})"

@@ -21,6 +21,7 @@ class StepProgress:
     Attributes:
         steps: the steps that are done.
         running: the container that the current step runs in.
+        is_silent: nothing more is told.
     """
 
     def __init__(self, phase: Phase, report: ProgressReport) -> None:
@@ -32,6 +33,7 @@ class StepProgress:
         self._began = 0.0
         self.steps: list[Step] = []
         self.running: str | None = None
+        self.is_silent = False
 
     def take(self, line: str) -> None:
         """A line of a build's output."""
@@ -39,7 +41,7 @@ class StepProgress:
             self.end()
             self._begin(found[3])
             message = found[3] if len(found[3]) < _STEP_LENGTH else f"{found[3][:_STEP_LENGTH]}…"
-            self._report(BuildProgress(self._phase, message, int(found[1]), int(found[2])))
+            self._tell(message, int(found[1]), int(found[2]))
         elif line == " ---> Using cache":
             self._reused = True
         elif found := _RUNNING.fullmatch(line):
@@ -47,7 +49,11 @@ class StepProgress:
         elif found := _RESULT.fullmatch(line):
             self._image_id, self.running = found[1], None
         elif line.startswith("size of "):
-            self._report(BuildProgress(self._phase, line))
+            self._tell(line)
+
+    def _tell(self, message: str, current: int | None = None, total: int | None = None) -> None:
+        if not self.is_silent:
+            self._report(BuildProgress(self._phase, message, current, total))
 
     def _begin(self, instruction: str) -> None:
         self._instruction, self._image_id, self._reused = instruction, None, False

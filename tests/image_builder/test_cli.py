@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import docker
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from tether_image_builder import BuildProgress
-from tether_image_builder.cli import EXIT_CODES, main
+from tether_image_builder.cli import main
 from tether_image_builder.display import LiveDisplay, PlainDisplay, open_display
+from tether_image_builder.exits import EXIT_CODES
 
 
 @pytest.fixture
@@ -26,10 +33,45 @@ def test_help_documents_every_exit_code(runner: CliRunner) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["debian", "--env", "conda"], ["debian", "--tag", "No Name"]]
+    "arguments",
+    [
+        [],
+        ["debian", "--env", "conda"],
+        ["debian", "--tag", "No Name"],
+        ["debian", "--platform", "PDP 11"],
+        ["debian", "--build-arg", "=1"],
+        ["debian", "--ca-certificate", "/nowhere"],
+        ["debian", "--ca-certificate", "/etc/passwd"],
+        ["prune", "--older-than", "long"],
+        ["prune", "--older-than", ""],
+    ],
 )
 def test_wrong_usage(runner: CliRunner, arguments: list[str]) -> None:
-    assert runner.invoke(main, arguments).exit_code == 2
+    result = runner.invoke(main, arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
+def test_prune_is_a_command_of_its_own(runner: CliRunner) -> None:
+    result = runner.invoke(main, ["prune", "--help"])
+    assert "--older-than" in result.stdout
+    assert "DURATION" not in runner.invoke(main, ["--help"]).stdout
+
+
+def completions(words: list[str], incomplete: str) -> list[str]:
+    shell = ShellComplete(main, {}, "runtime-build", "_RUNTIME_BUILD_COMPLETE")
+    return [item.value for item in shell.get_completions(words, incomplete)]
+
+
+def test_the_shell_completes_options_and_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    assert completions([], "--pl") == ["--platform"]
+    assert completions([], "pr") == ["prune"]
+    assert completions(["prune"], "--ol") == ["--older-than"]
+
+
+@pytest.mark.engine
+def test_the_shell_completes_images(busybox: str) -> None:
+    assert busybox in completions([], busybox[:-1])
 
 
 def test_no_engine(runner: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +123,7 @@ class Terminal(io.StringIO):
 
 def test_on_a_terminal_progress_is_live(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("CI", raising=False)
     terminal = Terminal()
     with open_display(terminal) as display:
         assert isinstance(display, LiveDisplay)
@@ -88,6 +131,15 @@ def test_on_a_terminal_progress_is_live(monkeypatch: pytest.MonkeyPatch) -> None
         display(BuildProgress("build", "COPY", 1, 2))
         display(BuildProgress("done", "app_tether:1 made"))
     assert "app_tether:1 made\n" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(("name", "value"), [("CI", "true"), ("TERM", "dumb")])
+def test_where_a_log_is_kept_no_line_is_written_over(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with open_display(Terminal()) as display:
+        assert isinstance(display, PlainDisplay)
 
 
 def test_elsewhere_progress_is_lines(tmp_path: Path) -> None:
