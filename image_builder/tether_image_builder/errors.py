@@ -49,6 +49,8 @@ __all__ = [
     "wrong_variant",
 ]
 
+_NO_LAYER_LEFT = "max depth exceeded"
+
 
 def root_cause(problem: BaseException) -> str:
     """The innermost reason of an error: the outer ones are libraries wrapping it."""
@@ -143,9 +145,13 @@ def volume_not_filled(name: str, reason: str) -> EnvironmentUnavailable:
 def build_failed(image: str, reason: str, log: Iterable[str]) -> BuildFailed:
     """The engine gave up on putting the client into an image."""
     lines = list(log)
+    hint = "`runtime-build --dry-run` prints the Dockerfile; `--no-cache` builds from nothing"
+    if _NO_LAYER_LEFT in reason:
+        reason = f"it has as many layers as the engine takes ({reason})"
+        hint = "Start it with inject='mount', which adds no layer"
     return BuildFailed(
         _with_log(f"putting the runtime client into {image!r} failed: {reason}", lines),
-        hint="`runtime-build --dry-run` prints the Dockerfile; `--no-cache` builds from nothing",
+        hint=hint,
         log=lines,
     )
 
