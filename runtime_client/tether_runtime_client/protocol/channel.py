@@ -1,8 +1,9 @@
 """A websocket over any connected byte pipe, on asyncio: the thin shell around `websockets`' core.
 
 The core (`websockets.client.ClientProtocol`, `websockets.server.ServerProtocol`) does no I/O;
-this class moves its bytes. Messages are handed to a receiver in the read callback itself: no
-task, no queue and no copy stand between the socket and the protocol.
+this class moves its bytes, and whole messages past it (see `framing`). Messages are handed to a
+receiver in the read callback itself: no task, no queue and no copy stand between the socket and
+the protocol.
 """
 
 from __future__ import annotations
@@ -19,10 +20,8 @@ from websockets.server import ServerProtocol
 from websockets.uri import WebSocketURI
 
 from .closing import Closing
+from .framing import BINARY, CORE, TEXT, FrameReader, data_frame
 from .limits import HANDSHAKE_TIMEOUT_S, MAX_FRAME, MAX_HANDSHAKE_FRAME
-
-LAZY_S = 0.002
-"""How long a lazy message waits for another to go with."""
 
 JOIN_BELOW = 64 * 1024
 """Messages that leave together are joined to one write below this many bytes."""
@@ -78,6 +77,9 @@ class Channel(asyncio.Protocol):
         route: Route | None = None,
     ) -> None:
         self._core = core
+        self._masks = isinstance(core, ClientProtocol)
+        self._reader: FrameReader | None = None
+        self._frames: list[bytes] = []
         self._receiver = receiver
         self._route = route
         self._handshake: asyncio.TimerHandle | None = None
@@ -91,7 +93,7 @@ class Channel(asyncio.Protocol):
         self._held_by_user = False
         self._held_by_backlog = False
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._lazy: asyncio.TimerHandle | None = None
+        self._lazy: asyncio.Handle | None = None
         self.congested = False
         self.trusted = False
         self.heard = 0.0
@@ -107,22 +109,21 @@ class Channel(asyncio.Protocol):
     def send_text(self, text: bytes, *, lazy: bool = False) -> None:
         """Send one text message; silently nothing once closed (`on_close` tells).
 
-        A `lazy` one waits a moment for company: whatever is sent next takes it along, in order,
-        so that two messages cost one system call here and one wake-up there.
+        A `lazy` one leaves when this turn of the loop is over, or with what is sent before that,
+        in order: what the turn still has to do, such as starting the work, comes first.
         """
         if not self.is_open:
             return
-        self._core.send_text(text)
+        self._frames.append(data_frame(TEXT, text, masked=self._masks))
         if not lazy:
             self._flush()
         elif self._lazy is None:
-            loop = asyncio.get_running_loop()
-            self._lazy = loop.call_later(LAZY_S, self._flush_lazy)
+            self._lazy = asyncio.get_running_loop().call_soon(self._flush_lazy)
 
     def send_binary(self, data: bytes | memoryview) -> None:
         """Send one binary message; silently nothing once closed."""
         if self.is_open:
-            self._core.send_binary(data)
+            self._frames.append(data_frame(BINARY, data, masked=self._masks))
             self._flush()
 
     def ping(self) -> None:
@@ -136,6 +137,8 @@ class Channel(asyncio.Protocol):
         self.trusted = True
         name = "max_message_size" if hasattr(self._core, "max_message_size") else "max_size"
         setattr(self._core, name, MAX_FRAME)  # renamed between releases of websockets
+        if self._reader is not None:
+            self._reader.limit = MAX_FRAME
 
     def close(self, reason: str = "", code: int = CloseCode.NORMAL_CLOSURE) -> None:
         """Start the closing handshake; what was sent still arrives. Twice is safe."""
@@ -184,8 +187,17 @@ class Channel(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Feed the core and hand on what came of it."""
         self.heard = asyncio.get_running_loop().time()
-        self._core.receive_data(data)
-        self._handle_received()
+        if self._reader is None:
+            self._feed_core(data)
+            self._begin_messages(data)
+            return
+        for kind, content in self._reader.feed(data):
+            if self._aborted:
+                return
+            if kind == CORE:
+                self._feed_core(content)
+            elif self._core.state is OPEN:
+                self._on_message(kind, content)  # what it sends is flushed, or lazy
 
     def eof_received(self) -> bool:
         """The peer ends; the core decides what that means."""
@@ -218,6 +230,23 @@ class Channel(asyncio.Protocol):
         self.closed.set_result(None)
 
     # --- inside
+
+    def _feed_core(self, data: bytes) -> None:
+        self._core.receive_data(data)
+        self._handle_received()
+
+    def _begin_messages(self, data: bytes) -> None:
+        """Past the core from here on, if the handshake's last byte was the last that came."""
+        if self._core.state is OPEN and data.endswith(b"\r\n\r\n"):
+            limit = MAX_FRAME if self._masks or self.trusted else MAX_HANDSHAKE_FRAME
+            self._reader = FrameReader(masked=not self._masks, limit=limit)
+
+    def _on_message(self, kind: int, message: bytes) -> None:
+        assert self._receiver is not None
+        if kind == TEXT:
+            self._receiver.on_text(message)
+        else:
+            self._receiver.on_binary(message)
 
     def _handle_received(self) -> None:
         for event in self._core.events_received():
@@ -293,9 +322,12 @@ class Channel(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
-        pieces = self._core.data_to_send()
+        pieces, self._frames = self._frames + self._core.data_to_send(), []
         if not pieces:
             return
+        if self._lazy is not None:
+            self._lazy.cancel()
+            self._lazy = None
         ends = not pieces[-1]  # an empty piece is the core's word for the end
         if len(pieces) > 1 and sum(map(len, pieces)) < JOIN_BELOW:
             pieces = [b"".join(pieces)]
