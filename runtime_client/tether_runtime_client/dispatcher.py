@@ -29,15 +29,20 @@ class Context:
 
 Handle = Callable[[A, Context], Awaitable[Observation]]
 Lane = Callable[[A], str]
-Begin = Callable[[A, Context], Awaitable[Observation] | None]
-"""Starts the action at once and returns what to await, or None where `handle` has to."""
+Tell = Callable[[Observation | Exception], None]
+"""Takes how an action ended. The first word counts."""
+
+Begin = Callable[[A, Context, Tell], bool]
+"""Starts the action in this very call, and tells its end when it is there; False, and nothing
+was started, where `handle` has to. No task stands between: each costs turns of the loop.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
     """How one action type is handled. Actions that share a lane run one after the other, in the
-    order they were accepted; without a lane they start at once. `begin` may start an action
-    in the very call that accepted it, when nothing is before it in its lane.
+    order they were accepted; without a lane they start at once. `begin` is asked first, when
+    nothing is before the action in its lane.
     """
 
     handle: Handle[Any]
@@ -51,8 +56,9 @@ class Dispatcher:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._handlers: dict[type[Action], Handler] = {}
-        self._lanes: dict[str, asyncio.Task[None]] = {}
+        self._lanes: dict[str, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._begun: dict[str, Tell] = {}
         self._closing = False
 
     def register(
@@ -87,6 +93,8 @@ class Dispatcher:
     async def close(self) -> None:
         """Cancel what runs and wait for it. Every action still gets its final event."""
         self._closing = True
+        for tell in list(self._begun.values()):
+            tell(ActionCancelled("the runtime client was stopped"))
         await asyncio.sleep(0)  # a task that never began could not tell its end
         for task in self._tasks:
             task.cancel()
@@ -95,12 +103,10 @@ class Dispatcher:
     def _start(self, handler: Handler, action_id: str, action: Action, lane: str | None) -> None:
         before = self._lanes.get(lane) if lane else None
         context = Context(action_id, self._recorder.emit)
-        try:
-            work = handler.begin(action, context) if handler.begin and before is None else None
-        except Exception as error:
-            self._recorder.finish(action_id, _failure(error, action))
+        begin = handler.begin if before is None else None
+        if begin is not None and self._begin(begin, action, context, lane):
             return
-        work = work or _handle(handler, action, context, before)
+        work = _handle(handler, action, context, before)
         task = asyncio.create_task(self._finish(action_id, action, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -108,24 +114,54 @@ class Dispatcher:
             self._lanes[lane] = task
             task.add_done_callback(lambda done: self._leave_lane(lane, done))
 
-    def _leave_lane(self, lane: str, task: asyncio.Task[None]) -> None:
-        if self._lanes.get(lane) is task:
+    def _begin(self, begin: Begin[Any], action: Action, context: Context, lane: str | None) -> bool:
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def tell(outcome: Observation | Exception) -> None:
+            if over.done():
+                return
+            over.set_result(None)
+            self._begun.pop(context.action_id, None)
+            if lane:
+                self._leave_lane(lane, over)
+            self._end(context.action_id, action, outcome)
+
+        try:
+            if not begin(action, context, tell):
+                return False
+        except Exception as error:
+            tell(error)
+        if not over.done():
+            self._begun[context.action_id] = tell
+            if lane:
+                self._lanes[lane] = over
+        return True
+
+    def _leave_lane(self, lane: str, left: asyncio.Future[None]) -> None:
+        if self._lanes.get(lane) is left:
             del self._lanes[lane]
 
     async def _finish(self, action_id: str, action: Action, work: Awaitable[Observation]) -> None:
+        outcome: Observation | Exception
         try:
-            observation = await work
-            if not isinstance(observation, Observation):
-                raise TypeError(f"it returned {observation!r}, which is no observation")
+            outcome = await work
         except asyncio.CancelledError:
-            observation = error_observation(ActionCancelled("the runtime client was stopped"))
+            outcome = ActionCancelled("the runtime client was stopped")
         except Exception as error:
-            observation = _failure(error, action)
-        self._recorder.finish(action_id, observation)
+            outcome = error
+        self._end(action_id, action, outcome)
+
+    def _end(self, action_id: str, action: Action, outcome: Observation | Exception) -> None:
+        if isinstance(outcome, Observation):
+            self._recorder.finish(action_id, outcome)
+            return
+        if not isinstance(outcome, Exception):
+            outcome = TypeError(f"it returned {outcome!r}, which is no observation")
+        self._recorder.finish(action_id, _failure(outcome, action))
 
 
 async def _handle(
-    handler: Handler, action: Action, context: Context, before: asyncio.Task[None] | None
+    handler: Handler, action: Action, context: Context, before: asyncio.Future[None] | None
 ) -> Observation:
     if before is not None:
         await asyncio.wait([before])

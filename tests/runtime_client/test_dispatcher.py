@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tether_runtime_client.dispatcher import Context, Dispatcher
+from tether_runtime_client.dispatcher import Context, Dispatcher, Tell
 from tether_runtime_client.journal import Position
 from tether_runtime_client.protocol.actions import (
     Action,
@@ -152,29 +152,37 @@ async def test_acceptance_is_told_before_anything_of_the_action(stage: Stage) ->
 
 
 async def test_an_action_may_begin_in_the_call_that_accepts_it(stage: Stage) -> None:
-    def begin(action: Action, context: Context) -> Awaitable[Observation] | None:
+    told: dict[str, Tell] = {}
+
+    def begin(action: Action, context: Context, tell: Tell) -> bool:
         if isinstance(action, CmdInputAction) and action.text == "later":
-            return None
-        stage.log.append(f"begun {context.action_id}")
-        return stage.run_at_once(action, context)
+            return False
+        told[context.action_id] = tell
+        return True
 
     stage.dispatcher.register(
         CmdInputAction, stage.run_at_once, lane=lambda action: action.session, begin=begin
     )
     stage.dispatcher.submit("now", CmdInputAction(text="x"))
-    assert stage.log == ["begun now"]
+    assert list(told) == ["now"]
     stage.dispatcher.submit("behind", CmdInputAction(text="x"))
     stage.dispatcher.submit("other", CmdInputAction(text="later", session="o"))
     await stage.settle()
-    assert stage.log == ["begun now", "+now", "+other"]
-    for action_id in ("now", "behind", "other"):
+    assert stage.log == ["+other"]
+    told["now"](DoneObservation())
+    assert isinstance(stage.end_of("now"), DoneObservation)
+    for action_id in ("behind", "other"):
         stage.let(action_id)
     await stage.settle()
-    assert all(stage.end_of(i) == stage.end_of(i) for i in ("now", "behind", "other"))
+    assert stage.log[1:] == ["-other", "+behind", "-behind"]
+    told["now"](ValueError("a second word does not count"))
+    assert isinstance(stage.end_of("now"), DoneObservation)
+    assert stage.dispatcher._lanes == {}
+    assert stage.dispatcher._begun == {}
 
 
 async def test_a_beginning_that_fails_ends_its_action(stage: Stage) -> None:
-    def begin(action: Action, context: Context) -> Awaitable[Observation] | None:
+    def begin(action: Action, context: Context, tell: Tell) -> bool:
         raise CommandNotFound("no such program") if context.action_id == "a" else KeyError("b")
 
     stage.dispatcher.register(CmdPollAction, fail, begin=begin)
@@ -184,6 +192,20 @@ async def test_a_beginning_that_fails_ends_its_action(stage: Stage) -> None:
     assert isinstance(first, ErrorObservation)
     assert isinstance(second, ErrorObservation)
     assert (first.code, second.code) == ("command_not_found", "internal_error")
+
+
+async def test_what_was_begun_ends_when_the_client_stops(stage: Stage) -> None:
+    told: list[Tell] = []
+    stage.dispatcher.register(
+        CmdPollAction, fail, begin=lambda action, context, tell: not told.append(tell)
+    )
+    stage.dispatcher.submit("a", CmdPollAction())
+    await stage.dispatcher.close()
+    end = stage.end_of("a")
+    assert isinstance(end, ErrorObservation)
+    assert end.code == "action_cancelled"
+    told[0](DoneObservation())
+    assert stage.end_of("a") is end
 
 
 # --- failures ----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from ..dispatcher import Tell
 from ..protocol import observations as o
 from ..protocol.events import CommandEnded, Event
 from ..shell import CommandEnd, RunningCommand, ShellSession, StateLost
@@ -37,32 +38,58 @@ class Command:
         self._lost_before = lost_before
         self._emit = emit
         self._reporters = 0
-        running.done.add_done_callback(self._on_end)
+        running.watchers.append(self._on_end)
 
     @property
     def over(self) -> bool:
         """Whether the command has ended."""
         return self._running.done.done()
 
+    def report_to(
+        self, tell: Tell, timeout_s: float | None, no_output_timeout_s: float | None = None
+    ) -> Report:
+        """Tell once: at the command's end, when it waits for input, or at a timeout."""
+
+        def due() -> None:
+            self._reporters -= 1
+            try:
+                observation = self._report(timed_out=report.timed_out)
+            except Exception as problem:  # whoever asked must hear of it
+                tell(problem)
+            else:
+                tell(observation)
+
+        self._reporters += 1
+        report = Report(self._running, self._output.last_write, due)
+        report.start(timeout_s, no_output_timeout_s)
+        return report
+
     async def report(
         self, timeout_s: float | None, no_output_timeout_s: float | None = None
-    ) -> o.CmdOutputObservation:
-        """Report at the command's end, when it waits for input, or at a timeout."""
-        report = Report(self._running, self._output.last_write)
-        self._reporters += 1
+    ) -> o.Observation:
+        """The same, to wait for. Cancelling it changes nothing for the command."""
+        told: asyncio.Future[o.Observation] = asyncio.get_running_loop().create_future()
+
+        def tell(outcome: o.Observation | Exception) -> None:
+            if told.done():
+                return
+            if isinstance(outcome, o.Observation):
+                told.set_result(outcome)
+            else:
+                told.set_exception(outcome)
+
+        report = self.report_to(tell, timeout_s, no_output_timeout_s)
         try:
-            if not self.over:
-                await report.wait(timeout_s, no_output_timeout_s)
+            return await told
         finally:
-            self._reporters -= 1
-        return self._ended() if self.over else self._going_on(timed_out=report.timed_out)
+            self._reporters -= report.cancel()
 
     def forget_wait(self) -> None:
         """The command was given something: an earlier wait for input does not count any more."""
         self._running.now_active()
 
-    def _on_end(self, _: object) -> None:
-        if self._reporters:
+    def _on_end(self) -> None:
+        if self._reporters or not self.over:
             return
         end = self._running.done.result()
         self._output.close()
@@ -75,6 +102,9 @@ class Command:
                 total_bytes=self._output.total,
             )
         )
+
+    def _report(self, *, timed_out: bool) -> o.CmdOutputObservation:
+        return self._ended() if self.over else self._going_on(timed_out=timed_out)
 
     def _ended(self) -> o.CmdOutputObservation:
         end: CommandEnd = self._running.done.result()

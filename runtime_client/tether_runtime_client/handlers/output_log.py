@@ -21,7 +21,7 @@ class OutputLog:
     """Takes what a command's terminal gets. One owner, on the loop."""
 
     def __init__(
-        self, session: str, action_id: str, path: Path, emit: Callable[[Event], None]
+        self, session: str, action_id: str, path: str | Path, emit: Callable[[Event], None]
     ) -> None:
         self._session = session
         self._action_id = action_id
@@ -124,7 +124,7 @@ class OutputLog:
     def _open(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            Path(self._path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = os.open(self._path, flags, 0o600)
         except OSError as problem:
             self._give_up(problem)

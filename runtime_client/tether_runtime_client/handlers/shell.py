@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from .. import shell as core
-from ..dispatcher import Context
+from ..dispatcher import Context, Tell
 from ..protocol import actions as a
 from ..protocol import errors as e
 from ..protocol import observations as o
@@ -38,28 +38,26 @@ class Sessions:
         self._names = settings.state / "shells"
         self._lost = _forget_names(self._names)
 
-    async def run(self, action: a.CmdRunAction, context: Context) -> o.CmdOutputObservation:
+    async def run(self, action: a.CmdRunAction, context: Context) -> o.Observation:
         """Start a command; report at its end, its wait for input, or its timeout."""
-        return await self._run_in(await self._get(action.session), action, context)
+        command = self._start_in(await self._get(action.session), action, context)
+        return await command.report(action.timeout_s, action.no_output_timeout_s)
 
-    def begin_run(
-        self, action: a.CmdRunAction, context: Context
-    ) -> Awaitable[o.CmdOutputObservation] | None:
+    def begin_run(self, action: a.CmdRunAction, context: Context, tell: Tell) -> bool:
         """The same where the session is up: the shell has the command when this returns."""
         task = self._starting.get(action.session)
         if task is None or not task.done() or task.cancelled() or task.exception():
-            return None
-        return self._run_in(task.result(), action, context)
+            return False
+        command = self._start_in(task.result(), action, context)
+        command.report_to(tell, action.timeout_s, action.no_output_timeout_s)
+        return True
 
-    def _run_in(
-        self, session: Session, action: a.CmdRunAction, context: Context
-    ) -> Awaitable[o.CmdOutputObservation]:
-        path = self._output / f"{context.action_id}.log"
+    def _start_in(self, session: Session, action: a.CmdRunAction, context: Context) -> Command:
+        path = f"{self._output}/{context.action_id}.log"
         output = OutputLog(action.session, context.action_id, path, context.emit)
-        command = session.start(action, context, output)
-        return command.report(action.timeout_s, action.no_output_timeout_s)
+        return session.start(action, context, output)
 
-    async def type_in(self, action: a.CmdInputAction, _: Context) -> o.CmdOutputObservation:
+    async def type_in(self, action: a.CmdInputAction, _: Context) -> o.Observation:
         """Type into the running command; report as `run` does."""
         session = self._existing(action.session)
         command = session.running()
@@ -70,7 +68,7 @@ class Sessions:
                 await session.shell.send_input((action.text or "").encode())
         return await command.report(action.timeout_s)
 
-    async def interrupt(self, action: a.CmdInterruptAction, _: Context) -> o.CmdOutputObservation:
+    async def interrupt(self, action: a.CmdInterruptAction, _: Context) -> o.Observation:
         """Signal the running command; report its end, or that it goes on."""
         session = self._existing(action.session)
         command = session.running()
@@ -79,7 +77,7 @@ class Sessions:
             session.shell.interrupt(action.signal)
         return await command.report(action.timeout_s)
 
-    async def poll(self, action: a.CmdPollAction, _: Context) -> o.CmdOutputObservation:
+    async def poll(self, action: a.CmdPollAction, _: Context) -> o.Observation:
         """Report what is new of the running command, or of one that ended unasked."""
         return await self._existing(action.session).latest().report(action.timeout_s)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -59,6 +60,8 @@ class RunningCommand:
         self.pid = 0
         self.done: asyncio.Future[CommandEnd] = loop.create_future()
         self.sink = sink
+        self.watchers: list[Callable[[], None]] = []
+        """Called at once when the command ends or waits: a future's callbacks come a turn later."""
         self._waiting: asyncio.Future[WaitEvidence] | None = None
 
     @property
@@ -84,6 +87,7 @@ class RunningCommand:
         """Called by the session."""
         if not self.waiting.done():
             self.waiting.set_result(evidence)
+            self._tell()
 
     def now_active(self) -> None:
         """Called by the session: the command got input or wrote, so an earlier wait is over."""
@@ -94,3 +98,8 @@ class RunningCommand:
         """Called by the session."""
         if not self.done.done():
             self.done.set_result(end)
+            self._tell()
+
+    def _tell(self) -> None:
+        for watcher in tuple(self.watchers):
+            watcher()
