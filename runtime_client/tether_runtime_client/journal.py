@@ -11,8 +11,8 @@ import logging
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from .protocol.errors import DiskFull
 from .segment import Segment, header, read_header, repaired, stand_ins
@@ -33,8 +33,7 @@ class Trimmed(Exception):
     """A reader fell behind what the controller has acknowledged and the journal let go."""
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """The place before frame `seq` of a segment, `offset` bytes into its file.
 
     `since` is the number of deletions there had been when its reader began.

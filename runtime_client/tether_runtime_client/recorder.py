@@ -7,7 +7,7 @@ import secrets
 import time
 from collections import deque
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from .backlog import BOUNDED, Backlog, Omissions
 from .journal import Journal, Position
@@ -30,6 +30,7 @@ from .protocol.events import (
 from .protocol.frames import EpochRange, StoredEvent, digest, encode_numbered
 from .protocol.ledger import Ledger, Verdict
 from .protocol.limits import MAX_FRAME
+from .protocol.message import changed
 from .protocol.observations import ErrorObservation, Observation
 from .recovery import Recovered, recover
 from .segment import renumber
@@ -39,7 +40,7 @@ ROOM_FOR_ACTION = 1024 * 1024
 
 _LAZY = (ActionAccepted, CmdOutputDelta, ExecOutputDelta)
 LAZY_BELOW = 16 * 1024
-"""An acceptance or a small delta may wait a moment: mostly the action's end goes with it."""
+"""An acceptance or a small delta waits for the end of the loop's turn, in which work is begun."""
 
 _BATCH = 1024 * 1024
 
@@ -78,7 +79,7 @@ class Recorder:
     def start(self, started: ClientStarted) -> None:
         """Write this life's first event, and the end of every action the last one lost."""
         lost = self.recovered.lost
-        self.emit(started.model_copy(update={"lost_actions": tuple(lost)}))
+        self.emit(changed(started, lost_actions=tuple(lost)))
         for gap in self.recovered.gaps.values():
             self.emit(gap)
         for action in lost.values():
@@ -115,7 +116,7 @@ class Recorder:
     def finish(self, action_id: str, observation: Observation) -> None:
         """Record the action's final event."""
         self._tell_omitted(action_id)
-        self._record(observation.model_copy(update={"action_id": action_id}))
+        self._record(observation, action_id=action_id)
 
     def acknowledge(self, epoch: str, seq: int) -> None:
         """The controller has stored everything up to `seq` of `epoch`: forget it."""
@@ -222,9 +223,9 @@ class Recorder:
         self.ledger.begin(action_id)
         self._kinds[action_id] = action.action
 
-    def _record(self, event: Event) -> None:
+    def _record(self, event: Event, **fields: Any) -> None:
         """Write an event now, or as soon as there is space again."""
-        stamped = event.model_copy(update={"time": time.time()})
+        stamped = changed(event, time=time.time(), **fields)
         if not self._unwritten:
             try:
                 self._write_event(stamped)
@@ -290,7 +291,7 @@ def encode_whole(epoch: str, seq: int, event: Event) -> bytes:
 def _stand_in(epoch: str, seq: int, event: Event, error: TetherError) -> Event:
     if isinstance(event, Observation):
         told = type(error)(f"the action ended, and its observation is lost: {error.message}")
-        return error_observation(told, event.action_id).model_copy(update={"time": event.time})
+        return changed(error_observation(told, event.action_id), time=event.time)
     reason = f"an event is lost: {error.message}"
     return HistoryGap(epoch=epoch, first=seq, last=seq, reason=reason, time=event.time)
 

@@ -15,11 +15,11 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from tether_runtime_client.protocol.actions import Action, AnyAction
+from tether_runtime_client.protocol.actions import AnyAction
 from tether_runtime_client.protocol.errors import Fenced, MalformedFrame
 from tether_runtime_client.protocol.events import (
     ActionSubmitted,
@@ -33,9 +33,10 @@ from tether_runtime_client.protocol.frames import (
     StoredEvent,
     decode_from_client,
     digest,
+    encode_submitted,
 )
 from tether_runtime_client.protocol.limits import MAX_EPOCHS
-from tether_runtime_client.protocol.message import to_json
+from tether_runtime_client.protocol.message import changed, to_json
 from tether_runtime_client.protocol.observations import Observation, observation_adapter
 
 from .action_log import ActionLog, forget_left_behind, left_behind
@@ -57,6 +58,13 @@ CREATE TABLE progress (epoch TEXT PRIMARY KEY, stored INTEGER NOT NULL);  -- new
 CREATE TABLE writer (id TEXT NOT NULL);   -- one row: whoever claimed the history last
 INSERT INTO writer VALUES ('');
 """
+_SETTINGS = (
+    "page_size = 16384",  # an event with 64 KiB of output is on 5 pages, not on 17
+    "journal_mode = WAL",
+    "synchronous = OFF",
+    "wal_autocheckpoint = 4096",  # 64 MiB: a checkpoint amid a flood would write it all twice
+    "journal_size_limit = 4194304",
+)
 _INSERT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)"
 _PAGE = 256
 LOCK_TIMEOUT_S = 0.5
@@ -81,8 +89,8 @@ class History:
         self._database = sqlite3.connect(
             path, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = OFF")
+        for setting in _SETTINGS:
+            self._database.execute(f"PRAGMA {setting}")
         self._migrate()
         self._lock = threading.RLock()
         self._writer = secrets.token_hex(8)
@@ -136,18 +144,14 @@ class History:
 
     def store_event(self, event: Event) -> Event:
         """Store what the server itself saw, or an observation it had to make up."""
-        stamped = event.model_copy(update={"time": time.time()})
+        stamped = changed(event, time=time.time())
         final = isinstance(event, Observation)
         seq = self._insert("", 0, event.action_id, final, to_json(stamped))
         return _with_seq(stamped, seq)
 
-    def store_action(self, action_id: str, action: Action) -> None:
-        """Store an action for good: from here on it is safe to send."""
-        known = cast(AnyAction, action)
-        submitted = ActionSubmitted.model_construct(
-            seq=0, time=time.time(), action_id=action_id, event="submitted", action=known
-        )
-        body = to_json(submitted)
+    def store_action(self, action_id: str, action: bytes) -> None:
+        """Store an action, as JSON, for good: from here on it is safe to send."""
+        body = encode_submitted(action_id, action, time.time())
         self._actions.append(body)
         self._insert("", 0, action_id, False, body)
 
@@ -352,4 +356,4 @@ def _parse(epoch: str, final: int, body: bytes) -> Event:
 
 
 def _with_seq(event: Event, seq: int) -> Event:
-    return event.model_copy(update={"seq": seq})
+    return changed(event, seq=seq)

@@ -7,9 +7,8 @@ import logging
 import secrets
 import sqlite3
 from dataclasses import dataclass
-from typing import cast
 
-from tether_runtime_client.protocol.actions import Action, AnyAction
+from tether_runtime_client.protocol.actions import Action
 from tether_runtime_client.protocol.errors import (
     ActionLost,
     Fenced,
@@ -35,12 +34,12 @@ from tether_runtime_client.protocol.frames import (
     RejectedFrame,
     RejectedSubmission,
     StoredEvent,
-    SubmitFrame,
     WelcomeFrame,
     decode_from_server,
-    encode,
+    encode_submit,
 )
 from tether_runtime_client.protocol.limits import MAX_FRAME
+from tether_runtime_client.protocol.message import to_json
 from tether_runtime_client.protocol.observations import ErrorObservation, Observation
 from tether_runtime_client.protocol.server_side import Gap
 
@@ -264,7 +263,7 @@ class Submissions:
         self._claimed = True
         self._history.claim()
         unfinished = self._history.unfinished()
-        self._frames = {i: _submit_frame(i, action) for i, action in unfinished.items()}
+        self._frames = {i: encode_submit(i, to_json(a)) for i, a in unfinished.items()}
         self._accepted = {i for i in unfinished if self._history.accepted(i)}
         self.record(self._started)
 
@@ -288,13 +287,14 @@ class Submissions:
             self._link.cut("the history cannot be written")
 
     def _submit_new(self, action_id: str, action: Action) -> None:
-        frame = _submit_frame(action_id, action)
+        body = to_json(action)
+        frame = encode_submit(action_id, body)
         if len(frame) > MAX_FRAME:
             raise FrameTooLarge(
                 f"the action is {len(frame):,} bytes long, and {MAX_FRAME:,} is the most"
             )
         _check(frame)
-        self._history.store_action(action_id, action)
+        self._history.store_action(action_id, body)
         self._frames[action_id] = frame
         self._events.wake()
         if self._link is not None:
@@ -341,11 +341,6 @@ class Submissions:
 def new_action_id() -> str:
     """An id no action has."""
     return secrets.token_hex(12)
-
-
-def _submit_frame(action_id: str, action: Action) -> bytes:
-    known = cast(AnyAction, action)
-    return encode(SubmitFrame.model_construct(type="submit", id=action_id, action=known))
 
 
 def _check(frame: bytes) -> None:

@@ -28,6 +28,7 @@ from tether_runtime_client.protocol.frames import (
     digest,
     encode_numbered,
 )
+from tether_runtime_client.protocol.message import to_json
 from tether_runtime_client.protocol.observations import DoneObservation, ErrorObservation
 from tether_server import history as module
 from tether_server.action_log import ActionLog
@@ -82,7 +83,7 @@ def numbers(history: History) -> list[int]:
 def test_events_are_numbered_over_all_they_come_from(history: History) -> None:
     history.store_event(ConnectionLost(reason="x"))
     store(history, 1, accepted())
-    history.store_action("a", RUN)
+    history.store_action("a", to_json(RUN))
     store(history, 2, done())
     events = list(history.since(0))
     assert [type(e) for e in events] == [
@@ -118,7 +119,7 @@ def test_readers_see_what_is_not_committed_yet(history: History, path: Path) -> 
 
 
 def test_it_is_there_again_after_a_restart(history: History, path: Path) -> None:
-    history.store_action("a", RUN)
+    history.store_action("a", to_json(RUN))
     store(history, 1, accepted())
     store(history, 2, done())
     store(history, 1, done("b"), OTHER)
@@ -198,7 +199,7 @@ def test_threads_read_while_it_is_written(history: History) -> None:
 
 def test_actions_without_an_end_are_taken_up_in_order(history: History, path: Path) -> None:
     for action_id in ("c", "a", "b"):
-        history.store_action(action_id, CmdRunAction(command=action_id))
+        history.store_action(action_id, to_json(CmdRunAction(command=action_id)))
     store(history, 1, accepted("a"))
     store(history, 2, done("a"))
     store(history, 3, accepted("b"))
@@ -337,7 +338,7 @@ def test_many_open_a_new_history_at_once(path: Path) -> None:
 
 def test_an_action_is_safe_before_it_is_committed(history: History, path: Path) -> None:
     """The server is killed right after it sent the action."""
-    history.store_action("sent", RUN)
+    history.store_action("sent", to_json(RUN))
     again = History(path)
     again.claim()
     assert list(again.unfinished()) == ["sent"]
@@ -350,7 +351,7 @@ def test_an_action_is_safe_before_it_is_committed(history: History, path: Path) 
 
 
 def test_an_action_that_was_committed_is_not_taken_up_twice(history: History, path: Path) -> None:
-    history.store_action("a", RUN)
+    history.store_action("a", to_json(RUN))
     (log,) = path.parent.glob("actions-*")
     saved = log.read_bytes()
     history.commit()
@@ -364,7 +365,7 @@ def test_an_action_that_was_committed_is_not_taken_up_twice(history: History, pa
 
 @pytest.mark.parametrize("junk", [b"garbage\n", b'{"event":"from_the_future"}\n', b"torn"])
 def test_a_spoiled_action_log_stops_no_server(history: History, path: Path, junk: bytes) -> None:
-    history.store_action("a", RUN)
+    history.store_action("a", to_json(RUN))
     (log,) = path.parent.glob("actions-*")
     log.write_bytes(junk[:7] + b"\n" + log.read_bytes() + junk)
     again = History(path)

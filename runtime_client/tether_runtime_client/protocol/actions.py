@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from .message import Message
+from .message import LATER, Message
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 SessionName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][\w.-]*$")]
@@ -252,4 +252,4 @@ AnyAction = Annotated[
     Field(discriminator="action"),
 ]
 
-action_adapter: TypeAdapter[AnyAction] = TypeAdapter(AnyAction)
+action_adapter: TypeAdapter[AnyAction] = TypeAdapter(AnyAction, config=LATER)

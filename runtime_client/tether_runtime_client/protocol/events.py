@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from .actions import AnyAction
-from .message import Message
+from .message import LATER, Message
 
 
 class Event(Message):
@@ -227,4 +227,4 @@ AnyServerEvent = Annotated[
     Field(discriminator="event"),
 ]
 
-server_event_adapter: TypeAdapter[AnyServerEvent] = TypeAdapter(AnyServerEvent)
+server_event_adapter: TypeAdapter[AnyServerEvent] = TypeAdapter(AnyServerEvent, config=LATER)

@@ -8,6 +8,7 @@ any of its frames the client may send `error`; the connection ends with it.
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -18,7 +19,7 @@ from .actions import AnyAction
 from .errors import InvalidAction, MalformedFrame, TetherError
 from .events import AnySandboxEvent, Event
 from .limits import MAX_EPOCHS, MAX_SEQUENCE, MAX_TEXT
-from .message import Message, to_json
+from .message import LATER, Message, to_json
 from .observations import AnyObservation, ErrorCode, Observation
 
 Role = Literal["controller", "operator"]
@@ -154,7 +155,7 @@ FromClient = Annotated[
 ]
 
 from_server_adapter: TypeAdapter[FromServer] = TypeAdapter(FromServer)
-from_client_adapter: TypeAdapter[FromClient] = TypeAdapter(FromClient)
+from_client_adapter: TypeAdapter[FromClient] = TypeAdapter(FromClient, config=LATER)
 
 
 class _Number(BaseModel):
@@ -188,6 +189,18 @@ def encode_numbered(epoch: str, seq: int, event: Event) -> bytes:
     kind = b"observation" if isinstance(event, Observation) else b"event"
     parts = (kind, epoch.encode(), seq, kind, to_json(event))
     return b'{"type":"%b","epoch":"%b","seq":%d,"%b":%b}' % parts
+
+
+def encode_submit(action_id: str, action: bytes) -> bytes:
+    """An action's JSON as its `SubmitFrame`. The id must be checked, or decoded from this."""
+    return b'{"type":"submit","id":%b,"action":%b}' % (json.dumps(action_id).encode(), action)
+
+
+def encode_submitted(action_id: str, action: bytes, time: float) -> bytes:
+    """The same as its `ActionSubmitted` event, the way it is stored."""
+    return b'{"seq":0,"time":%.6f,"action_id":%b,"event":"submitted","action":%b}' % (
+        *(time, json.dumps(action_id).encode(), action),
+    )
 
 
 def digest(frame: bytes) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticSerializationError
+
+LATER = ConfigDict(defer_build=True)
+"""For adapters that not every process uses: they are built at their first use."""
 
 
 class Message(BaseModel):
@@ -22,6 +25,24 @@ class Message(BaseModel):
         ser_json_inf_nan="constants",
         defer_build=True,
     )
+
+
+M = TypeVar("M", bound=Message)
+
+
+def changed(message: M, **fields: Any) -> M:
+    """A copy with other values, which must be valid, in some of its fields.
+
+    What `model_copy(update=...)` gives, at a fifth of its price: no message has private or extra
+    fields to look for.
+    """
+    copy = message.__class__.__new__(message.__class__)
+    object.__setattr__(copy, "__dict__", {**message.__dict__, **fields})
+    named = message.__pydantic_fields_set__ | fields.keys()
+    object.__setattr__(copy, "__pydantic_fields_set__", named)
+    object.__setattr__(copy, "__pydantic_extra__", None)
+    object.__setattr__(copy, "__pydantic_private__", None)
+    return copy
 
 
 def to_json(message: Message) -> bytes:

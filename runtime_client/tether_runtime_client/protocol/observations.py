@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from .events import Event
-from .message import Message
+from .message import LATER, Message
 
 CommandStatus = Literal[
     "completed", "running", "timeout", "waiting_for_input", "interrupted", "session_ended"
@@ -190,4 +190,4 @@ AnyObservation = Annotated[
     Field(discriminator="observation"),
 ]
 
-observation_adapter: TypeAdapter[AnyObservation] = TypeAdapter(AnyObservation)
+observation_adapter: TypeAdapter[AnyObservation] = TypeAdapter(AnyObservation, config=LATER)
