@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo docs cast test lint test-slow bench clean
+.PHONY: help setup engine demo docs cast test images lint test-slow bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -35,6 +35,10 @@ test: setup  ## run all checks and all tests, the ones on the real engine includ
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not serial" $(ARGS)
 	@$(BIN)/pytest -m serial
+
+images: setup  ## run the client in every odd image there is, ARGS="-k 07" in one
+	@docker/ready
+	@$(BIN)/pytest tests/images -n 2 --dist loadgroup --durations=5 $(ARGS)
 
 test-slow: setup  ## run the tests that take minutes
 	@docker/ready
