@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .exchange import EngineRefusal, Line, exchanged
 from .models import Phase, ProgressReport, Step
@@ -38,7 +38,7 @@ class Order:
             one; else what it made is removed.
     """
 
-    context: bytes
+    context: bytes | BinaryIO
     tag: str
     dockerfile: str = "Dockerfile"
     arguments: Mapping[str, str] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     import docker
@@ -34,7 +34,7 @@ def exchanged(
     parameters: Mapping[str, Any],
     *,
     headers: Mapping[str, str] | None = None,
-    body: bytes = b"",
+    body: bytes | BinaryIO = b"",
     silence_s: float | None = None,
 ) -> Iterator[Iterator[Line]]:
     """Asks the engine for something long and gives the lines of its answer.

@@ -81,6 +81,11 @@ def apt_settings(dump: str, *, has_ca: bool) -> str:
     return "\n".join([*lines, ""])
 
 
+def apt_network_settings() -> str:
+    """Proxies and limits of this machine's apt, without any certificates."""
+    return apt_settings(_output(["apt-config", "dump"]), has_ca=False)
+
+
 def apt_sources(files: Mapping[str, str], suite: str) -> dict[str, str]:
     """The files that name Debian's own archive for a suite and nothing else."""
     return {name: text for name, text in files.items() if _is_archive(name, text, suite)}

@@ -58,4 +58,5 @@ def _layer(entry: Mapping[str, Any], done: Mapping[str, Step]) -> Layer:
 
 
 def _instruction(entry: Mapping[str, Any]) -> str:
-    return _FRAME.sub("", entry["CreatedBy"]).strip()
+    said = entry["CreatedBy"] or entry.get("Comment") or ""  # what a step made has a comment only
+    return _FRAME.sub("", said).strip()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-Phase = Literal["inspect", "pull", "environment", "build", "push", "prune", "done"]
+Phase = Literal["inspect", "pull", "environment", "steps", "build", "push", "prune", "done"]
 Part = Literal["environment", "code", "user"]
 
 
@@ -93,6 +93,29 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class StepResult:
+    """What became of a step of a spec.
+
+    Attributes:
+        number: its place in the spec, from 1.
+        kind: `file` or `shell`.
+        what: the step in a line.
+        image: the name of the image that it made, which the next build goes on from.
+        reused: it had been carried out before.
+        seconds: how long this call took for it.
+        bytes: how much it added to the image; None where what it was added to is gone.
+    """
+
+    number: int
+    kind: Literal["file", "shell"]
+    what: str
+    image: str
+    reused: bool
+    seconds: float
+    bytes: int | None
+
+
+@dataclass(frozen=True)
 class BuildResult:
     """An image that holds the runtime client.
 
@@ -113,6 +136,7 @@ class BuildResult:
         entrypoint: the image's ENTRYPOINT, None if none.
         command: the image's CMD, None if none.
         pushed: the digest reference that the image has in its registry, None where not pushed.
+        steps: what became of each step of the spec.
     """
 
     image_id: str
@@ -131,6 +155,7 @@ class BuildResult:
     entrypoint: tuple[str, ...] | None
     command: tuple[str, ...] | None
     pushed: str | None = None
+    steps: tuple[StepResult, ...] = ()
 
 
 Kind = Literal["image", "environment", "volume"]

@@ -368,6 +368,18 @@ class BuildFailed(SandboxError):
     code = "build_failed"
 
 
+class StepFailed(BuildFailed):
+    """A step of a spec did not come to its end; `data` has its number, command and exit code."""
+
+    code = "step_failed"
+
+
+class SpecInvalid(SandboxError):
+    """A spec of build steps cannot be used: the file, a source, a secret, or strict findings."""
+
+    code = "spec_invalid"
+
+
 class PushFailed(SandboxError):
     """A registry did not take an image.
 

@@ -1,0 +1,86 @@
+"""Secrets that steps are given: where they come from, and how they stay out of what is said."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from .errors import secret_missing
+from .model import Secret, Spec
+
+MAX_SECRET = 1 << 20
+HIDDEN = "[secret]"
+_SHORTEST_LINE = 6  # what is shorter is in every other word, and tells little
+
+
+def read_secret(spec: Spec, name: str) -> bytes:
+    """A secret's value.
+
+    Raises:
+        SpecInvalid: it is not there; nothing of any value is in the error.
+    """
+    secret = spec.secrets[name]
+    try:
+        value = _value(spec.folder, secret)
+    except OSError as problem:
+        raise secret_missing(name, f"{secret.file}: {problem.strerror}") from None
+    if value is None:
+        raise secret_missing(name, f"the variable {secret.env} is not set")
+    if not value:
+        raise secret_missing(name, "it is empty")
+    if len(value) > MAX_SECRET:
+        raise secret_missing(name, f"it has more than {MAX_SECRET:,} bytes")
+    return value
+
+
+def _value(folder: Path, secret: Secret) -> bytes | None:
+    if secret.file is None:
+        found = os.environ.get(str(secret.env))
+        return None if found is None else os.fsencode(found)
+    with (folder / Path(secret.file).expanduser()).open("rb") as file:
+        return file.read(MAX_SECRET + 1)
+
+
+def where(secret: Secret) -> str:
+    """Where a secret comes from, for people."""
+    return f"the variable {secret.env}" if secret.file is None else f"the file {secret.file}"
+
+
+class Redactor:
+    """Takes secrets out of text, also in the forms that programs print them in."""
+
+    def __init__(self, values: Iterable[bytes]) -> None:
+        forms = {form for value in values for form in _forms(value)}
+        self._forms = sorted(forms, key=lambda form: (-len(form), form))
+
+    def __call__(self, text: str) -> str:
+        for form in self._forms:
+            text = text.replace(form, HIDDEN)
+        return text
+
+
+def _forms(value: bytes) -> set[str]:
+    whole = {value, value.strip()} - {b""}
+    lines = {line.strip() for line in value.splitlines() if len(line.strip()) >= _SHORTEST_LINE}
+    texts = {part.decode(errors="replace") for part in whole | lines}
+    encoded = {quote(text, safe="") for text in texts} | {json.dumps(text)[1:-1] for text in texts}
+    for part in whole:
+        encoded |= {
+            base64.b64encode(part).decode().rstrip("="),
+            base64.urlsafe_b64encode(part).decode().rstrip("="),
+            part.hex(),
+        }
+    return texts | encoded
+
+
+def used_secrets(spec: Spec, names: Iterable[str]) -> Mapping[str, bytes]:
+    """The values of secrets by name.
+
+    Raises:
+        SpecInvalid: one is not there.
+    """
+    return {name: read_secret(spec, name) for name in names}
