@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
-import docker
 import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner

@@ -1,0 +1,209 @@
+"""Pulls and pushes, with a real registry on this machine."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import socket
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import docker
+import docker.errors
+import pytest
+from click.testing import CliRunner
+from docker.models.images import Image
+
+from tether_image_builder import BuildProgress, BuildResult, build_image
+from tether_image_builder.cli import main
+from tether_image_builder.engine import EngineRefusal, connected
+from tether_image_builder.errors import ImageNotFound, PushFailed, WrongArchitecture
+
+from .registry import PASSWORD, USER, Registry, running_registry
+
+pytestmark = pytest.mark.engine
+
+Build = Callable[..., BuildResult]
+MakeImage = Callable[..., Image]
+
+
+@pytest.fixture(autouse=True)
+def docker_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Docker configuration of the test's own, in which nobody is logged in anywhere."""
+    folder = tmp_path / "docker"
+    folder.mkdir()
+    monkeypatch.setenv("DOCKER_CONFIG", str(folder))
+    return folder / "config.json"
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    with running_registry(tmp_path) as registry:
+        yield registry
+
+
+@pytest.fixture
+def stored(
+    client: docker.DockerClient, registry: Registry, make_image: MakeImage, busybox: str
+) -> str:
+    """An image that is in the registry and not on the engine."""
+    name = f"{registry.address}/team/app:1.0"
+    image = make_image(f"FROM {busybox}\nLABEL one=1")
+    client.api.tag(image.id, name)
+    with connected(client) as engine:
+        engine.push(name, lambda _: None)
+    client.images.remove(name)
+    return name
+
+
+def is_there(client: docker.DockerClient, name: str) -> bool:
+    try:
+        client.images.get(name)
+    except docker.errors.ImageNotFound:
+        return False
+    return True
+
+
+def test_by_tag_from_a_registry_with_a_port(
+    client: docker.DockerClient, build: Build, stored: str, names: list[str]
+) -> None:
+    names.append(stored)
+    steps: list[BuildProgress] = []
+    result = build(stored, progress=steps.append)
+    assert result.tag.startswith(stored.replace("app:1.0", "app_tether:"))
+    assert str(steps[0]) == f"pulling {stored}"
+    assert build(stored).reused
+
+
+def test_by_digest(
+    client: docker.DockerClient,
+    build: Build,
+    registry: Registry,
+    stored: str,
+    names: list[str],
+) -> None:
+    image = f"{registry.address}/team/app@{registry.digest('team/app', '1.0')}"
+    names.append(image)
+    result = build(image)
+    assert result.tag.startswith(f"{registry.address}/team/app_tether:")
+    assert client.images.get(image).id == result.base_id
+
+
+def test_a_name_that_the_registry_does_not_know(build: Build, registry: Registry) -> None:
+    with pytest.raises(ImageNotFound, match=r"not found|unknown"):
+        build(f"{registry.address}/team/other:1")
+
+
+def test_a_registry_that_says_nothing(client: docker.DockerClient) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, connected(client) as engine:
+        name = f"127.0.0.1:{silent.getsockname()[1]}/team/app:1"
+        with pytest.raises(EngineRefusal, match="no answer for 1 seconds"):
+            engine.pull(name, lambda _: None, phase="pull", silence_s=1)
+
+
+def test_for_another_platform_than_there_is(build: Build, stored: str, names: list[str]) -> None:
+    names.append(stored)
+    with pytest.raises((WrongArchitecture, ImageNotFound), match="linux/s390x"):
+        build(stored, platform="linux/s390x")
+
+
+def test_what_is_pushed_can_be_pulled_back(
+    client: docker.DockerClient, build: Build, registry: Registry, busybox: str, names: list[str]
+) -> None:
+    tag = f"{registry.address}/team/built:1"
+    plain = build(busybox)
+    steps: list[BuildProgress] = []
+    result = build(busybox, tag=tag, push=True, progress=steps.append)
+    assert result.pushed == f"{registry.address}/team/built@{registry.digest('team/built', '1')}"
+    assert any(step.phase == "push" and step.total for step in steps)
+    for name in (tag, plain.tag):
+        client.images.remove(name)
+    client.images.pull(tag)
+    pulled = client.images.get(tag)
+    assert pulled.id == result.image_id
+    again = build(tag)
+    assert (again.reused, again.tag, again.image_id) == (True, tag, result.image_id)
+    assert [layer.part for layer in again.layers] == ["environment", "code"]
+
+
+def refused(build: Build, busybox: str, registry: Registry, names: list[str]) -> PushFailed:
+    tag = f"{registry.address}/team/built:1"
+    names.append(build(busybox).tag)
+    names.append(tag)
+    with pytest.raises(PushFailed) as caught:
+        build(busybox, tag=tag, push=True)
+    return caught.value
+
+
+def test_a_registry_that_takes_nothing(
+    build: Build, busybox: str, names: list[str], tmp_path: Path
+) -> None:
+    with running_registry(tmp_path, read_only=True) as registry:
+        assert refused(build, busybox, registry, names).data["reason"] == "refused"
+
+
+def test_whoever_is_not_logged_in_is_told_so(
+    build: Build,
+    busybox: str,
+    names: list[str],
+    tmp_path: Path,
+    docker_config: Path,
+    still_code: object,
+) -> None:
+    with running_registry(tmp_path, with_password=True) as registry:
+        problem = refused(build, busybox, registry, names)
+        assert problem.data["reason"] == "unauthorized"
+        assert "docker login" in str(problem)
+        secret = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        docker_config.write_text(json.dumps({"auths": {registry.address: {"auth": secret}}}))
+        # The SDK reads the configuration once for each client, so this takes a new one.
+        assert build_image(busybox, tag=f"{registry.address}/team/built:1", push=True).pushed
+
+
+def test_a_registry_that_is_not_there(
+    build: Build, busybox: str, names: list[str], registry: Registry
+) -> None:
+    registry.stop()
+    assert refused(build, busybox, registry, names).data["reason"] == "unreachable"
+
+
+def test_the_command_says_where_it_was_pushed(
+    busybox: str, names: list[str], registry: Registry, still_code: object
+) -> None:
+    tag = f"{registry.address}/team/built:1"
+    runner = CliRunner()
+    first = runner.invoke(main, [busybox])
+    names += [first.stdout.strip(), tag]
+    result = runner.invoke(main, [busybox, "--tag", tag, "--push"])
+    assert (result.exit_code, result.stdout) == (0, f"{tag}\n")
+    assert f"push: pushing {tag}" in result.stderr
+    registry.stop()
+    result = runner.invoke(main, [busybox, "--tag", tag, "--push"])
+    assert (result.exit_code, result.stdout) == (8, "")
+    assert "Check the name of the registry" in result.stderr
+
+
+@pytest.mark.slow  # the engine tries again five times, ever more slowly
+def test_a_registry_that_goes_away_in_the_middle(
+    client: docker.DockerClient, registry: Registry, names: list[str]
+) -> None:
+    name = f"{registry.address}/team/large:1"
+    with tarfile.open(fileobj=(archive := io.BytesIO()), mode="w") as members:
+        member = tarfile.TarInfo("noise")
+        member.size = 80_000_000
+        members.addfile(member, io.BytesIO(os.urandom(member.size)))
+    client.api.import_image_from_data(archive.getvalue(), name.removesuffix(":1"), "1")
+    names.append(name)
+    told: list[BuildProgress] = []
+
+    def report(progress: BuildProgress) -> None:
+        told.append(progress)
+        if progress.total:
+            registry.stop()
+
+    with connected(client) as engine, pytest.raises(EngineRefusal, match=r"refused|reset|EOF"):
+        engine.push(name, report)
+    assert any("retrying" in str(step) for step in told)
