@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from tether_runtime_client.protocol.errors import EngineUnavailable
 
-from .backends.container import LABEL
+from .backends.container import IMAGE_LABEL, LABEL
 from .record import SandboxRecord, process_start, state_folder
 
 State = Literal["starting", "running", "stopped", "gone", "unknown", "ended"]
@@ -134,7 +134,7 @@ def _from_container(container: dict[str, Any]) -> Listed:
     return Listed(
         name=labels.get(LABEL, ""),
         backend="docker",
-        image=container.get("Image"),
+        image=labels.get(IMAGE_LABEL) or container.get("Image"),
         state=_container_state(container),
         created=float(container.get("Created") or time.time()),
         keep=labels.get("tether.keep") == "true",

@@ -16,7 +16,7 @@ from tether_runtime_client.protocol import actions as a
 from tether_runtime_client.protocol import auth
 from tether_runtime_client.protocol import observations as o
 from tether_runtime_client.protocol.bulk_io import TransferProgress
-from tether_runtime_client.protocol.errors import RuntimeClosed, StartFailed, error_from_code
+from tether_runtime_client.protocol.errors import RuntimeClosed, error_from_code
 from tether_runtime_client.protocol.events import (
     CmdOutputDelta,
     Event,
@@ -47,8 +47,7 @@ from .transports import Transport
 if TYPE_CHECKING:
     from .sync import RuntimeOptions, SyncEventStreamRuntime
 
-READY_TIMEOUT_S = 60.0
-"""How long a started sandbox may take until its client answers."""
+START_TIMEOUT_S = 60.0
 
 ShellAction = a.CmdRunAction | a.CmdInputAction | a.CmdInterruptAction | a.CmdPollAction
 
@@ -66,6 +65,11 @@ class EventStreamRuntime:
     Args:
         image: the image to run; None with `backend="local"`.
         backend: `docker`, or `local` (a process on this machine, without isolation).
+        inject: `build` puts the client into a copy of the image, once for each image; `mount`
+            mounts it into the image as it is.
+        entrypoint: what becomes of the image's own ENTRYPOINT: `skip` leaves it out; `through`
+            has it run the client as its arguments, so that sessions inherit what it sets up;
+            `beside` runs it, with the image's CMD, as a process whose end is an event.
         env: environment of everything that runs in the sandbox, over the image's own.
         workdir: where sessions start; the image's own WORKDIR when None.
         user: whom to run as, a name, uid or `uid:gid`; the image's own USER when None.
@@ -76,6 +80,8 @@ class EventStreamRuntime:
         name: of the sandbox, for `attach` and `tether ps`; a random one when None.
         keep: leave the sandbox when the block is left.
         lease_s: seconds after which a sandbox without a server ends itself; None with `keep`.
+        start_timeout_s: how long a started sandbox may take until its client answers; a slow
+            ENTRYPOINT that the client runs `through` counts.
         progress: told in short sentences what a person would be waiting for.
     """
 
@@ -94,8 +100,12 @@ class EventStreamRuntime:
         name: str | None = None,
         keep: bool = False,
         lease_s: float = 60.0,
+        inject: str = "build",
+        entrypoint: str = "skip",
+        start_timeout_s: float = START_TIMEOUT_S,
         progress: Progress = _silent,
     ) -> None:
+        self._start_timeout_s = start_timeout_s
         self.name = name or new_name()
         self._backend: Backend = open_backend(backend)
         self._progress = progress
@@ -123,6 +133,8 @@ class EventStreamRuntime:
             transport=transport,
             keep=keep,
             lease_s=None if keep else lease_s,
+            inject=inject,
+            entrypoint=entrypoint,
         )
 
     @classmethod
@@ -372,7 +384,7 @@ class EventStreamRuntime:
             name=self.name, backend=sandbox.backend, image=sandbox.image, attached=attached
         )
         try:
-            async with asyncio.timeout(READY_TIMEOUT_S):
+            async with asyncio.timeout(self._start_timeout_s):
                 await sandbox.ready()
                 transport, why = await sandbox.choose_transport()
                 self._link = self._make_link(sandbox, transport)
@@ -380,10 +392,10 @@ class EventStreamRuntime:
                 self._transfers = Transfers(self._follow, transport)
                 await self._link.start()
         except TimeoutError:
-            raise _start_failed(sandbox, f"no answer within {READY_TIMEOUT_S:.0f} s") from None
+            reason = f"no answer within {self._start_timeout_s:g} s"
+            raise await sandbox.start_failed(reason) from None
         except OSError as problem:
-            ended = await sandbox.ended()
-            raise _start_failed(sandbox, ended.reason if ended else str(problem)) from None
+            raise await sandbox.start_failed(str(problem)) from None
 
     def _make_link(self, sandbox: Sandbox, transport: Transport) -> Link:
         assert self._submissions is not None
@@ -434,13 +446,3 @@ def raise_error(observation: o.Observation) -> o.Observation:
             observation.code, observation.message, observation.hint, observation.data
         )
     return observation
-
-
-def _start_failed(sandbox: Sandbox, reason: str) -> StartFailed:
-    tail = sandbox.log_tail().strip()
-    log = f"; the last lines of its log:\n{tail}\n" if tail else "; it logged nothing"
-    return StartFailed(
-        f"the runtime client did not come up: {reason}{log}",
-        hint="`tether doctor` checks this machine",
-        log=tail,
-    )

@@ -40,6 +40,9 @@ class RuntimeOptions(TypedDict, total=False):
     name: str | None
     keep: bool
     lease_s: float
+    inject: str
+    entrypoint: str
+    start_timeout_s: float
     progress: Progress
 
 

@@ -7,12 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tether_runtime_client.protocol.errors import StartFailed
+
 from ..link import Ended
 from ..record import SandboxRecord
 from ..transports import Transport
 
 Progress = Callable[[str], None]
 """Told in a short sentence what a person would be waiting for."""
+
+INJECTS = ("build", "mount")
+ENTRYPOINTS = ("through", "beside", "skip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,15 @@ class SandboxSpec:
     transport: str = "auto"
     keep: bool = False
     lease_s: float | None = 60.0
+    inject: str = "build"
+    entrypoint: str = "skip"
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for a way that there is not."""
+        for name, ways in (("inject", INJECTS), ("entrypoint", ENTRYPOINTS)):
+            value = getattr(self, name)
+            if value not in ways:
+                raise ValueError(f"there is no {name} {value!r}; there are {', '.join(ways)}")
 
 
 class Sandbox(ABC):
@@ -61,6 +75,11 @@ class Sandbox(ABC):
     def log_tail(self) -> str:
         """The last lines the client wrote, bounded; hostile text."""
 
+    async def start_failed(self, reason: str) -> StartFailed:
+        """The error for a client that did not come up; `reason` is what was seen of it."""
+        ended = await self.ended()
+        return not_come_up(ended.reason if ended else reason, self.log_tail().strip())
+
     @abstractmethod
     async def stop(self) -> None:
         """End it and free everything it holds, within seconds. Twice is safe."""
@@ -86,3 +105,13 @@ class Backend(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Free the backend's own connections. Twice is safe."""
+
+
+def not_come_up(reason: str, log: str) -> StartFailed:
+    """The error for a client that was started; `log` is the end of what it wrote."""
+    wrote = f"; the last lines of its log:\n{log}\n" if log else "; it logged nothing"
+    return StartFailed(
+        f"the runtime client did not come up: {reason}{wrote}",
+        hint="`tether doctor` checks this machine",
+        log=log,
+    )

@@ -5,18 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from .entry import WAITING_LINE
+
 READY_LINE = b"tether-runtime-client: ready"
 KEPT_LINES = 50
 LINE_LIMIT = 2_000
 
 
 class ClientLog:
-    """Keeps the last lines of a byte stream. `listening` is set by the ready line or the end."""
+    """Keeps the last lines of a byte stream.
+
+    `listening` is set by the ready line, `waiting` when the supervisor waits for its secret; both
+    by the end.
+    """
 
     def __init__(self) -> None:
         self._lines: deque[bytes] = deque(maxlen=KEPT_LINES)
         self._partial = b""
         self.listening = asyncio.Event()
+        self.waiting = asyncio.Event()
+        self.has_waited = False
 
     def write(self, data: bytes) -> None:
         """Take the next bytes."""
@@ -26,10 +34,14 @@ class ClientLog:
             self._lines.append(line[:LINE_LIMIT])
             if line.startswith(READY_LINE):
                 self.listening.set()
+            elif line.startswith(WAITING_LINE):
+                self.has_waited = True
+                self.waiting.set()
 
     def end(self) -> None:
         """The stream has ended: nothing more to wait for."""
         self.listening.set()
+        self.waiting.set()
 
     def tail(self) -> str:
         """The last lines, as text without control characters."""

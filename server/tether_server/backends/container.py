@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,21 +19,31 @@ from ..transports import ExecTransport, TcpTransport, Transport, UnixTransport
 from ..transports.engine_stream import raw_socket, read_pieces
 from .base import Sandbox, SandboxSpec
 from .client_log import ClientLog
+from .entry import (
+    CLIENT,
+    PREFIX,
+    RUN,
+    SOCKET,
+    STATE,
+    TCP_PORT,
+    WAITING_LINE,
+    Injected,
+    first_process,
+    not_run_through,
+    refused,
+)
 
 if TYPE_CHECKING:
     import docker
     from docker.models.containers import Container
 
-PREFIX = "/opt/tether"
-SOCKET = f"{PREFIX}/socket/client.sock"
-RUN = f"{PREFIX}/run"
-CLIENT = f"{PREFIX}/bin/tether-runtime-client"
-TCP_PORT = 5000
 STOP_TIMEOUT_S = 10
 RESTART_S = 4.0
 """How long a stopped container is given to turn out to be restarting."""
 
 LABEL = "tether.sandbox"
+IMAGE_LABEL = "tether.image"
+THROUGH_LABEL = "tether.through"
 
 
 class ContainerSandbox(Sandbox):
@@ -57,17 +68,20 @@ class ContainerSandbox(Sandbox):
         self._started_at = ""
         self._exited_at: float | None = None
         self._log = ClientLog()
-        self._reading: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        labels = container.attrs["Config"]["Labels"] or {}
+        self._through = labels.get(THROUGH_LABEL) == "true"
 
     @property
     def handle(self) -> dict[str, str]:
         """The container's id."""
         return {"container": str(self._container.id)}
 
-    async def start(self, secret: str) -> None:
+    async def start(self, secret: str, *, mounted: bool = False) -> None:
         """Start the container and give its client the secret on standard input.
 
         Attached before the start, so that no line it writes is lost, even if it ends at once.
+        `mounted` says that the client is in a volume.
         """
         import docker.errors
 
@@ -77,7 +91,7 @@ class ContainerSandbox(Sandbox):
             await asyncio.to_thread(self._container.start)
         except docker.errors.APIError as problem:
             stream.close()
-            raise StartFailed(f"the container did not start: {problem.explanation}") from None
+            raise refused(str(problem.explanation), mounted=mounted) from None
         await self._hand_over(stream)
 
     async def find(self, secret: str) -> None:
@@ -85,6 +99,7 @@ class ContainerSandbox(Sandbox):
         self._secret = secret
         self._started_at = await self._read_started_at()
         self._log.listening.set()
+        self._log.has_waited = True
 
     async def choose_transport(self) -> tuple[Transport, str]:
         """As asked; `auto` takes the UNIX socket where its folder is really shared, else exec."""
@@ -122,7 +137,9 @@ class ContainerSandbox(Sandbox):
             return self._ended_unless_restarting(state)
         self._exited_at = None
         if state["Running"] and state["StartedAt"] != self._started_at:
+            self._log.waiting.clear()
             await self._hand_over(await asyncio.to_thread(self._attach))
+            await self._look_back()
         return None
 
     def _ended_unless_restarting(self, state: dict[str, Any]) -> Ended | None:
@@ -138,6 +155,15 @@ class ContainerSandbox(Sandbox):
         """What supervisor and client wrote last."""
         return self._log.tail()
 
+    async def start_failed(self, reason: str) -> StartFailed:
+        """As for any sandbox; an entrypoint that never ran the client is told as that."""
+        if not self._through or self._log.has_waited:
+            return await super().start_failed(reason)
+        if not await self._is_running():
+            reason = "it has ended"
+        entrypoint = self._container.attrs["Config"]["Entrypoint"] or []
+        return not_run_through(entrypoint, reason, self._log.tail().strip())
+
     async def stop(self) -> None:
         """Stop the container in good order, remove it and its volume."""
         await self.release()
@@ -145,10 +171,10 @@ class ContainerSandbox(Sandbox):
 
     async def release(self) -> None:
         """Let go of the attached stream."""
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
-            self._reading = None
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # --- inside
 
@@ -160,11 +186,39 @@ class ContainerSandbox(Sandbox):
         return _own(self._engine.api.attach_socket(str(self._container.id), params=params))
 
     async def _hand_over(self, stream: socket.socket) -> None:
+        """Write the secret: at once to a supervisor that is first, else when it has begun.
+
+        What the image's entrypoint reads from standard input is then not the secret.
+        """
         await self.release()
+        if not self._through:
+            await self._write_secret(stream)
+        self._tasks.append(asyncio.create_task(self._read_log(stream)))
+        if self._through:
+            self._tasks.append(asyncio.create_task(self._write_when_waited_for(stream)))
+        self._started_at = await self._read_started_at()
+
+    async def _write_secret(self, stream: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(stream, self._secret.encode() + b"\n")
-        self._reading = asyncio.create_task(self._read_log(stream))
-        self._started_at = await self._read_started_at()
+
+    async def _write_when_waited_for(self, stream: socket.socket) -> None:
+        await self._log.waiting.wait()
+        if stream.fileno() >= 0:
+            with contextlib.suppress(ConnectionError):
+                await self._write_secret(stream)
+
+    async def _look_back(self) -> None:
+        """After a restart it may have waited before we listened."""
+        import docker.errors
+
+        if not self._through or self._log.waiting.is_set():
+            return
+        with contextlib.suppress(docker.errors.APIError):
+            since = _seconds(self._started_at)
+            log = await asyncio.to_thread(self._container.logs, since=since)
+            if WAITING_LINE in log:
+                self._log.waiting.set()
 
     async def _read_log(self, stream: socket.socket) -> None:
         try:
@@ -173,6 +227,15 @@ class ContainerSandbox(Sandbox):
         finally:
             self._log.end()
             stream.close()
+
+    async def _is_running(self) -> bool:
+        import docker.errors
+
+        try:
+            await asyncio.to_thread(self._container.reload)
+        except docker.errors.NotFound:
+            return False
+        return bool(self._container.attrs["State"]["Running"])
 
     async def _read_started_at(self) -> str:
         import docker.errors
@@ -201,11 +264,36 @@ class ContainerSandbox(Sandbox):
         except docker.errors.APIError as problem:
             raise OSError(f"the engine refused an exec: {problem.explanation}") from None
 
+    def _stop(self) -> None:
+        """A supervisor behind an entrypoint gets no signal, so it is told from inside.
+
+        Where that entrypoint never came to run it, there is nothing to end in good order.
+        """
+        import docker.errors
+
+        if self._through and not self._log.has_waited:
+            return
+        with contextlib.suppress(docker.errors.NotFound):
+            if self._through:
+                self._stop_inside()
+            self._container.stop(timeout=STOP_TIMEOUT_S)
+
+    def _stop_inside(self) -> None:
+        import docker.errors
+
+        api = self._engine.api
+        command = [CLIENT, "stop", f"{STATE}/supervisor"]
+        try:
+            made = api.exec_create(self._container.id, command)
+            api.exec_start(made["Id"])
+        except docker.errors.APIError as problem:
+            if problem.status_code not in (404, 409):  # it has ended by itself
+                raise
+
     def _remove(self) -> None:
         import docker.errors
 
-        with contextlib.suppress(docker.errors.NotFound):
-            self._container.stop(timeout=STOP_TIMEOUT_S)
+        self._stop()
         try:
             self._container.remove(v=True, force=True)
         except docker.errors.NotFound:
@@ -217,43 +305,56 @@ class ContainerSandbox(Sandbox):
                 self._container.wait(condition="removed", timeout=STOP_TIMEOUT_S)
 
 
-def container_options(spec: SandboxSpec, tag: str) -> dict[str, Any]:
-    """What to ask the engine for, from what was asked of us."""
-    tcp = spec.transport == "tcp"
+def container_options(spec: SandboxSpec, injected: Injected) -> dict[str, Any]:
+    """What to ask the engine for, from what was asked of us.
+
+    TERM stops every container: what an image names as its STOPSIGNAL is meant for its own program,
+    and is sent to that where it runs beside.
+    """
+    entrypoint, command = first_process(spec, injected)
     volumes = [f"{spec.folder / 'socket'}:{PREFIX}/socket:rw", *spec.mounts]
     return {
+        "stop_signal": "SIGTERM",
         **spec.resources,
-        "image": tag,
-        "entrypoint": [CLIENT, "supervise"],
-        "command": _client_command(spec, tcp=tcp),
+        "image": injected.image,
+        "entrypoint": entrypoint,
+        "command": command,
         "name": f"tether-{spec.name}",
-        "labels": _labels(spec),
+        "labels": labels(spec, injected),
         "environment": dict(spec.env),
         "working_dir": spec.workdir,
         "user": spec.user,
         "network": spec.network,
-        "volumes": [*volumes, RUN],
-        "ports": {f"{TCP_PORT}/tcp": ("127.0.0.1", None)} if tcp else None,
+        "volumes": volumes if injected.volume else [*volumes, RUN],
+        "mounts": [_environment(injected.volume)] if injected.volume else None,
+        "ports": {f"{TCP_PORT}/tcp": ("127.0.0.1", None)} if spec.transport == "tcp" else None,
         "stdin_open": True,
         "auto_remove": not spec.keep,
     }
 
 
-def _client_command(spec: SandboxSpec, *, tcp: bool) -> list[str]:
-    lease = [] if spec.lease_s is None else ["--lease", str(spec.lease_s)]
-    listen = ["--tcp", f"0.0.0.0:{TCP_PORT}"] if tcp else []
-    bash = ["--bundled-bash", f"{PREFIX}/bin/bash"]
-    registry = ["--registry", f"{RUN}/state/sessions"]
-    return [*registry, "--", "--unix", SOCKET, "--run-dir", RUN, *listen, *lease, *bash]
+def _environment(volume: str) -> docker.types.Mount:
+    import docker.types
+
+    return docker.types.Mount(PREFIX, volume, type="volume", read_only=True, no_copy=True)
 
 
-def _labels(spec: SandboxSpec) -> dict[str, str]:
+def labels(spec: SandboxSpec, injected: Injected) -> dict[str, str]:
+    """What tells a container of ours from others, and a leftover from one in use."""
     pid = os.getpid()
     return {
         LABEL: spec.name,
+        IMAGE_LABEL: str(spec.image),
+        THROUGH_LABEL: str(injected.goes_through(spec)).lower(),
         "tether.keep": str(spec.keep).lower(),
         "tether.server": f"{pid} {process_start(pid)}",
     }
+
+
+def _seconds(moment: str) -> float:
+    """Seconds since 1970; the engine writes nanoseconds, Python reads microseconds."""
+    whole, _, fraction = moment.rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{fraction or 0}")
 
 
 def _own(hijacked: Any) -> socket.socket:

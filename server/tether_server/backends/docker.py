@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from tether_runtime_client.protocol.errors import SandboxNotFound, StartFailed
 
 from ..record import SandboxRecord
 from .base import Backend, Progress, Sandbox, SandboxSpec
-from .container import ContainerSandbox, container_options
+from .container import ContainerSandbox, container_options, labels
+from .entry import RUN, Injected, inject
 
 if TYPE_CHECKING:
     import docker
@@ -31,16 +34,17 @@ class DockerBackend(Backend):
         engine = await self._engine()
         if spec.image is None:
             raise ValueError("backend='docker' needs an image")
-        tag = await asyncio.to_thread(_build, engine, spec.image, progress)
-        progress(f"starting a container of {tag}")
+        injected = await asyncio.to_thread(inject, engine, spec, progress)
+        if spec.entrypoint == "beside" and not (injected.entrypoint or injected.command):
+            progress(f"{spec.image} has no ENTRYPOINT and no CMD: nothing runs beside the client")
+        progress(f"starting a container of {spec.image if injected.volume else injected.image}")
         (spec.folder / "socket").mkdir()
         # Any container user may bind its socket here; the folder above lets in only this user.
         (spec.folder / "socket").chmod(0o1777)
-        options = container_options(spec, tag)
-        container = await _uncancelled_create(engine, options)
+        container = await _uncancelled_create(engine, spec, injected)
         sandbox = ContainerSandbox(engine, container, spec.image, spec.folder, spec.transport)
         try:
-            await sandbox.start(spec.secret)
+            await sandbox.start(spec.secret, mounted=injected.volume is not None)
         except BaseException:
             await sandbox.stop()
             raise
@@ -77,9 +81,11 @@ class DockerBackend(Backend):
         return self._client
 
 
-async def _uncancelled_create(engine: docker.DockerClient, options: dict[str, Any]) -> Container:
+async def _uncancelled_create(
+    engine: docker.DockerClient, spec: SandboxSpec, injected: Injected
+) -> Container:
     """Create the container; a cancellation waits for it, and removes it again."""
-    creating = asyncio.ensure_future(asyncio.to_thread(_create, engine, options))
+    creating = asyncio.ensure_future(asyncio.to_thread(_create, engine, spec, injected))
     try:
         return await asyncio.shield(creating)
     except asyncio.CancelledError:
@@ -89,14 +95,34 @@ async def _uncancelled_create(engine: docker.DockerClient, options: dict[str, An
         raise
 
 
-def _create(engine: docker.DockerClient, options: dict[str, Any]) -> Container:
+def _create(engine: docker.DockerClient, spec: SandboxSpec, injected: Injected) -> Container:
     import docker.errors
 
+    options = container_options(spec, injected)
     try:
-        return engine.containers.create(**options)
+        if injected.environment_image is None:
+            return engine.containers.create(**options)
+        with _run_folder(engine, injected.environment_image, labels(spec, injected)) as holder:
+            return engine.containers.create(**options, volumes_from=[holder])
     except docker.errors.APIError as problem:
         text = f"the engine did not make the container: {problem.explanation}"
         raise StartFailed(text, hint="Look at the options given to the runtime") from None
+
+
+@contextmanager
+def _run_folder(engine: docker.DockerClient, image: str, labels: dict[str, str]) -> Iterator[str]:
+    """A container that only holds the volume for the client's run folder, and is never started.
+
+    The engine gives a new volume the mode that its place has in the image, and any user may write
+    in the environment's. The user's image has no such place.
+    """
+    api = engine.api
+    holder = api.create_container(image, ["-"], volumes=[RUN], labels=labels)["Id"]
+    try:
+        yield holder
+    finally:
+        # Its volume stays while another container has it, and goes with that one.
+        api.remove_container(holder, v=True, force=True)
 
 
 def connect_engine() -> docker.DockerClient:
@@ -111,12 +137,3 @@ def connect_engine() -> docker.DockerClient:
         return docker.from_env(timeout=ENGINE_TIMEOUT_S, version="auto")
     except (docker.errors.DockerException, requests.exceptions.RequestException) as problem:
         raise engine_unavailable(root_cause(problem)) from None
-
-
-def _build(engine: docker.DockerClient, image: str, progress: Progress) -> str:
-    from tether_image_builder import build_image
-
-    def tell(step: Any) -> None:
-        progress(str(step))
-
-    return build_image(image, client=engine, progress=tell).tag

@@ -208,6 +208,8 @@ def _refuse_container_options(spec: SandboxSpec) -> None:
         "mounts": spec.mounts,
         "resources": spec.resources,
         "network": spec.network,
+        "inject": spec.inject != "build",
+        "entrypoint": spec.entrypoint != "skip",
     }
     unusable = [name for name, value in given.items() if value]
     if unusable:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ..backends.base import ENTRYPOINTS, INJECTS
+
 if TYPE_CHECKING:
     from ..backends import Progress
     from ..runtime import EventStreamRuntime
@@ -29,6 +31,8 @@ class StartOptions:
     mount: tuple[str, ...]
     network: str | None
     transport: str
+    inject: str
+    entrypoint: str
     name: str | None
     keep: bool
 
@@ -47,6 +51,8 @@ class StartOptions:
                 mounts=self.mount,
                 network=self.network,
                 transport=self.transport,
+                inject=self.inject,
+                entrypoint=self.entrypoint,
                 name=self.name,
                 keep=self.keep,
                 progress=progress,
@@ -63,6 +69,8 @@ class StartOptions:
             "--mount": self.mount,
             "--network": self.network,
             "--transport": self.transport != "auto",
+            "--inject": self.inject != "build",
+            "--entrypoint": self.entrypoint != "skip",
             "--name": self.name,
             "--keep": self.keep,
         }
@@ -108,6 +116,14 @@ _OPTIONS: list[Callable[[F], F]] = [
     click.option(
         "--transport", type=click.Choice(TRANSPORTS), default="auto", show_default=True,
         help="How the sandbox is reached.",
+    ),
+    click.option(
+        "--inject", type=click.Choice(INJECTS), default="build", show_default=True,
+        help="Build the client into a copy of the image, or mount it.",
+    ),
+    click.option(
+        "--entrypoint", type=click.Choice(ENTRYPOINTS), default="skip", show_default=True,
+        help="Go through the image's ENTRYPOINT, run it beside, or skip it.",
     ),
     click.option("--name", metavar="NAME", help="Name the sandbox."),
     click.option("--keep", is_flag=True, help="Leave the sandbox when the command has ended."),

@@ -1,0 +1,133 @@
+"""What a container runs first: the client's supervisor, and where the image's own entrypoint is."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tether_runtime_client.protocol.errors import StartFailed
+
+from .base import SandboxSpec
+
+if TYPE_CHECKING:
+    import docker
+
+    from .base import Progress
+
+PREFIX = "/opt/tether"
+CLIENT = f"{PREFIX}/bin/tether-runtime-client"
+SOCKET = f"{PREFIX}/socket/client.sock"
+RUN = f"{PREFIX}/run"
+STATE = f"{RUN}/state"
+TCP_PORT = 5000
+WAITING_LINE = b"tether supervisor: waiting for the secret"
+"""Logged by the supervisor when it has begun: behind an entrypoint that may be late, or never."""
+
+OTHER_WAYS = (
+    "entrypoint='beside' runs it as a process of its own, entrypoint='skip' leaves it out;"
+    ' inside it, the last step of a script has to be `exec "$@"`, and an ENTRYPOINT in shell form'
+    " drops its arguments"
+)
+NOEXEC = (
+    "Is the folder of the engine's volumes on a file system mounted noexec? Mount it without, or"
+    " use inject='build', which needs no volume"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """An image, the client in it or to be mounted into it, and what the image runs by itself.
+
+    `volume` holds the environment to mount, `environment_image` the same; both are None where the
+    client is in the image.
+    """
+
+    image: str
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+    stop_signal: str | None = None
+    volume: str | None = None
+    environment_image: str | None = None
+
+    def goes_through(self, spec: SandboxSpec) -> bool:
+        """Whether the client runs as arguments of the image's entrypoint; without one it cannot."""
+        return spec.entrypoint == "through" and bool(self.entrypoint)
+
+
+def inject(engine: docker.DockerClient, spec: SandboxSpec, progress: Progress) -> Injected:
+    """Build the client into the spec's image, or fill a volume with it, unless that was done."""
+    from tether_image_builder import build_image, prepare_mount
+
+    def tell(step: object) -> None:
+        progress(str(step))
+
+    assert spec.image is not None
+    if spec.inject == "mount":
+        mount = prepare_mount(spec.image, client=engine, progress=tell)
+        own = mount.entrypoint, mount.command
+        image, volume, environment = mount.image_id, mount.volume, mount.environment_image
+    else:
+        built = build_image(spec.image, client=engine, progress=tell)
+        own = built.entrypoint, built.command
+        image, volume, environment = built.tag, None, None
+    return Injected(
+        image=image,
+        entrypoint=own[0] or (),
+        command=own[1] or (),
+        stop_signal=_stop_signal(engine, image) if spec.entrypoint == "beside" else None,
+        volume=volume,
+        environment_image=environment,
+    )
+
+
+def _stop_signal(engine: docker.DockerClient, image: str) -> str | None:
+    config = engine.images.get(image).attrs["Config"]
+    return str(config["StopSignal"]) if config.get("StopSignal") else None
+
+
+def first_process(spec: SandboxSpec, injected: Injected) -> tuple[list[str], list[str]]:
+    """The container's entrypoint and its arguments, whatever the image says."""
+    client = [CLIENT, "supervise", *_supervisor_options(spec, injected), "--", *_options(spec)]
+    if injected.goes_through(spec):
+        return list(injected.entrypoint), client
+    return client[:1], client[1:]
+
+
+def _supervisor_options(spec: SandboxSpec, injected: Injected) -> list[str]:
+    options = ["--registry", f"{STATE}/sessions"]
+    if injected.goes_through(spec):
+        options += ["--self-registry", f"{STATE}/supervisor"]
+    if spec.entrypoint == "beside":
+        words = (*injected.entrypoint, *injected.command)
+        options += [part for word in words for part in ("--beside", word)]
+        options += ["--beside-log", f"{STATE}/entrypoint.log"]
+        options += ["--beside-signal", injected.stop_signal] if injected.stop_signal else []
+    return options
+
+
+def _options(spec: SandboxSpec) -> list[str]:
+    lease = [] if spec.lease_s is None else ["--lease", str(spec.lease_s)]
+    listen = ["--tcp", f"0.0.0.0:{TCP_PORT}"] if spec.transport == "tcp" else []
+    bash = ["--bundled-bash", f"{PREFIX}/bin/bash"]
+    return ["--unix", SOCKET, "--run-dir", RUN, *listen, *lease, *bash]
+
+
+def not_run_through(entrypoint: list[str], reason: str, log: str) -> StartFailed:
+    """The image's entrypoint did not come to run the client."""
+    words = shlex.join(entrypoint)
+    wrote = f"; the last of what it wrote:\n{log}\n" if log else "; it wrote nothing"
+    return StartFailed(
+        f"the image's ENTRYPOINT, {words}, did not run its arguments, the runtime client: {reason}"
+        f"{wrote}",
+        hint=OTHER_WAYS,
+        log=log,
+    )
+
+
+def refused(explanation: str, *, mounted: bool) -> StartFailed:
+    """The engine could not start the container."""
+    message = f"the container did not start: {explanation.strip()}"
+    if mounted and CLIENT in explanation and "permission denied" in explanation:
+        return StartFailed(message, hint=NOEXEC)
+    return StartFailed(message)
