@@ -13,13 +13,14 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from . import idle, latency, machine, startup, throughput
+from . import idle, latency, machine, stages, startup, throughput
 from .display import show
 from .plan import Plan
 from .report import Report
 
 MEASUREMENTS: dict[str, Callable[[Plan], Awaitable[Report]]] = {
     "latency": latency.measure,
+    "stages": stages.measure,
     "throughput": throughput.measure,
     "startup": startup.measure,
     "idle": idle.measure,
