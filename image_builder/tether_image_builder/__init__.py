@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .build import build_image
-    from .environment import EnvironmentImage, ensure_environment
+    from .choice import ensure_environment
+    from .environment import EnvironmentImage
     from .models import BuildProgress, BuildResult, Layer, Leftover, PruneResult
     from .mount import MountResult, prepare_mount
     from .prune import prune_images
@@ -45,7 +46,7 @@ _HOMES = {
     "build_image": ".build",
     "prepare_mount": ".mount",
     "prune_images": ".prune",
-    "ensure_environment": ".environment",
+    "ensure_environment": ".choice",
 }
 
 

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .choice import choose, said
 from .context import context_archive
 from .engine import Engine, EngineRefusal, connected
-from .errors import build_failed, invalid_tag, push_failed
+from .errors import EnvironmentUnavailable, build_failed, invalid_tag, push_failed
 from .host import PROXIES
 from .layers import layers_on_top
 from .locks import held, images_in_use
@@ -89,7 +90,8 @@ def build_image(
     )
     with images_in_use(), connected(client) as engine:
         found = find_image(engine, image, options.platform, report)
-        result = _carry_out(engine, make_plan(image, found, options), report)
+        choice = choose(engine, image, found, options)
+        result = _carry_out_best(engine, make_plan(image, found, options, choice), report)
         if tag is not None:
             engine.tag(result.image_id, tag)
             result = replace(result, tag=tag)
@@ -113,6 +115,17 @@ def read_certificate(path: Path) -> bytes:
     return content
 
 
+def _carry_out_best(engine: Engine, plan: Plan, report: ProgressReport) -> BuildResult:
+    """Carries a plan out; where `auto` took what cannot be built, with what it takes instead."""
+    try:
+        return _carry_out(engine, plan, report)
+    except EnvironmentUnavailable as problem:
+        choice = plan.choice.instead(problem)
+        if choice is None:
+            raise
+    return _carry_out(engine, make_plan(plan.name, plan.image, plan.options, choice), report)
+
+
 def _carry_out(engine: Engine, plan: Plan, report: ProgressReport) -> BuildResult:
     _warn_of_unused(plan, report)
     if not plan.options.no_cache:
@@ -132,7 +145,8 @@ def _make(engine: Engine, plan: Plan, old: Image | None, report: ProgressReport)
     """Builds the environment where it is not there, and the image."""
     began = time.monotonic()
     environment_reused = engine.find(plan.recipe.described.image) is not None
-    plan.recipe.ensure(engine, report)
+    report(BuildProgress("environment", said(plan.choice)))
+    plan.recipe.ensure(engine, report, plan.options)
     environment_seconds = 0.0 if environment_reused else time.monotonic() - began
     steps = _build(engine, plan, report)
     made = _built(engine, plan)
@@ -188,7 +202,9 @@ def _result(
         reused=True,
         platform=image.platform,
         environment=plan.recipe.described.name,
+        environment_reason=plan.choice.reason,
         environment_image=plan.recipe.described.image,
+        environment_parts=plan.recipe.parts(engine),
         environment_reused=True,
         environment_seconds=0.0,
         layers=layers_on_top(engine.history(image.image_id), base_id, steps),
@@ -202,7 +218,7 @@ def _result(
 
 def _warn_of_unused(plan: Plan, report: ProgressReport) -> None:
     """In the engine's own words, which whoever uses build arguments knows."""
-    known = {*PROXIES, *(name.upper() for name in PROXIES)}
+    known = {*PROXIES, *(name.upper() for name in PROXIES), *plan.recipe.arguments}
     unused = sorted(plan.options.arguments.keys() - known)
     if unused:
         names = ", ".join(unused)

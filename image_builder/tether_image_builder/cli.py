@@ -12,9 +12,10 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from .catalog import AUTO, find_recipe, recipe_names
 from .cli_prune import prune
 from .display import open_display
-from .environment import ENVIRONMENTS
+from .errors import EnvironmentUnavailable
 from .exits import exit_codes
 from .names import is_valid_tag
 from .platforms import normal_platform
@@ -81,6 +82,21 @@ def _valid_tag(_: click.Context, __: click.Parameter, value: str | None) -> str 
     return value
 
 
+def _environment(_: click.Context, __: click.Parameter, value: str) -> str:
+    try:
+        if value != AUTO:
+            find_recipe(value)
+    except ValueError as problem:
+        raise click.BadParameter(str(problem)) from None
+    except EnvironmentUnavailable as problem:
+        raise click.BadParameter(problem.message) from None
+    return value
+
+
+def _environments(_: click.Context, __: click.Parameter, beginning: str) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in recipe_names() if name.startswith(beginning)]
+
+
 def _platform(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     try:
         return None if value is None else normal_platform(value)
@@ -132,10 +148,13 @@ def _images(_: click.Context, __: click.Parameter, incomplete: str) -> list[Comp
 @click.argument("image", shell_complete=_images)
 @click.option(
     "--env",
-    type=click.Choice(ENVIRONMENTS),
-    default="auto",
+    callback=_environment,
+    shell_complete=_environments,
+    default=AUTO,
     show_default=True,
-    help="The runtime environment that is put in; auto takes the best one that can be had.",
+    metavar="auto|miniforge|portable|RECIPE",
+    help="The runtime environment that is put in: auto for the best one that can be had, or a"
+    " recipe's name or folder.",
 )
 @click.option("--tag", callback=_valid_tag, help="One more name for the built image.")
 @click.option(
@@ -192,6 +211,7 @@ def _built(image: str, output: str, options: dict[str, Any]) -> str:
 
 
 def _dockerfile(image: str, env: str, arguments: dict[str, str]) -> str:
+    from .choice import choose
     from .engine import connected
     from .errors import image_not_found
     from .models import BuildOptions
@@ -202,5 +222,5 @@ def _dockerfile(image: str, env: str, arguments: dict[str, str]) -> str:
         found = engine.find(image)
         if found is None:
             raise image_not_found(image, "a dry run pulls nothing")
-        plan = make_plan(image, found, options)
+        plan = make_plan(image, found, options, choose(engine, image, found, options))
     return f"# {plan.tag}\n{plan.dockerfile()}"

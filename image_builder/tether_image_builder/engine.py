@@ -242,21 +242,25 @@ class Engine:
         """
         import docker.errors
 
+        api = self._client.api
+        container = api.create_container(
+            image,
+            list(command[1:]),
+            entrypoint=list(command[:1]),
+            user="0",
+            host_config=api.create_host_config(network_mode="none"),
+        )["Id"]
         try:
-            output = self._client.containers.run(
-                image,
-                list(command[1:]),
-                entrypoint=list(command[:1]),
-                network_mode="none",
-                user="0",
-                remove=True,
-            )
-        except docker.errors.ContainerError as problem:
-            lines = _text(problem.stderr or b"").splitlines()
-            reason = f"{command[0]} failed with exit code {problem.exit_status}"
-            raise EngineRefusal(reason, lines[-KEPT_LINES:]) from None
+            api.start(container)
+            code = api.wait(container)["StatusCode"]
+            output, errors = api.logs(container, stderr=False), api.logs(container, stdout=False)
         except docker.errors.APIError as problem:
             raise EngineRefusal(problem.explanation or str(problem)) from None
+        finally:
+            api.remove_container(container, force=True)
+        if code:
+            lines = _text(errors).splitlines()[-KEPT_LINES:]
+            raise EngineRefusal(f"{command[0]} failed with exit code {code}", lines)
         return _text(output)
 
     def untag(self, name: str) -> None:

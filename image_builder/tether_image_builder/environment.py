@@ -7,31 +7,35 @@ adds the client's code, which takes no time.
 
 from __future__ import annotations
 
+import json
 import os
-import subprocess
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from . import recipes
+from .catalog import find_recipe
 from .context import context_archive
-from .engine import Engine, EngineRefusal, connected
-from .errors import environment_unavailable
+from .engine import Engine, EngineRefusal
+from .errors import (
+    EnvironmentUnavailable,
+    environment_unavailable,
+    recipe_invalid,
+)
 from .fingerprint import fingerprint
 from .host import host_files, proxy_arguments
 from .locks import held
-from .models import BuildProgress, ProgressReport, ignore_progress
+from .manifest import Recipe
+from .models import BuildOptions, BuildProgress, ProgressReport
 from .names import FINGERPRINT_DIGITS
+from .stage import stage_base, suite_of
 
-if TYPE_CHECKING:
-    import docker
-
-SUITE = "bookworm"
-STAGE_BASES = (f"debian:{SUITE}-slim",)
-OWN_STAGE_BASE = f"tether-test/debian:{SUITE}"
-PULL_SILENCE_S = 20.0
 KIND_LABEL = "tether.kind"
 STAGE_LABEL = "tether.stage"
-ENVIRONMENTS = ("auto", "portable")
+PARTS_LABEL = "tether.environment.parts"
+# How a line of a build stage begins that says why the environment cannot be built.
+REASON = "recipe: "
+PYTHON = "/opt/tether/bin/python3"
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class EnvironmentImage:
     """A runtime environment on an engine.
 
     Attributes:
-        name: the kind (`portable`).
+        name: the recipe's (`portable`).
         base_image: holds /opt/tether without the client's code.
         image: holds all of /opt/tether; what a volume is filled from.
         fingerprint: 64 hexadecimal digits over recipe, pinned versions, code and platform.
@@ -51,100 +55,143 @@ class EnvironmentImage:
     fingerprint: str
 
 
-def ensure_environment(
-    env: str = "auto",
-    *,
-    client: docker.DockerClient | None = None,
-    progress: ProgressReport | None = None,
-) -> EnvironmentImage:
-    """Makes sure that the engine has a runtime environment, and says where.
-
-    Args:
-        env: `portable`, or `auto` for the best one that can be had.
-        client: the engine; without it the one that the process environment names.
-        progress: is told about each step.
-
-    Raises:
-        EngineUnavailable: no engine answers.
-        EnvironmentUnavailable: it is not there and cannot be built.
-    """
-    with connected(client) as engine:
-        recipe = EnvironmentRecipe.load(env, engine.platform)
-        recipe.ensure(engine, progress or ignore_progress)
-        return recipe.described
-
-
 @dataclass(frozen=True)
 class EnvironmentRecipe:
     """All that an environment is made of, and the images that come of it."""
 
     described: EnvironmentImage
-    files: dict[str, bytes]
-    code: dict[str, bytes]
+    recipe: Recipe
+    files: Mapping[str, bytes]
+    code: Mapping[str, bytes]
+    arguments: Mapping[str, str]
+    platform: str
 
     @classmethod
-    def load(cls, env: str, platform: str) -> EnvironmentRecipe:
-        """Reads recipe and code and names the images; asks no engine."""
-        if env not in ENVIRONMENTS:
-            raise ValueError(
-                f"there is no environment {env!r}; there are {', '.join(ENVIRONMENTS)}"
-            )
-        name = "portable"
-        files = recipes.recipe_files(name)
-        code_recipe = files.pop("Dockerfile.code")
-        files["requirements.txt"] = "\n".join([*recipes.requirements(), ""]).encode()
-        code = recipes.code_files()
-        base = fingerprint({**files, "platform": platform})
+    def load(
+        cls, recipe: Recipe | str, platform: str, arguments: Mapping[str, str] | None = None
+    ) -> EnvironmentRecipe:
+        """Reads recipe and code and names the images; asks no engine.
+
+        Args:
+            recipe: a recipe, or the name or folder of one.
+            platform: what the environment is to run on (`linux/amd64`).
+            arguments: values of the user's for build arguments; those of other names are ignored.
+
+        Raises:
+            EnvironmentUnavailable: the recipe is broken.
+            ValueError: there is no recipe of that name.
+        """
+        recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
+        manifest = recipe.manifest
+        files = {**recipe.files, **_below("common", recipes.common_files())}
+        chosen = recipe.arguments(platform, os.environ, arguments or {})
+        base = fingerprint({**files, "arguments": json.dumps(chosen), "platform": platform})
+        code, code_recipe = recipes.code_files(), recipes.code_recipe()
         whole = fingerprint({**code, "base": base, "Dockerfile.code": code_recipe})
         images = EnvironmentImage(
-            name=name,
-            base_image=f"tether-env-{name}-base:{base[:FINGERPRINT_DIGITS]}",
-            image=f"tether-env-{name}:{whole[:FINGERPRINT_DIGITS]}",
+            name=manifest.name,
+            base_image=f"tether-env-{manifest.name}-base:{base[:FINGERPRINT_DIGITS]}",
+            image=f"tether-env-{manifest.name}:{whole[:FINGERPRINT_DIGITS]}",
             fingerprint=whole,
         )
-        return cls(images, files, {"Dockerfile": code_recipe, **_below("code", code)})
+        context = {"Dockerfile": code_recipe, **_below("code", code)}
+        return cls(images, recipe, files, context, chosen, platform)
 
-    def ensure(self, engine: Engine, report: ProgressReport) -> None:
-        """Builds what is missing. Two at once build it once."""
+    def ensure(
+        self, engine: Engine, report: ProgressReport, options: BuildOptions | None = None
+    ) -> None:
+        """Builds what is missing. Two at once build it once.
+
+        Args:
+            engine: where.
+            report: is told about each step.
+            options: further proxies and certificates for the build stage.
+        """
         if engine.find(self.described.image) is not None:
             return
         with held(self.described.image):
             if engine.find(self.described.image) is None:
-                self._ensure_base(engine, report)
+                self._ensure_base(engine, report, options or BuildOptions())
                 self._add_code(engine, report)
 
-    def _ensure_base(self, engine: Engine, report: ProgressReport) -> None:
+    def is_built(self, engine: Engine) -> bool:
+        """Whether all of it is there but for the client's code, which takes no time."""
+        return engine.find(self.described.base_image) is not None
+
+    def parts(self, engine: Engine) -> dict[str, int]:
+        """Bytes of each part of a built environment, without the client's code."""
+        base = engine.find(self.described.base_image)
+        return dict(json.loads(base.labels.get(PARTS_LABEL, "{}"))) if base is not None else {}
+
+    def _ensure_base(self, engine: Engine, report: ProgressReport, options: BuildOptions) -> None:
         tag = self.described.base_image
         with held(tag):
             if engine.find(tag) is None:
-                self._build_base(engine, tag, report)
+                self._build_base(engine, tag, report, options)
 
-    def _build_base(self, engine: Engine, tag: str, report: ProgressReport) -> None:
-        name = self.described.name
+    def _build_base(
+        self, engine: Engine, tag: str, report: ProgressReport, options: BuildOptions
+    ) -> None:
+        """The base has its name only when it was found to keep the contract."""
+        name, platforms = self.described.name, self.recipe.manifest.platforms
+        if self.platform not in platforms:
+            reason = f"its recipe is for {', '.join(platforms)}, and not for {self.platform}"
+            raise environment_unavailable(name, reason, ())
         _say(report, f"building the runtime environment {name!r}, once for this engine")
-        stage_base = _stage_base(engine, name, report)
-        arguments = {"BASE": stage_base, "STAGE": tag, **proxy_arguments(os.environ)}
-        context = context_archive({**self.files, **host_files(SUITE)}, ("host",))
+        base = stage_base(engine, name, self.recipe.manifest.base, report)
+        host = host_files(suite_of(base), options.ca_certificate)
+        context = context_archive({**self.files, **host}, ("host",))
+        unchecked = tag.replace("-base:", "-unchecked-base:")
         try:
-            self._build(engine, context, tag, arguments, report)
+            arguments = self._stage_arguments(base, tag, options)
+            self._build(engine, context, unchecked, report, arguments=arguments)
+            self._name_base(engine, unchecked, tag, report)
         finally:
+            engine.untag(unchecked)
             engine.remove_unnamed(f"{STAGE_LABEL}={tag}")
+
+    def _stage_arguments(self, base: str, tag: str, options: BuildOptions) -> dict[str, str]:
+        proxies = proxy_arguments({**os.environ, **options.arguments})
+        own = {"BASE": base, "GLIBC": self.recipe.manifest.glibc or "", "STAGE": tag}
+        return {**proxies, **self.arguments, **own}
+
+    def _name_base(self, engine: Engine, unchecked: str, tag: str, report: ProgressReport) -> None:
+        parts = self._checked(engine, unchecked)
+        _say(report, _sizes(self.described.name, parts))
+        labels = {PARTS_LABEL: json.dumps(parts)}
+        context = context_archive({"Dockerfile": f"FROM {unchecked}\n".encode()})
+        self._build(engine, context, tag, report, labels=labels)
+
+    def _checked(self, engine: Engine, image: str) -> dict[str, int]:
+        """The sizes of the parts of an environment that keeps the contract."""
+        pinned = recipes.common_files()["constraints.txt"].decode()
+        wanted = re.findall(r"^[^#\s]+==\S+$", pinned, re.MULTILINE)
+        try:
+            answer = engine.run(image, [PYTHON, "-I", "-c", recipes.check_program(), *wanted])
+        except EngineRefusal as problem:
+            reason = f"its Python does not run ({problem.reason})"
+            raise environment_unavailable(self.described.name, reason, problem.log) from None
+        found = json.loads(answer)
+        if found["problems"]:
+            raise recipe_invalid(self.recipe.folder, "; ".join(found["problems"]))
+        return dict(found["parts"])
 
     def _add_code(self, engine: Engine, report: ProgressReport) -> None:
         _say(report, f"adding the client's code to the runtime environment {self.described.name!r}")
         context = context_archive(self.code)
         arguments = {"BASE": self.described.base_image}
-        self._build(engine, context, self.described.image, arguments, report)
+        self._build(engine, context, self.described.image, report, arguments=arguments)
 
     def _build(
         self,
         engine: Engine,
         context: bytes,
         tag: str,
-        arguments: dict[str, str],
         report: ProgressReport,
+        *,
+        arguments: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
-        labels = {KIND_LABEL: "environment"}
         try:
             engine.build(
                 context,
@@ -152,46 +199,27 @@ class EnvironmentRecipe:
                 report=report,
                 phase="environment",
                 arguments=arguments,
-                labels=labels,
+                labels={KIND_LABEL: "environment", **(labels or {})},
             )
         except EngineRefusal as problem:
-            raise environment_unavailable(
-                self.described.name, problem.reason, problem.log
-            ) from None
+            raise self._unavailable(problem) from None
+
+    def _unavailable(self, problem: EngineRefusal) -> EnvironmentUnavailable:
+        """In the recipe's own words, where it has some: they come before the engine's."""
+        own = [line for line in problem.log if line.startswith(REASON)]
+        reason = own[-1].removeprefix(REASON) if own else problem.reason
+        hint = self.recipe.manifest.hint
+        return environment_unavailable(self.described.name, reason, problem.log, hint=hint)
 
 
 def _say(report: ProgressReport, message: str) -> None:
     report(BuildProgress("environment", message))
 
 
-def _below(folder: str, files: dict[str, bytes]) -> dict[str, bytes]:
+def _sizes(name: str, parts: Mapping[str, int]) -> str:
+    each = ", ".join(f"{part} {size / 1e6:.1f}" for part, size in parts.items())
+    return f"the runtime environment {name!r} has {sum(parts.values()) / 1e6:.1f} MB: {each}"
+
+
+def _below(folder: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
     return {f"{folder}/{name}": content for name, content in files.items()}
-
-
-def _stage_base(engine: Engine, name: str, report: ProgressReport) -> str:
-    """A plain Debian to build in: one that is here, else pulled, else made from packages."""
-    reasons = []
-    for image in STAGE_BASES:
-        if engine.find(image) is not None:
-            return image
-        _say(report, f"pulling {image}")
-        try:
-            engine.pull(image, report, phase="environment", silence_s=PULL_SILENCE_S)
-        except EngineRefusal as problem:
-            reasons.append(f"{image} cannot be pulled ({problem.reason})")
-            _say(report, f"{reasons[-1]}; making a plain Debian from packages")
-        else:
-            return image
-    if engine.find(OWN_STAGE_BASE) is None:
-        _make_stage_base(name, reasons)
-    return OWN_STAGE_BASE
-
-
-def _make_stage_base(name: str, reasons: list[str]) -> None:
-    script = recipes.recipes_folder() / "images" / "make-image"
-    result = subprocess.run(
-        [script, f"debian:{SUITE}"], capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
-    if result.returncode:
-        reason = "; ".join([*reasons, "a plain Debian cannot be made here either"])
-        raise environment_unavailable(name, reason, result.stderr.splitlines()[-10:])

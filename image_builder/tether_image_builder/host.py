@@ -25,13 +25,16 @@ _APT_OPTION = re.compile(
 )
 
 
-def host_files(suite: str) -> dict[str, bytes]:
-    """The folder `host` for a stage of that Debian suite: what this machine has of it."""
+def host_files(suite: str, certificate: bytes | None = None) -> dict[str, bytes]:
+    """The folder `host` for a stage of that Debian suite: what this machine has of it.
+
+    `certificate`, in PEM form, is trusted beside what this machine trusts.
+    """
     files: dict[str, bytes] = {}
     authority = Path(os.environ.get("SSL_CERT_FILE") or SYSTEM_CA)
-    if authority.is_file():
-        files["host/ca.crt"] = authority.read_bytes()
-    has_ca = bool(files)
+    own = authority.read_bytes() if authority.is_file() else None
+    if has_ca := bool(own or certificate):
+        files["host/ca.crt"] = b"\n".join(part for part in (own, certificate) if part)
     files["host/pip.conf"] = pip_settings(_pip_config(), has_ca=has_ca).encode()
     files["host/apt.conf"] = apt_settings(_output(["apt-config", "dump"]), has_ca=has_ca).encode()
     for name, text in apt_sources(_source_files(), suite).items():

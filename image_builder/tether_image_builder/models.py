@@ -126,7 +126,9 @@ class BuildResult:
         reused: the image was there already, and nothing was built.
         platform: what it runs on, as in `linux/amd64`.
         environment: the kind of runtime environment in it (`portable`).
+        environment_reason: why it is that one.
         environment_image: an image that holds that environment alone, the client included.
+        environment_parts: bytes of each part of it, without the client's code.
         environment_reused: the environment was there already, the client's code included.
         environment_seconds: how long this call took to make the environment.
         layers: what lies on top of the image that the client was put into, the lowest first.
@@ -145,7 +147,9 @@ class BuildResult:
     reused: bool
     platform: str
     environment: str
+    environment_reason: str
     environment_image: str
+    environment_parts: Mapping[str, int]
     environment_reused: bool
     environment_seconds: float
     layers: tuple[Layer, ...]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .choice import choose, ensured
 from .engine import connected
 from .locks import images_in_use
 from .models import BuildOptions, Image, ProgressReport, ignore_progress
@@ -64,10 +65,10 @@ def prepare_mount(
     report = progress or ignore_progress
     with images_in_use(), connected(client) as engine:
         found: Image = find_image(engine, image, None, report)
-        plan = make_plan(image, found, BuildOptions(env=env))
-        environment = plan.recipe.described
+        options = BuildOptions(env=env)
+        plan = make_plan(image, found, options, choose(engine, image, found, options))
         check_architecture(engine, plan)
-        plan.recipe.ensure(engine, report)
+        environment = ensured(engine, plan.choice, report).described
         volume = ensure_volume(engine, environment, report)
     return MountResult(
         image_id=found.image_id,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from .environment import ENVIRONMENTS, KIND_LABEL, EnvironmentRecipe
+from .catalog import AUTO, recipe_names
+from .environment import KIND_LABEL, EnvironmentRecipe
 from .errors import TetherError
 from .models import Image
 from .names import FINGERPRINT_DIGITS, SUFFIX, split
@@ -44,7 +45,7 @@ def wanted_marks(platforms: Iterable[str]) -> set[str]:
     """Fingerprints and image names of the environments that would be put in today."""
     marks: set[str] = set()
     for platform in set(platforms):
-        for env in ENVIRONMENTS:
+        for env in set(recipe_names()) - {AUTO}:
             try:
                 described = EnvironmentRecipe.load(env, platform).described
             except TetherError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from .choice import Choice
 from .engine import Engine, EngineRefusal
 from .environment import EnvironmentRecipe
 from .errors import image_not_found, wrong_architecture, wrong_variant
@@ -26,12 +27,17 @@ class Plan:
 
     name: str
     image: Image
-    recipe: EnvironmentRecipe
+    choice: Choice
     source: Source
     command: tuple[Words, Words]
     fingerprint: str
     tag: str
     options: BuildOptions
+
+    @property
+    def recipe(self) -> EnvironmentRecipe:
+        """What the environment is made of."""
+        return self.choice.recipe
 
     def dockerfile(self, base: str | None = None) -> str:
         """What the engine is given. A base that stands for the image has lost its command."""
@@ -48,15 +54,16 @@ class Plan:
         return client == self.source.environment_fingerprint and self.source.restored is None
 
 
-def make_plan(name: str, image: Image, options: BuildOptions) -> Plan:
+def make_plan(name: str, image: Image, options: BuildOptions, choice: Choice) -> Plan:
     """Decides everything; asks no engine.
 
     Args:
         name: what the user called the image; it decides on nothing but the result's name.
         image: its facts.
         options: what is asked for.
+        choice: the environment that is put in.
     """
-    recipe = EnvironmentRecipe.load(options.env, image.platform)
+    recipe = choice.recipe
     had = (image.entrypoint, image.command)
     command = own_command(*had, image.labels)
     source = Source(
@@ -70,7 +77,7 @@ def make_plan(name: str, image: Image, options: BuildOptions) -> Plan:
     )
     total = fingerprint({"dockerfile": render(source), "platform": image.platform})
     tag = built_tag(name, image.image_id, total)
-    return Plan(name, image, recipe, source, command, total, tag, options)
+    return Plan(name, image, choice, source, command, total, tag, options)
 
 
 def check_architecture(engine: Engine, plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""Finds what a runtime environment is made of: its recipe and the client's own code."""
+"""Finds what runtime environments are made of: what recipes share, and the client's own code."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 DISTRIBUTION = "tether-runtime"
+CODE_RECIPE = "Dockerfile.code"
+CHECK_PROGRAM = "check.py"
+NOT_IN_CONTEXT = (CODE_RECIPE, CHECK_PROGRAM)
 CODE_PACKAGES = ("tether_runtime_client",)
 
 
@@ -18,10 +21,22 @@ def recipes_folder() -> Path:
     return installed if installed.is_dir() else here.parents[2] / "docker"
 
 
-def recipe_files(name: str) -> dict[str, bytes]:
-    """The files of an environment's recipe, by name."""
-    folder = recipes_folder() / name
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+def common_files() -> dict[str, bytes]:
+    """The folder `common` of every recipe's build context, by name."""
+    folder = recipes_folder() / "common"
+    paths = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    files = {path.name: path.read_bytes() for path in paths if path.name not in NOT_IN_CONTEXT}
+    return {**files, "requirements.txt": "\n".join([*requirements(), ""]).encode()}
+
+
+def code_recipe() -> bytes:
+    """The Dockerfile that adds the client's code to an environment."""
+    return (recipes_folder() / "common" / CODE_RECIPE).read_bytes()
+
+
+def check_program() -> str:
+    """The program that looks at a finished environment from inside."""
+    return (recipes_folder() / "common" / CHECK_PROGRAM).read_text()
 
 
 def requirements() -> list[str]:

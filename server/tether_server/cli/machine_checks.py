@@ -101,7 +101,7 @@ def _find_environment() -> tuple[str, bool]:
     try:
         version = engine.version()
         system = f"{version['Os']}/{version['Arch']}"
-        image = EnvironmentRecipe.load("auto", system).described.image
+        image = EnvironmentRecipe.load("portable", system).described.image
         engine.images.get(image)
     except docker.errors.ImageNotFound:
         return image, False

@@ -1,0 +1,51 @@
+"""Downloads a file and holds it against its checksum: download.py URL SHA256 FILE."""
+
+import hashlib
+import ssl
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+ROOTS = (Path("/host/ca.crt"), Path("/recipe/roots.pem"))
+PIECE = 1 << 20
+TIMEOUT_S = 60
+
+
+def main(url: str, checksum: str, file: Path) -> None:
+    place = shown(url)
+    try:
+        found = download(url, file)
+    except (urllib.error.URLError, OSError) as problem:
+        reason = getattr(problem, "reason", problem)
+        raise SystemExit(f"recipe: {place} cannot be downloaded: {reason}") from None
+    if found != checksum.lower():
+        raise SystemExit(
+            f"recipe: the checksum of {place} is wrong: sha256 {found}, and {checksum} is expected"
+        )
+
+
+def download(url: str, file: Path) -> str:
+    """Writes the file; gives its SHA-256 in hexadecimal digits."""
+    roots = next(path for path in ROOTS if path.exists() and path.stat().st_size)
+    context = ssl.create_default_context(cafile=str(roots))
+    digest = hashlib.sha256()
+    with (
+        urllib.request.urlopen(url, timeout=TIMEOUT_S, context=context) as answer,
+        file.open("wb") as target,
+    ):
+        while piece := answer.read(PIECE):
+            digest.update(piece)
+            target.write(piece)
+    return digest.hexdigest()
+
+
+def shown(url: str) -> str:
+    """The URL without the name and password that may be in it."""
+    parts = urllib.parse.urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
