@@ -22,6 +22,7 @@ from .models import (
     Image,
     ProgressReport,
     Step,
+    StepResult,
     ignore_progress,
 )
 from .names import is_valid_tag
@@ -32,12 +33,18 @@ from .render import BASE_LABEL, FINGERPRINT_LABEL
 if TYPE_CHECKING:
     import docker
 
+    from .spec.model import Spec
+    from .spec.plan import StepPlan
+    from .spec.steps import Prepared
+
 
 def build_image(
-    image: str,
+    image: str | None = None,
     *,
+    spec: Spec | None = None,
+    strict: bool = False,
     client: docker.DockerClient | None = None,
-    env: str = "auto",
+    env: str | None = None,
     tag: str | None = None,
     platform: str | None = None,
     build_args: Mapping[str, str] | None = None,
@@ -53,9 +60,13 @@ def build_image(
     It blocks; from a coroutine call it in a thread.
 
     Args:
-        image: a name, a digest reference or an id. It is pulled if it is not there.
+        image: a name, a digest reference or an id. It is pulled if it is not there. It may be left
+            out where the spec names one.
+        spec: steps to carry out on the image first, and values for the arguments below that are
+            left out.
+        strict: what the linter finds in the spec's steps is an error and not a warning.
         client: the engine; without it the one that the process environment names.
-        env: the runtime environment, `auto` for the best one that can be had.
+        env: the runtime environment, without it `auto`: the best one that can be had.
         tag: one more name for the result, beside `<repository>_tether:<fingerprint>`.
         platform: which variant of the image (`linux/arm64`), where it is not the one that is here
             or that the engine would pull.
@@ -73,16 +84,23 @@ def build_image(
         WrongArchitecture: there is no environment for what the image runs on.
         EnvironmentUnavailable: the runtime environment is not there and cannot be built.
         BuildFailed: the engine gave up.
+        StepFailed: a step of the spec did not come to its end.
+        SpecInvalid: a source or a secret of the spec cannot be taken, or `strict` forbids a step.
         PushFailed: the image is made, and its registry did not take it.
         ValueError: `tag`, `env`, `platform` or `ca_certificate` is none that there can be.
         OSError: `ca_certificate` cannot be read.
     """
     began = time.monotonic()
     report = progress or ignore_progress
+    if spec is not None:
+        image, env, tag, platform = _filled_in(spec, image, env, tag, platform)
+        _check(spec, report, strict=strict)
+    if image is None:
+        raise ValueError("there is no image to build from: name one, or a spec that does")
     if tag is not None and not is_valid_tag(tag):
         raise invalid_tag(tag)
     options = BuildOptions(
-        env=env,
+        env=env or "auto",
         platform=None if platform is None else normal_platform(platform),
         arguments=dict(build_args or {}),
         ca_certificate=None if ca_certificate is None else read_certificate(Path(ca_certificate)),
@@ -90,8 +108,9 @@ def build_image(
     )
     with images_in_use(), connected(client) as engine:
         found = find_image(engine, image, options.platform, report)
+        steps = None if spec is None else _planned(spec, found)
         choice = choose(engine, image, found, options)
-        result = _carry_out_best(engine, make_plan(image, found, options, choice), report)
+        result = _carry_out_best(engine, make_plan(image, found, options, choice, steps), report)
         if tag is not None:
             engine.tag(result.image_id, tag)
             result = replace(result, tag=tag)
@@ -100,6 +119,24 @@ def build_image(
     result = replace(result, seconds=time.monotonic() - began)
     report(BuildProgress("done", _summary(result)))
     return result
+
+
+def _filled_in(spec: Spec, *given: str | None) -> tuple[str | None, ...]:
+    """What is given beside a spec counts more than what stands in it."""
+    own = (spec.image, spec.env, spec.tag, spec.platform)
+    return tuple(mine if mine is not None else its for mine, its in zip(given, own, strict=True))
+
+
+def _check(spec: Spec, report: ProgressReport, *, strict: bool) -> None:
+    from .spec.prepare import check
+
+    check(spec, report, strict=strict)
+
+
+def _planned(spec: Spec, image: Image) -> StepPlan | None:
+    from .spec.plan import plan_steps
+
+    return plan_steps(spec, image.image_id) if spec.steps else None
 
 
 def read_certificate(path: Path) -> bytes:
@@ -123,7 +160,8 @@ def _carry_out_best(engine: Engine, plan: Plan, report: ProgressReport) -> Build
         choice = plan.choice.instead(problem)
         if choice is None:
             raise
-    return _carry_out(engine, make_plan(plan.name, plan.image, plan.options, choice), report)
+    other = make_plan(plan.name, plan.image, plan.options, choice, plan.steps)
+    return _carry_out(engine, other, report)
 
 
 def _carry_out(engine: Engine, plan: Plan, report: ProgressReport) -> BuildResult:
@@ -148,7 +186,8 @@ def _make(engine: Engine, plan: Plan, old: Image | None, report: ProgressReport)
     report(BuildProgress("environment", said(plan.choice)))
     plan.recipe.ensure(engine, report, plan.options)
     environment_seconds = 0.0 if environment_reused else time.monotonic() - began
-    steps = _build(engine, plan, report)
+    prepared = _prepared(engine, plan, report)
+    steps = _build(engine, plan, prepared, report)
     made = _built(engine, plan)
     if made is None:
         raise build_failed(plan.name, f"the engine lost {plan.tag} after the build", ())
@@ -160,6 +199,7 @@ def _make(engine: Engine, plan: Plan, old: Image | None, report: ProgressReport)
         reused=False,
         environment_reused=environment_reused,
         environment_seconds=environment_seconds,
+        steps=tuple(prepared.results) if prepared is not None else (),
     )
 
 
@@ -168,14 +208,28 @@ def _built(engine: Engine, plan: Plan) -> Image | None:
     return found if plan.is_in(found) else None
 
 
-def _build(engine: Engine, plan: Plan, report: ProgressReport) -> tuple[Step, ...]:
+def _prepared(engine: Engine, plan: Plan, report: ProgressReport) -> Prepared | None:
+    """The image with the steps of a spec in it."""
+    if plan.steps is None:
+        return None
+    from .spec.prepare import prepare_base
+
+    return prepare_base(engine, plan, plan.steps, report)
+
+
+def _build(
+    engine: Engine, plan: Plan, prepared: Prepared | None, report: ProgressReport
+) -> tuple[Step, ...]:
     what = f"the {plan.source.environment} environment"
     report(BuildProgress("build", f"putting {what} into {plan.name}"))
-    base = engine.without_triggers(plan.image.image_id) if plan.image.has_triggers else None
-    context = context_archive({"Dockerfile": plan.dockerfile(base).encode()})
+    base = prepared.image_id if prepared is not None else None
+    if base is None and plan.image.has_triggers:
+        base = engine.without_triggers(plan.image.image_id)
+    text = plan.dockerfile(base, keeps_command=prepared is not None)
+    context = context_archive({"Dockerfile": text.encode()})
     foreign = plan.image.platform != engine.platform
     try:
-        return engine.build(
+        done = engine.build(
             context,
             tag=plan.tag,
             report=report,
@@ -187,7 +241,8 @@ def _build(engine: Engine, plan: Plan, report: ProgressReport) -> tuple[Step, ..
         raise build_failed(plan.name, problem.reason, problem.log) from None
     finally:
         if base is not None:
-            engine.discard(base)
+            engine.discard(base)  # but for a step's: that has a name
+    return done if prepared is None else (*prepared.done, *done)
 
 
 def _result(
@@ -213,7 +268,16 @@ def _result(
         bytes_added=image.size - base.size if base is not None else 0,
         entrypoint=plan.command[0],
         command=plan.command[1],
+        steps=_reused_steps(engine, plan),
     )
+
+
+def _reused_steps(engine: Engine, plan: Plan) -> tuple[StepResult, ...]:
+    if plan.steps is None:
+        return ()
+    from .spec.steps import reused_steps
+
+    return reused_steps(engine, plan.steps, plan.image)
 
 
 def _warn_of_unused(plan: Plan, report: ProgressReport) -> None:

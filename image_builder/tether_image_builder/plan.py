@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from .choice import Choice
 from .engine import Engine, EngineRefusal
@@ -20,10 +21,16 @@ from .render import (
     render,
 )
 
+if TYPE_CHECKING:
+    from .spec.plan import StepPlan
+
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be made of which image; `command` is the image's own ENTRYPOINT and CMD."""
+    """What is to be made of which image; `command` is the image's own ENTRYPOINT and CMD.
+
+    `steps` are done before the client is put in, so that another client does them not again.
+    """
 
     name: str
     image: Image
@@ -33,15 +40,22 @@ class Plan:
     fingerprint: str
     tag: str
     options: BuildOptions
+    steps: StepPlan | None = None
 
     @property
     def recipe(self) -> EnvironmentRecipe:
         """What the environment is made of."""
         return self.choice.recipe
 
-    def dockerfile(self, base: str | None = None) -> str:
-        """What the engine is given. A base that stands for the image has lost its command."""
-        source = self.source if base is None else replace(self.source, restored=self.command)
+    def dockerfile(self, base: str | None = None, *, keeps_command: bool = False) -> str:
+        """What the engine is given.
+
+        Args:
+            base: stands for the image.
+            keeps_command: it has the image's own ENTRYPOINT and CMD.
+        """
+        has_command = base is None or keeps_command
+        source = self.source if has_command else replace(self.source, restored=self.command)
         return render(source, base=base, fingerprint=self.fingerprint)
 
     def is_in(self, image: Image | None) -> bool:
@@ -51,10 +65,17 @@ class Plan:
     def is_done(self) -> bool:
         """Whether the image itself holds this client, and runs as its maker wanted it to."""
         client = self.image.labels.get(ENVIRONMENT_FINGERPRINT_LABEL)
-        return client == self.source.environment_fingerprint and self.source.restored is None
+        has_client = client == self.source.environment_fingerprint
+        return has_client and self.source.restored is None and self.steps is None
 
 
-def make_plan(name: str, image: Image, options: BuildOptions, choice: Choice) -> Plan:
+def make_plan(
+    name: str,
+    image: Image,
+    options: BuildOptions,
+    choice: Choice,
+    steps: StepPlan | None = None,
+) -> Plan:
     """Decides everything; asks no engine.
 
     Args:
@@ -62,6 +83,7 @@ def make_plan(name: str, image: Image, options: BuildOptions, choice: Choice) ->
         image: its facts.
         options: what is asked for.
         choice: the environment that is put in.
+        steps: what is done to the image before the client is put in.
     """
     recipe = choice.recipe
     had = (image.entrypoint, image.command)
@@ -75,9 +97,12 @@ def make_plan(name: str, image: Image, options: BuildOptions, choice: Choice) ->
         restored=command if command != had else None,
         cleared_as=image.user if ENVIRONMENT_FINGERPRINT_LABEL in image.labels else None,
     )
-    total = fingerprint({"dockerfile": render(source), "platform": image.platform})
+    parts = {"dockerfile": render(source), "platform": image.platform}
+    if steps is not None:
+        parts["steps"] = steps.fingerprint
+    total = fingerprint(parts)
     tag = built_tag(name, image.image_id, total)
-    return Plan(name, image, choice, source, command, total, tag, options)
+    return Plan(name, image, choice, source, command, total, tag, options, steps)
 
 
 def check_architecture(engine: Engine, plan: Plan) -> None:

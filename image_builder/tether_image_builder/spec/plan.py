@@ -41,7 +41,7 @@ class PlannedStep:
         """The step in a line."""
         if isinstance(self.step, FileStep):
             return f"{self.step.source} -> {self.step.destination}"
-        return summary(self.step.script[0])
+        return summary("; ".join(summary(command) for command in self.step.script))
 
 
 @dataclass(frozen=True)

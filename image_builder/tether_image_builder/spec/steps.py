@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..exchange import EngineRefusal
 from ..locks import held
-from ..models import BuildProgress, Image, ProgressReport, StepResult
+from ..models import BuildProgress, Image, ProgressReport, Step, StepResult
 from ..render import PREFIX
 from . import container
 from .access import Access
@@ -60,10 +60,11 @@ class Workshop:
 
 @dataclass
 class Prepared:
-    """An image with the steps in it, and what became of each step."""
+    """An image with the steps in it, what became of each step, and what the engine had to do."""
 
     image_id: str
-    steps: list[StepResult] = field(default_factory=list)
+    results: list[StepResult] = field(default_factory=list)
+    done: list[Step] = field(default_factory=list)
 
 
 def carry_out(workshop: Workshop, base: Image, *, no_cache: bool = False) -> Prepared:
@@ -80,7 +81,7 @@ def carry_out(workshop: Workshop, base: Image, *, no_cache: bool = False) -> Pre
         prepared = Prepared(start)
         size = base.size
         for planned, found in zip(steps[:done], known[:done], strict=True):
-            prepared.steps.append(_result(planned, found, size, seconds=None))
+            prepared.results.append(_result(planned, found, size, seconds=None))
             size = found.size if found is not None else 0
         for planned in steps[done:]:
             _advance(workshop, prepared, planned, no_cache=no_cache)
@@ -132,11 +133,19 @@ def _advance(
     if found is None:
         raise step_refused(planned.number, planned.what, f"the engine lost {planned.tag}")
     seconds = time.monotonic() - began if is_new else None
+    if seconds is not None:
+        prepared.done.append(_as_step(planned, found, seconds))
     size = below.size if below is not None else 0
-    prepared.steps.append(_result(planned, found, size, seconds=seconds))
+    prepared.results.append(_result(planned, found, size, seconds=seconds))
     prepared.image_id = found.image_id
     if old is not None and old.image_id != found.image_id:
         engine.discard(old.image_id)  # it had the name until now
+
+
+def _as_step(planned: PlannedStep, found: Image, seconds: float) -> Step:
+    """Its layer is below the labels, where it was the engine's builder that made it."""
+    layer = found.parent if isinstance(planned.step, FileStep) else found.image_id
+    return Step(planned.what, layer.removeprefix("sha256:"), False, seconds)
 
 
 def _result(
