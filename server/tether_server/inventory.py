@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from tether_runtime_client.protocol.errors import EngineUnavailable
 
-from .backends.container import IMAGE_LABEL, LABEL
+from .backends.container_options import IMAGE_LABEL, LABEL
 from .record import SandboxRecord, process_start, state_folder
 
 State = Literal["starting", "running", "stopped", "gone", "unknown", "ended"]

@@ -25,6 +25,7 @@ class ClientLog:
         self.listening = asyncio.Event()
         self.waiting = asyncio.Event()
         self.has_waited = False
+        self.ended = False
 
     def write(self, data: bytes) -> None:
         """Take the next bytes."""
@@ -40,6 +41,7 @@ class ClientLog:
 
     def end(self) -> None:
         """The stream has ended: nothing more to wait for."""
+        self.ended = True
         self.listening.set()
         self.waiting.set()
 

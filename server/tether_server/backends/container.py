@@ -14,21 +14,18 @@ from typing import TYPE_CHECKING, Any
 from tether_runtime_client.protocol.errors import StartFailed, TransportUnavailable
 
 from ..link import Ended
-from ..record import process_start
 from ..transports import ExecTransport, TcpTransport, Transport, UnixTransport
 from ..transports.engine_stream import raw_socket, read_pieces
-from .base import Sandbox, SandboxSpec
+from .base import Sandbox, not_come_up
 from .client_log import ClientLog
+from .container_options import THROUGH_LABEL
 from .entry import (
     CLIENT,
     PREFIX,
-    RUN,
     SOCKET,
     STATE,
     TCP_PORT,
     WAITING_LINE,
-    Injected,
-    first_process,
     not_run_through,
     refused,
 )
@@ -40,10 +37,6 @@ if TYPE_CHECKING:
 STOP_TIMEOUT_S = 10
 RESTART_S = 4.0
 """How long a stopped container is given to turn out to be restarting."""
-
-LABEL = "tether.sandbox"
-IMAGE_LABEL = "tether.image"
-THROUGH_LABEL = "tether.through"
 
 
 class ContainerSandbox(Sandbox):
@@ -71,17 +64,17 @@ class ContainerSandbox(Sandbox):
         self._tasks: list[asyncio.Task[None]] = []
         labels = container.attrs["Config"]["Labels"] or {}
         self._through = labels.get(THROUGH_LABEL) == "true"
+        self._mounted = any(m["Destination"] == PREFIX for m in container.attrs["Mounts"])
 
     @property
     def handle(self) -> dict[str, str]:
         """The container's id."""
         return {"container": str(self._container.id)}
 
-    async def start(self, secret: str, *, mounted: bool = False) -> None:
+    async def start(self, secret: str) -> None:
         """Start the container and give its client the secret on standard input.
 
         Attached before the start, so that no line it writes is lost, even if it ends at once.
-        `mounted` says that the client is in a volume.
         """
         import docker.errors
 
@@ -91,7 +84,7 @@ class ContainerSandbox(Sandbox):
             await asyncio.to_thread(self._container.start)
         except docker.errors.APIError as problem:
             stream.close()
-            raise refused(str(problem.explanation), mounted=mounted) from None
+            raise refused(str(problem.explanation), mounted=self._mounted) from None
         await self._hand_over(stream)
 
     async def find(self, secret: str) -> None:
@@ -121,8 +114,10 @@ class ContainerSandbox(Sandbox):
         )
 
     async def ready(self) -> None:
-        """Wait for the client's ready line, or for the end of what it writes."""
+        """Wait for the client's ready line; raises `OSError` when the container ends before it."""
         await self._log.listening.wait()
+        if self._log.ended and (end := await self._end()):
+            raise OSError(end)
 
     async def ended(self) -> Ended | None:
         """Ask the engine. A restarted container gets its secret again."""
@@ -157,12 +152,12 @@ class ContainerSandbox(Sandbox):
 
     async def start_failed(self, reason: str) -> StartFailed:
         """As for any sandbox; an entrypoint that never ran the client is told as that."""
+        reason = await self._end() or reason
+        log = self._log.tail().strip()
         if not self._through or self._log.has_waited:
-            return await super().start_failed(reason)
-        if not await self._is_running():
-            reason = "it has ended"
+            return not_come_up(reason, log)
         entrypoint = self._container.attrs["Config"]["Entrypoint"] or []
-        return not_run_through(entrypoint, reason, self._log.tail().strip())
+        return not_run_through(entrypoint, reason, log, mounted=self._mounted)
 
     async def stop(self) -> None:
         """Stop the container in good order, remove it and its volume."""
@@ -228,14 +223,16 @@ class ContainerSandbox(Sandbox):
             self._log.end()
             stream.close()
 
-    async def _is_running(self) -> bool:
+    async def _end(self) -> str:
+        """How the container ended, or nothing while it runs; one that is to restart has ended."""
         import docker.errors
 
         try:
             await asyncio.to_thread(self._container.reload)
         except docker.errors.NotFound:
-            return False
-        return bool(self._container.attrs["State"]["Running"])
+            return "the container has ended"  # and was removed by the engine
+        state = self._container.attrs["State"]
+        return "" if state["Running"] else f"the container ended with exit code {state['ExitCode']}"
 
     async def _read_started_at(self) -> str:
         import docker.errors
@@ -303,52 +300,6 @@ class ContainerSandbox(Sandbox):
                 raise
             with contextlib.suppress(docker.errors.NotFound):
                 self._container.wait(condition="removed", timeout=STOP_TIMEOUT_S)
-
-
-def container_options(spec: SandboxSpec, injected: Injected) -> dict[str, Any]:
-    """What to ask the engine for, from what was asked of us.
-
-    TERM stops every container: what an image names as its STOPSIGNAL is meant for its own program,
-    and is sent to that where it runs beside.
-    """
-    entrypoint, command = first_process(spec, injected)
-    volumes = [f"{spec.folder / 'socket'}:{PREFIX}/socket:rw", *spec.mounts]
-    return {
-        "stop_signal": "SIGTERM",
-        **spec.resources,
-        "image": injected.image,
-        "entrypoint": entrypoint,
-        "command": command,
-        "name": f"tether-{spec.name}",
-        "labels": labels(spec, injected),
-        "environment": dict(spec.env),
-        "working_dir": spec.workdir,
-        "user": spec.user,
-        "network": spec.network,
-        "volumes": volumes if injected.volume else [*volumes, RUN],
-        "mounts": [_environment(injected.volume)] if injected.volume else None,
-        "ports": {f"{TCP_PORT}/tcp": ("127.0.0.1", None)} if spec.transport == "tcp" else None,
-        "stdin_open": True,
-        "auto_remove": not spec.keep,
-    }
-
-
-def _environment(volume: str) -> docker.types.Mount:
-    import docker.types
-
-    return docker.types.Mount(PREFIX, volume, type="volume", read_only=True, no_copy=True)
-
-
-def labels(spec: SandboxSpec, injected: Injected) -> dict[str, str]:
-    """What tells a container of ours from others, and a leftover from one in use."""
-    pid = os.getpid()
-    return {
-        LABEL: spec.name,
-        IMAGE_LABEL: str(spec.image),
-        THROUGH_LABEL: str(injected.goes_through(spec)).lower(),
-        "tether.keep": str(spec.keep).lower(),
-        "tether.server": f"{pid} {process_start(pid)}",
-    }
 
 
 def _seconds(moment: str) -> float:

@@ -11,7 +11,8 @@ from tether_runtime_client.protocol.errors import SandboxNotFound, StartFailed
 
 from ..record import SandboxRecord
 from .base import Backend, Progress, Sandbox, SandboxSpec
-from .container import ContainerSandbox, container_options, labels
+from .container import ContainerSandbox
+from .container_options import container_options, labels
 from .entry import RUN, Injected, inject
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class DockerBackend(Backend):
         container = await _uncancelled_create(engine, spec, injected)
         sandbox = ContainerSandbox(engine, container, spec.image, spec.folder, spec.transport)
         try:
-            await sandbox.start(spec.secret, mounted=injected.volume is not None)
+            await sandbox.start(spec.secret)
         except BaseException:
             await sandbox.stop()
             raise

@@ -113,14 +113,14 @@ def _options(spec: SandboxSpec) -> list[str]:
     return ["--unix", SOCKET, "--run-dir", RUN, *listen, *lease, *bash]
 
 
-def not_run_through(entrypoint: list[str], reason: str, log: str) -> StartFailed:
+def not_run_through(entrypoint: list[str], reason: str, log: str, *, mounted: bool) -> StartFailed:
     """The image's entrypoint did not come to run the client."""
     words = shlex.join(entrypoint)
     wrote = f"; the last of what it wrote:\n{log}\n" if log else "; it wrote nothing"
     return StartFailed(
         f"the image's ENTRYPOINT, {words}, did not run its arguments, the runtime client: {reason}"
         f"{wrote}",
-        hint=OTHER_WAYS,
+        hint=NOEXEC if mounted and "Permission denied" in log else OTHER_WAYS,
         log=log,
     )
 
