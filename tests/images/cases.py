@@ -24,7 +24,7 @@ from .archives import with_layers
 
 HERE = Path(__file__).parent
 MAKE_IMAGE = HERE.parents[1] / "docker" / "images" / "make-image"
-BASE = re.compile(r"tether-test/(debian:\w+|busybox|musl)(?::latest)?(?=\s|$)", re.MULTILINE)
+BASE = re.compile(r"tether-test/([a-z]+(?::\w+)?)")
 MODES = ("build",)
 
 
@@ -36,7 +36,6 @@ class ImageOptions(_Table):
     """How the image is made, beside its Dockerfile."""
 
     tag: str = ""
-    layers: int = 0
     older_client: bool = False
 
 
@@ -108,23 +107,28 @@ def load_cases() -> list[Case]:
 def image_of(case: Case, client: docker.DockerClient) -> Iterator[str]:
     """Makes the case's image; removes it, and what was made from it, afterwards."""
     for base in sorted(set(BASE.findall((case.folder / "Dockerfile").read_text()))):
-        subprocess.run([MAKE_IMAGE, base], check=True)
-    image = str(_make(case, client).id)
+        make_base(client, base)
+    # With a label of its own even an image that is nothing but its base has an id of its own.
+    labels = {"tether.test": case.name}
+    client.images.build(path=str(case.folder), tag=case.tag, labels=labels, rm=True, forcerm=True)
     try:
+        if case.options.image.older_client:
+            put_older_client_in(client, case.tag)
         yield case.tag
     finally:
-        _remove(client, image)
+        image = client.images.get(case.tag).id
+        for built in client.images.list(filters={"label": f"tether.base={image}"}):
+            client.images.remove(built.id, force=True)
         client.images.remove(case.tag, force=True)
 
 
-def _make(case: Case, client: docker.DockerClient) -> Any:
-    wanted = case.options.image
-    image, _ = client.images.build(path=str(case.folder), tag=case.tag, rm=True, forcerm=True)
-    if wanted.layers:
-        with_layers(client, case.tag, wanted.layers, case.tag)
-    if wanted.older_client:
-        put_older_client_in(client, case.tag)
-    return client.images.get(case.tag) if wanted.layers or wanted.older_client else image
+def make_base(client: docker.DockerClient, name: str) -> None:
+    """Makes an image that Dockerfiles of cases begin with, unless it is there."""
+    if name.startswith("layers:"):
+        subprocess.run([MAKE_IMAGE, "busybox"], check=True)
+        with_layers(client, "tether-test/busybox:latest", int(name.partition(":")[2]))
+    else:
+        subprocess.run([MAKE_IMAGE, name], check=True)
 
 
 def put_older_client_in(client: docker.DockerClient, tag: str) -> None:
@@ -135,8 +139,3 @@ def put_older_client_in(client: docker.DockerClient, tag: str) -> None:
         older = build_image(tag, client=client)
     client.api.tag(older.image_id, *tag.rsplit(":", 1))
     client.images.remove(older.tag)
-
-
-def _remove(client: docker.DockerClient, image: str) -> None:
-    for built in client.images.list(filters={"label": f"tether.base={image}"}):
-        client.images.remove(built.id, force=True)

@@ -68,13 +68,9 @@ def test_an_image_for_another_architecture_is_refused(
 
 
 def test_no_layer_can_be_added_to_the_most_that_there_can_be(
-    client: docker.DockerClient, busybox: str, tmp_path: Path
+    client: docker.DockerClient, busybox: str
 ) -> None:
-    name = "tether-test/case-most-layers:latest"
-    with_layers(client, busybox, MOST_LAYERS, name)
-    try:
-        with pytest.raises(BuildFailed, match="as many layers") as caught:
-            SyncEventStreamRuntime(name).start()
-        assert "mount" in caught.value.hint
-    finally:
-        client.images.remove(name)
+    image = with_layers(client, busybox, MOST_LAYERS)
+    with pytest.raises(BuildFailed, match="as many layers") as caught:
+        SyncEventStreamRuntime(image).start()
+    assert "mount" in caught.value.hint
