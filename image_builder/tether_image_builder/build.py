@@ -22,19 +22,18 @@ from .models import (
     Image,
     ProgressReport,
     Step,
-    StepResult,
     ignore_progress,
 )
 from .names import is_valid_tag
 from .plan import Plan, check_architecture, find_image, make_plan
 from .platforms import normal_platform
 from .render import BASE_LABEL, FINGERPRINT_LABEL
+from .with_spec import checked, filled_in, planned, prepared, reused_steps
 
 if TYPE_CHECKING:
     import docker
 
     from .spec.model import Spec
-    from .spec.plan import StepPlan
     from .spec.steps import Prepared
 
 
@@ -92,9 +91,8 @@ def build_image(
     """
     began = time.monotonic()
     report = progress or ignore_progress
-    if spec is not None:
-        image, env, tag, platform = _filled_in(spec, image, env, tag, platform)
-        _check(spec, report, strict=strict)
+    image, env, tag, platform = filled_in(spec, image, env, tag, platform)
+    checked(spec, report, strict=strict)
     if image is None:
         raise ValueError("there is no image to build from: name one, or a spec that does")
     if tag is not None and not is_valid_tag(tag):
@@ -108,7 +106,7 @@ def build_image(
     )
     with images_in_use(), connected(client) as engine:
         found = find_image(engine, image, options.platform, report)
-        steps = None if spec is None else _planned(spec, found)
+        steps = planned(spec, found)
         choice = choose(engine, image, found, options)
         result = _carry_out_best(engine, make_plan(image, found, options, choice, steps), report)
         if tag is not None:
@@ -119,24 +117,6 @@ def build_image(
     result = replace(result, seconds=time.monotonic() - began)
     report(BuildProgress("done", _summary(result)))
     return result
-
-
-def _filled_in(spec: Spec, *given: str | None) -> tuple[str | None, ...]:
-    """What is given beside a spec counts more than what stands in it."""
-    own = (spec.image, spec.env, spec.tag, spec.platform)
-    return tuple(mine if mine is not None else its for mine, its in zip(given, own, strict=True))
-
-
-def _check(spec: Spec, report: ProgressReport, *, strict: bool) -> None:
-    from .spec.prepare import check
-
-    check(spec, report, strict=strict)
-
-
-def _planned(spec: Spec, image: Image) -> StepPlan | None:
-    from .spec.plan import plan_steps
-
-    return plan_steps(spec, image.image_id) if spec.steps else None
 
 
 def read_certificate(path: Path) -> bytes:
@@ -186,8 +166,8 @@ def _make(engine: Engine, plan: Plan, old: Image | None, report: ProgressReport)
     report(BuildProgress("environment", said(plan.choice)))
     plan.recipe.ensure(engine, report, plan.options)
     environment_seconds = 0.0 if environment_reused else time.monotonic() - began
-    prepared = _prepared(engine, plan, report)
-    steps = _build(engine, plan, prepared, report)
+    base = prepared(engine, plan, report)
+    steps = _build(engine, plan, base, report)
     made = _built(engine, plan)
     if made is None:
         raise build_failed(plan.name, f"the engine lost {plan.tag} after the build", ())
@@ -199,7 +179,7 @@ def _make(engine: Engine, plan: Plan, old: Image | None, report: ProgressReport)
         reused=False,
         environment_reused=environment_reused,
         environment_seconds=environment_seconds,
-        steps=tuple(prepared.results) if prepared is not None else (),
+        steps=tuple(base.results) if base is not None else (),
     )
 
 
@@ -208,24 +188,15 @@ def _built(engine: Engine, plan: Plan) -> Image | None:
     return found if plan.is_in(found) else None
 
 
-def _prepared(engine: Engine, plan: Plan, report: ProgressReport) -> Prepared | None:
-    """The image with the steps of a spec in it."""
-    if plan.steps is None:
-        return None
-    from .spec.prepare import prepare_base
-
-    return prepare_base(engine, plan, plan.steps, report)
-
-
 def _build(
-    engine: Engine, plan: Plan, prepared: Prepared | None, report: ProgressReport
+    engine: Engine, plan: Plan, with_steps: Prepared | None, report: ProgressReport
 ) -> tuple[Step, ...]:
     what = f"the {plan.source.environment} environment"
     report(BuildProgress("build", f"putting {what} into {plan.name}"))
-    base = prepared.image_id if prepared is not None else None
+    base = with_steps.image_id if with_steps is not None else None
     if base is None and plan.image.has_triggers:
         base = engine.without_triggers(plan.image.image_id)
-    text = plan.dockerfile(base, keeps_command=prepared is not None)
+    text = plan.dockerfile(base, keeps_command=with_steps is not None)
     context = context_archive({"Dockerfile": text.encode()})
     foreign = plan.image.platform != engine.platform
     try:
@@ -242,7 +213,7 @@ def _build(
     finally:
         if base is not None:
             engine.discard(base)  # but for a step's: that has a name
-    return done if prepared is None else (*prepared.done, *done)
+    return done if with_steps is None else (*with_steps.done, *done)
 
 
 def _result(
@@ -268,16 +239,8 @@ def _result(
         bytes_added=image.size - base.size if base is not None else 0,
         entrypoint=plan.command[0],
         command=plan.command[1],
-        steps=_reused_steps(engine, plan),
+        steps=reused_steps(engine, plan),
     )
-
-
-def _reused_steps(engine: Engine, plan: Plan) -> tuple[StepResult, ...]:
-    if plan.steps is None:
-        return ()
-    from .spec.steps import reused_steps
-
-    return reused_steps(engine, plan.steps, plan.image)
 
 
 def _warn_of_unused(plan: Plan, report: ProgressReport) -> None:

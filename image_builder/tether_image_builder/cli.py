@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 
 from .catalog import AUTO, find_recipe, recipe_names
 from .cli_prune import prune
+from .cli_spec import findings_in, loaded_spec, spec_options
 from .display import open_display
 from .errors import EnvironmentUnavailable
 from .exits import exit_codes
@@ -26,6 +27,7 @@ Examples:
   runtime-build python:3.12-slim
   runtime-build --platform linux/arm64 --tag registry.example/team/app:1 --push app:1
   runtime-build --dry-run debian:bookworm
+  runtime-build --spec task.toml
   runtime-build prune --older-than 7d
 
 \b
@@ -49,6 +51,7 @@ Exit codes:
   6    the runtime environment cannot be built
   7    the build failed
   8    the image is made, and its registry did not take it
+  9    the spec cannot be used, or --strict forbids what is in it
   130  interrupted (143: terminated); nothing half-made is left
 """
 
@@ -82,9 +85,9 @@ def _valid_tag(_: click.Context, __: click.Parameter, value: str | None) -> str 
     return value
 
 
-def _environment(_: click.Context, __: click.Parameter, value: str) -> str:
+def _environment(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     try:
-        if value != AUTO:
+        if value not in (AUTO, None):
             find_recipe(value)
     except ValueError as problem:
         raise click.BadParameter(str(problem)) from None
@@ -145,13 +148,12 @@ def _images(_: click.Context, __: click.Parameter, incomplete: str) -> list[Comp
 @click.command(
     cls=_FirstWord, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
 )
-@click.argument("image", shell_complete=_images)
+@click.argument("image", required=False, shell_complete=_images)
 @click.option(
     "--env",
     callback=_environment,
     shell_complete=_environments,
-    default=AUTO,
-    show_default=True,
+    show_default=AUTO,
     metavar="auto|miniforge|portable|RECIPE",
     help="The runtime environment that is put in: auto for the best one that can be had, or a"
     " recipe's name or folder.",
@@ -177,6 +179,7 @@ def _images(_: click.Context, __: click.Parameter, incomplete: str) -> list[Comp
     metavar="FILE",
     help="A PEM file that build steps trust while they run; it is no part of the image.",
 )
+@spec_options
 @click.option("--push", is_flag=True, help="Send the built image to the registry of its name.")
 @click.option("--no-cache", is_flag=True, help="Build again, whatever is there.")
 @click.option("--dry-run", is_flag=True, help="Print the Dockerfile and change nothing.")
@@ -187,22 +190,32 @@ def _images(_: click.Context, __: click.Parameter, incomplete: str) -> list[Comp
     show_default=True,
     help="What standard output holds: the image's name, or all about it.",
 )
-def main(image: str, dry_run: bool, output: str, **options: Any) -> None:
+def main(
+    image: str | None,
+    spec_file: Path | None,
+    only_lint: bool,
+    dry_run: bool,
+    output: str,
+    **options: Any,
+) -> None:
     """Put the runtime client into IMAGE, so that an agent's actions can run in it.
 
     IMAGE is a name, a digest reference or an id; it is pulled if it is not here, and stays as it
     is. The new image is named after it, with `_tether` and a fingerprint of all that went in;
     where that image is there already, nothing is done. It runs as IMAGE does until Tether starts
-    it.
+    it. IMAGE may be left out where a spec names it.
     """
     with exit_codes():
-        if dry_run:
-            click.echo(_dockerfile(image, options["env"], options["build_args"]), nl=False)
+        spec = options["spec"] = loaded_spec(spec_file, image, only_lint=only_lint)
+        if spec is not None and only_lint:
+            click.echo(findings_in(spec, strict=options["strict"]), nl=False)
+        elif dry_run:
+            click.echo(_dockerfile(image, options), nl=False)
         else:
             click.echo(_built(image, output, options))
 
 
-def _built(image: str, output: str, options: dict[str, Any]) -> str:
+def _built(image: str | None, output: str, options: dict[str, Any]) -> str:
     from .build import build_image
 
     with open_display(sys.stderr) as display:
@@ -210,17 +223,7 @@ def _built(image: str, output: str, options: dict[str, Any]) -> str:
     return result.tag if output == "text" else json.dumps(dataclasses.asdict(result), indent=2)
 
 
-def _dockerfile(image: str, env: str, arguments: dict[str, str]) -> str:
-    from .choice import choose
-    from .engine import connected
-    from .errors import image_not_found
-    from .models import BuildOptions
-    from .plan import make_plan
+def _dockerfile(image: str | None, options: dict[str, Any]) -> str:
+    from .dry_run import dry_run
 
-    options = BuildOptions(env=env, arguments=arguments)
-    with connected(None) as engine:
-        found = engine.find(image)
-        if found is None:
-            raise image_not_found(image, "a dry run pulls nothing")
-        plan = make_plan(image, found, options, choose(engine, image, found, options))
-    return f"# {plan.tag}\n{plan.dockerfile()}"
+    return dry_run(image, **{name: options[name] for name in ("spec", "env", "build_args")})

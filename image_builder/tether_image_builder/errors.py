@@ -7,7 +7,9 @@ TetherError
     ├── WrongArchitecture        the image is made for another kind of machine
     ├── EnvironmentUnavailable   the runtime environment can neither be found nor built
     ├── BuildFailed              the engine gave up on a build
-    └── PushFailed               a registry did not take the image
+    │   └── StepFailed           a step of a spec did not come to its end
+    ├── PushFailed               a registry did not take the image
+    └── SpecInvalid              a spec of build steps cannot be used
 
 Each has a stable `code`, a `message`, a `hint` that says what to do, and `data`. The functions
 here word them; a name that no image can have is a plain `ValueError`.
@@ -24,6 +26,8 @@ from tether_runtime_client.protocol.errors import (
     EnvironmentUnavailable,
     ImageNotFound,
     PushFailed,
+    SpecInvalid,
+    StepFailed,
     TetherError,
     WrongArchitecture,
 )
@@ -34,6 +38,8 @@ __all__ = [
     "EnvironmentUnavailable",
     "ImageNotFound",
     "PushFailed",
+    "SpecInvalid",
+    "StepFailed",
     "TetherError",
     "WrongArchitecture",
     "build_failed",

@@ -16,6 +16,8 @@ from .errors import (
     EnvironmentUnavailable,
     ImageNotFound,
     PushFailed,
+    SpecInvalid,
+    StepFailed,
     TetherError,
     WrongArchitecture,
 )
@@ -26,7 +28,9 @@ EXIT_CODES: dict[type[TetherError], int] = {
     WrongArchitecture: 5,
     EnvironmentUnavailable: 6,
     BuildFailed: 7,
+    StepFailed: 7,
     PushFailed: 8,
+    SpecInvalid: 9,
 }
 OTHER = 1
 INTERRUPTED = 130

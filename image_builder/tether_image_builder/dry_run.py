@@ -1,0 +1,47 @@
+"""Says what a build would do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from .choice import choose
+from .engine import connected
+from .errors import image_not_found
+from .models import BuildOptions
+from .plan import make_plan
+from .with_spec import filled_in, planned
+
+if TYPE_CHECKING:
+    from .spec.model import Spec
+
+
+def dry_run(
+    image: str | None,
+    *,
+    spec: Spec | None = None,
+    env: str | None = None,
+    build_args: Mapping[str, str] | None = None,
+) -> str:
+    """What `build_image` would do, as a Dockerfile with the steps of a spec as comments.
+
+    It pulls and builds nothing, and reads no secret.
+
+    Raises:
+        EngineUnavailable: no engine answers.
+        ImageNotFound: the image is not on the engine.
+        SpecInvalid: a source of the spec cannot be taken.
+    """
+    image, env, *_ = filled_in(spec, image, env, None, None)
+    name = image or ""
+    options = BuildOptions(env=env or "auto", arguments=dict(build_args or {}))
+    with connected(None) as engine:
+        found = engine.find(name)
+        if found is None:
+            raise image_not_found(name, "a dry run pulls nothing")
+        steps = planned(spec, found)
+        plan = make_plan(name, found, options, choose(engine, name, found, options), steps)
+    if steps is None:
+        return f"# {plan.tag}\n{plan.dockerfile()}"
+    text = plan.dockerfile(steps.steps[-1].tag, keeps_command=True)
+    return f"# {plan.tag}\n{steps.describe()}{text}"
