@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from . import idle, latency, machine, stages, startup, throughput
+from . import idle, injection, latency, machine, stages, startup, throughput
 from .display import show
 from .plan import Plan
 from .report import Report
@@ -23,6 +23,7 @@ MEASUREMENTS: dict[str, Callable[[Plan], Awaitable[Report]]] = {
     "stages": stages.measure,
     "throughput": throughput.measure,
     "startup": startup.measure,
+    "injection": injection.measure,
     "idle": idle.measure,
 }
 IMAGE = "tether-test/debian:bookworm"
