@@ -1,0 +1,38 @@
+"""What a step prints."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tether_image_builder.spec.output import StepOutput
+from tether_image_builder.spec.secrets import Redactor
+
+
+def lines_of(pieces: list[bytes], *secrets: bytes) -> list[str]:
+    shown: list[str] = []
+    output = StepOutput(Redactor(secrets), shown.append)
+    for piece in pieces:
+        output.take(piece)
+    output.end()
+    assert list(output.tail) == shown[-25:]
+    return shown
+
+
+def test_lines() -> None:
+    assert lines_of([b"a\n\n b \r\nc\rd"]) == ["a", " b", "c", "d"]
+    assert lines_of([b"\x1b[31mred\x1b[0m \xff\n", b"\x1b]0;title"]) == ["red �", "]0;title"]
+    assert lines_of([]) == []
+
+
+def test_only_the_end_is_kept() -> None:
+    assert lines_of([f"{n}\n".encode() for n in range(100)]) == [str(n) for n in range(100)]
+
+
+@given(cuts=st.lists(st.integers(0, 40), max_size=6).map(sorted))
+def test_a_secret_is_hidden_however_the_output_is_cut(cuts: list[int]) -> None:
+    text = "before hünter2 after\nnext hünter2\n".encode()
+    places = [0, *cuts, len(text)]
+    pieces = [text[a:b] for a, b in zip(places, places[1:], strict=False)]
+    shown = lines_of(pieces, "hünter2".encode())
+    assert shown == ["before [secret] after", "next [secret]"]
