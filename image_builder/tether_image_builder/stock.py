@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -82,10 +83,11 @@ class Stock:
             self._remove(name)
         self._remove(image.image_id)
         for image_id in lower:
-            self._engine.discard(image_id)
+            with suppress(EngineRefusal):  # another image was built on it too
+                self._remove(image_id)
 
     def _built_on(self, image: Image) -> Iterator[str]:
-        """The steps of the image's own build, from above; not what it was built on."""
+        """The unnamed steps of the image's own build, from above; not what it was built on."""
         end = image.labels.get(BASE_LABEL)
         for entry in self._engine.history(image.image_id)[1:]:
             if entry["Id"] in (end, "<missing>") or entry["Tags"]:
