@@ -23,6 +23,8 @@ from .closing import Closing
 from .framing import BINARY, CORE, TEXT, FrameReader, data_frame
 from .limits import HANDSHAKE_TIMEOUT_S, MAX_FRAME, MAX_HANDSHAKE_FRAME
 
+_HEAD_END = b"\r\n\r\n"
+
 JOIN_BELOW = 64 * 1024
 """Messages that leave together are joined to one write below this many bytes."""
 
@@ -79,6 +81,8 @@ class Channel(asyncio.Protocol):
         self._core = core
         self._masks = isinstance(core, ClientProtocol)
         self._reader: FrameReader | None = None
+        self._head: bytes | None = b""
+        """The last bytes of the handshake so far; None once it is over."""
         self._frames: list[bytes] = []
         self._receiver = receiver
         self._route = route
@@ -236,8 +240,15 @@ class Channel(asyncio.Protocol):
         self._handle_received()
 
     def _begin_messages(self, data: bytes) -> None:
-        """Past the core from here on, if the handshake's last byte was the last that came."""
-        if self._core.state is OPEN and data.endswith(b"\r\n\r\n"):
+        """Past the core from here on, if nothing came with the handshake's end: else the core may
+        be amid a frame, and goes on with this connection.
+        """
+        if self._head is None:
+            return
+        head = self._head + data
+        end = head.find(_HEAD_END)
+        self._head = head[1 - len(_HEAD_END) :] if end < 0 else None
+        if end >= 0 and end + len(_HEAD_END) == len(head) and self._core.state is OPEN:
             limit = MAX_FRAME if self._masks or self.trusted else MAX_HANDSHAKE_FRAME
             self._reader = FrameReader(masked=not self._masks, limit=limit)
 

@@ -199,6 +199,25 @@ async def test_a_lazy_message_alone_goes_by_itself() -> None:
         assert await there.until(1) == [("text", b"alone")]
 
 
+@pytest.mark.parametrize("cut", [0, 1, 2, 3, 4, 5, 30], ids=str)
+async def test_frames_that_come_with_the_handshake_or_look_like_its_end(cut: int) -> None:
+    """A frame's payload may hold what a handshake ends with, wherever the pieces are cut."""
+    payloads = [b"\r\n\r\n", b"one \r\n\r\n", b"two", b"\r\n\r\n" * 20]
+    # A mask of zeroes leaves the payload as it is.
+    frames = b"".join(bytes([0x82, 0x80 | len(d), 0, 0, 0, 0]) + d for d in payloads)
+    inbox = Inbox()
+    async with served(lambda path: inbox) as (_, peer):
+        peer.core.send_request(peer.core.connect())
+        whole = b"".join(peer.core.data_to_send()) + frames
+        at = len(whole) - len(frames) - 2 + cut
+        await peer.send(whole[:at])
+        await peer.receive() if cut >= 2 else await asyncio.sleep(0.01)
+        await peer.send(whole[at : at + 9])
+        await asyncio.sleep(0.01)
+        await peer.send(whole[at + 9 :])
+        assert await inbox.until(5) == [("open", EVENTS), *(("binary", d) for d in payloads)]
+
+
 async def test_a_ping_is_answered_and_its_pong_told() -> None:
     async with pair() as (client, here, server, there):
         client.ping()
