@@ -25,9 +25,9 @@ WAITING_LINE = b"tether supervisor: waiting for the secret"
 """Logged by the supervisor when it has begun: behind an entrypoint that may be late, or never."""
 
 OTHER_WAYS = (
-    "entrypoint='beside' runs it as a process of its own, entrypoint='skip' leaves it out;"
-    ' inside it, the last step of a script has to be `exec "$@"`, and an ENTRYPOINT in shell form'
-    " drops its arguments"
+    "Use entrypoint='beside', which runs it as a process of its own, or entrypoint='skip', which"
+    ' leaves it out. To go through it, a script has to come to `exec "$@"` with its input and'
+    " output untouched; an ENTRYPOINT in shell form drops its arguments"
 )
 NOEXEC = (
     "Is the folder of the engine's volumes on a file system mounted noexec? Mount it without, or"
