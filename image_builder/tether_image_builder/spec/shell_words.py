@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 UNKNOWN = "\0"  # stands in a word for what is known only when it runs
 _WORDS = {"word", "string", "raw_string", "ansi_c_string", "concatenation", "number"}
 _EXPANSIONS = {"simple_expansion", "expansion", "command_substitution", "process_substitution"}
+_COMMANDS = {
+    "command",
+    "declaration_command",
+    "test_command",
+    "unset_command",
+    "variable_assignment",
+}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 
@@ -60,7 +67,7 @@ def _parser() -> Parser:
 
 def _commands(node: Node, redirected: Node | None) -> Iterator[Command]:
     """`redirected` is the statement around a command that says where its output goes."""
-    if node.type in ("command", "declaration_command", "unset_command", "variable_assignment"):
+    if node.type in _COMMANDS:
         yield _command(node, redirected)
         for child in node.named_children:
             yield from _inner(child)
@@ -80,8 +87,10 @@ def _inner(node: Node) -> Iterator[Command]:
 def _command(node: Node, redirected: Node | None) -> Command:
     words: list[str] = []
     assignments: dict[str, str] = {}
-    if node.type in ("declaration_command", "unset_command"):
-        words.append(_text(node.children[0]))
+    if node.type in ("declaration_command", "test_command", "unset_command"):
+        words.append(_text(node.children[0]))  # `export`, `[`, `unset`
+    if node.type == "test_command":
+        words += _words_below(node)
     for child in [node] if node.type == "variable_assignment" else node.named_children:
         if child.type == "variable_assignment":
             assignments |= _assignment(child)
@@ -92,6 +101,15 @@ def _command(node: Node, redirected: Node | None) -> Command:
     written, document = _redirections(node, redirected)
     line = node.start_point[0] + 1
     return Command(tuple(words), line, assignments, written, document)
+
+
+def _words_below(node: Node) -> Iterator[str]:
+    """Of an expression, however it is nested."""
+    for child in node.named_children:
+        if child.type in _WORDS | _EXPANSIONS:
+            yield _value(child)
+        else:
+            yield from _words_below(child)
 
 
 def _assignment(node: Node) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ..exchange import EngineRefusal
 from ..locks import held
 from ..models import BuildProgress, Image, ProgressReport, Step, StepResult
-from ..render import PREFIX
+from ..render import BASE_LABEL, PREFIX
 from . import container
 from .access import Access
 from .container import STEP_LABEL, Process, StepContainer
@@ -181,7 +181,7 @@ def _copy(workshop: Workshop, planned: PlannedStep, step: FileStep, image_id: st
     folder = workshop.plan.spec.folder
     content = planned.content
     is_folder = content is not None and content.is_folder
-    labels = {STEP_LABEL: planned.fingerprint}
+    labels = {STEP_LABEL: planned.fingerprint, BASE_LABEL: image_id}
     order = copy_order(step, is_folder, image_id, planned.tag, labels)
     with tempfile.TemporaryFile() as archive:
         digest = write_archive(folder, step, order.dockerfile, archive)
@@ -224,7 +224,7 @@ class _ShellRun:
             self._output.end()
             if exit_code:
                 self._fail(room, exit_code)
-            labels = {STEP_LABEL: self._planned.fingerprint}
+            labels = {STEP_LABEL: self._planned.fingerprint, BASE_LABEL: self._image_id}
             return room.commit(image["Config"], labels, self._comment())
 
     def _process(self, shell: str, files: ImageFiles) -> Process:

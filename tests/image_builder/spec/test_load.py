@@ -141,7 +141,7 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["missing.toml", "."])
 def test_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
-    with pytest.raises(SpecInvalid, match="No such file|Is a directory"):
+    with pytest.raises(SpecInvalid, match=r"No such file|Is a directory"):
         load_spec(tmp_path / name)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +35,6 @@ def test_only_the_end_is_kept() -> None:
 def test_a_secret_is_hidden_however_the_output_is_cut(cuts: list[int]) -> None:
     text = "before hünter2 after\nnext hünter2\n".encode()
     places = [0, *cuts, len(text)]
-    pieces = [text[a:b] for a, b in zip(places, places[1:], strict=False)]
+    pieces = [text[a:b] for a, b in itertools.pairwise(places)]
     shown = lines_of(pieces, "hünter2".encode())
     assert shown == ["before [secret] after", "next [secret]"]

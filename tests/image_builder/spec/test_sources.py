@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import socket
@@ -150,7 +151,7 @@ def test_what_is_neither_file_nor_folder_is_refused_and_not_waited_for(tree: Pat
 
 @pytest.mark.parametrize("source", ["missing", "missing/a", "data/a/b", "data/missing"])
 def test_what_is_not_there(tree: Path, source: str) -> None:
-    with pytest.raises(SpecInvalid, match="there is no such file|Not a directory"):
+    with pytest.raises(SpecInvalid, match=r"there is no such file|Not a directory"):
         look_at(tree, step(source))
 
 
@@ -179,10 +180,8 @@ def test_no_path_leads_out(parts: list[str], absolute: bool) -> None:
         (folder / "loop").symlink_to("loop")
         source = ("/" if absolute else "") + "/".join(parts)
         target = io.BytesIO()
-        try:
+        with contextlib.suppress(ValidationError, SpecInvalid):
             write_archive(folder, step(source), b"", target)
-        except (ValidationError, SpecInvalid):
-            pass
         assert SECRET not in target.getvalue()
 
 
