@@ -20,6 +20,7 @@ from .engine import Engine, connected
 from .environment import EnvironmentImage, EnvironmentRecipe
 from .errors import EnvironmentUnavailable, environment_unfit
 from .libc import glibc_of, version
+from .locks import images_in_use
 from .manifest import Manifest, Recipe
 from .models import BuildOptions, BuildProgress, Image, ProgressReport, ignore_progress
 from .reach import note_unreachable, shown, why_unreachable
@@ -72,7 +73,7 @@ def ensure_environment(
         ValueError: there is no such recipe.
     """
     report = progress or ignore_progress
-    with connected(client) as engine:
+    with images_in_use(), connected(client) as engine:
         found = engine.find(image) if image is not None else None
         choice = choose(engine, image or "any image", found, BuildOptions(env=env))
         return ensured(engine, choice, report).described

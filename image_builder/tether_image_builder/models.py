@@ -162,7 +162,7 @@ class BuildResult:
     steps: tuple[StepResult, ...] = ()
 
 
-Kind = Literal["image", "environment", "volume"]
+Kind = Literal["image", "step", "environment", "volume"]
 
 
 @dataclass(frozen=True)
@@ -170,8 +170,8 @@ class Leftover:
     """Something that `prune` looked at.
 
     Attributes:
-        kind: an `image` with the client in it, an `environment`'s image, or an environment's
-            `volume`.
+        kind: an `image` with the client in it, what a `step` of a spec made, an `environment`'s
+            image, or an environment's `volume`.
         name: what it is called.
         bytes: what goes with it: layers that another image has too are not counted.
         reason: why it stays; empty where it goes.

@@ -11,6 +11,8 @@ from .errors import TetherError
 from .models import Image
 from .names import FINGERPRINT_DIGITS, SUFFIX, split
 from .render import FINGERPRINT_LABEL
+from .spec.container import STEP_LABEL
+from .spec.plan import REPOSITORY as STEP_REPOSITORY
 
 ENVIRONMENT = "environment"
 _ENVIRONMENT_NAME = re.compile(r"tether-env-[a-z0-9-]+:[0-9a-f]{16}")
@@ -26,6 +28,13 @@ def is_built(image: Image) -> bool:
     own = [split(name) for name in image.names]
     named = all(repository.endswith(SUFFIX) and tag == digits for repository, tag in own)
     return bool(own and digits and image.parent and named)
+
+
+def is_step(image: Image) -> bool:
+    """What a step of a spec made, under its own name and no other."""
+    digits = image.labels.get(STEP_LABEL, "")[:FINGERPRINT_DIGITS]
+    named = all(split(name) == (STEP_REPOSITORY, digits) for name in image.names)
+    return bool(image.names and named and image.parent)
 
 
 def is_environment(image: Image) -> bool:

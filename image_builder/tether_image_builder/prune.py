@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -21,9 +21,17 @@ from .models import (
     PruneResult,
     ignore_progress,
 )
-from .ours import ENVIRONMENT, is_built, is_environment, is_environment_base, wanted_marks
+from .ours import (
+    ENVIRONMENT,
+    is_built,
+    is_environment,
+    is_environment_base,
+    is_step,
+    wanted_marks,
+)
 from .render import BASE_LABEL, ENVIRONMENT_FINGERPRINT_LABEL, FINGERPRINT_LABEL
 from .stock import Stock, Volume, chain
+from .volume import FILLED_LABEL
 
 if TYPE_CHECKING:
     import docker
@@ -100,6 +108,16 @@ class _Rule:
         environment = image.labels.get(ENVIRONMENT_FINGERPRINT_LABEL, "")
         return self.why_kept({image.image_id, environment, *image.names}, image.created)
 
+    def why_volume_kept(self, volume: Volume, filled: set[str]) -> str:
+        """Empty where it goes, as does one that was never filled to its end.
+
+        An environment has two volumes: one is empty, and names the other as filled.
+        """
+        names = {volume.name, volume.labels.get(FILLED_LABEL, "")} - {""}
+        if names & filled:
+            names.add(volume.labels.get(FINGERPRINT_LABEL, ""))
+        return self.why_kept(names, volume.created)
+
 
 class _Search:
     """Finds what was made here."""
@@ -110,6 +128,8 @@ class _Search:
         self._patterns = patterns or ("*",)
         self._images = self._stock.images()
         self._built = [image for image in self._images if is_built(image) and self._fits(image)]
+        steps = [image for image in self._images if is_step(image) and self._fits(image)]
+        self._steps = sorted(steps, key=_later_first)
         environments = [image for image in self._images if is_environment(image)]
         self._platforms = {engine.platform, *(image.platform for image in environments)}
         self._environments = sorted(filter(self._fits, environments), key=is_environment_base)
@@ -128,30 +148,59 @@ class _Search:
 
     def candidates(self, rule: _Rule) -> Iterator[_Candidate]:
         """What there is, in the order in which it can be removed."""
-        made: list[tuple[Kind, Image]] = [("image", image) for image in self._built]
-        made += [("environment", image) for image in self._environments]
-        going = {image.image_id for _, image in made if not rule.why_image_kept(image)}
+        decided = self._decided(rule)
+        going = {image.image_id for _, image, reason in decided if not reason}
         room = _Room(self._engine, self._stock, self._images, going)
-        for kind, image in made:
-            reason = rule.why_image_kept(image)
+        for kind, image, reason in decided:
             size = 0 if reason else room.taken_by(image)
             leftover = Leftover(kind, image.names[0], size, reason)
             yield _Candidate(leftover, partial(self._stock.remove_image, image))
         yield from self._volumes(rule)
 
+    def _decided(self, rule: _Rule) -> list[tuple[Kind, Image, str]]:
+        decided: list[tuple[Kind, Image, str]] = [
+            ("image", image, rule.why_image_kept(image)) for image in self._built
+        ]
+        going = {image.image_id for _, image, reason in decided if not reason}
+        decided += [("step", image, reason) for image, reason in self._decided_steps(rule, going)]
+        decided += [("environment", each, rule.why_image_kept(each)) for each in self._environments]
+        return decided
+
+    def _decided_steps(self, rule: _Rule, going: set[str]) -> Iterator[tuple[Image, str]]:
+        """A step is wanted where something that stays was made of it, a later step too."""
+        steps = {image.image_id for image in self._steps}
+        others = (image.image_id for image in self._images)
+        parents = self._stock.parents() if steps else {}
+        needed = set(_made_of(parents, (each for each in others if each not in going | steps)))
+        for image in self._steps:
+            reason = rule.why_kept({image.image_id}, image.created)
+            if image.image_id in needed:
+                reason = "what stays was made of it"
+            if reason:
+                needed.update(_made_of(parents, [image.image_id]))
+            yield image, reason
+
     def _volumes(self, rule: _Rule) -> Iterator[_Candidate]:
-        volumes = list(filter(self._fits, self._stock.volumes(f"{KIND_LABEL}={ENVIRONMENT}")))
+        every = self._stock.volumes(f"{KIND_LABEL}={ENVIRONMENT}")
+        filled = {volume.labels.get(FILLED_LABEL, "") for volume in every}
+        volumes = list(filter(self._fits, every))
         sizes = self._stock.volume_sizes() if volumes else {}
         for volume in volumes:
-            reason = _why_volume_kept(rule, volume)
+            reason = rule.why_volume_kept(volume, filled)
             size = 0 if reason else sizes.get(volume.name, 0)
             leftover = Leftover("volume", volume.name, size, reason)
             yield _Candidate(leftover, partial(self._stock.remove_volume, volume.name))
 
 
-def _why_volume_kept(rule: _Rule, volume: Volume) -> str:
-    fingerprint = volume.labels.get(FINGERPRINT_LABEL, "")
-    return rule.why_kept({volume.name, fingerprint}, volume.created)
+def _later_first(image: Image) -> tuple[int, float]:
+    return -len(image.layer_ids), -image.created.timestamp()
+
+
+def _made_of(parents: Mapping[str, str], image_ids: Iterable[str]) -> Iterator[str]:
+    """All that images were made of, step by step."""
+    for image_id in image_ids:
+        while image_id := parents.get(image_id, ""):
+            yield image_id
 
 
 class _Room:

@@ -41,6 +41,10 @@ class Stock:
         images = (self._engine.find(image_id) for image_id in sorted(ids))
         return [image for image in images if image is not None]
 
+    def parents(self) -> dict[str, str]:
+        """What each image was made of, by id, the unnamed ones too; empty where not here."""
+        return {found["Id"]: found["ParentId"] for found in self._api.images(all=True)}
+
     def used(self) -> set[str]:
         """Image ids and volume names that containers use, also stopped ones."""
         containers = self._api.containers(all=True)

@@ -56,7 +56,7 @@ def names(client: docker.DockerClient) -> Iterator[list[str]]:
 def build(client: docker.DockerClient, names: list[str], still_code: dict[str, bytes]) -> Build:
     """`build_image`, whose images are removed after the test."""
 
-    def build(image: str, **options: Any) -> BuildResult:
+    def build(image: str | None = None, **options: Any) -> BuildResult:
         result = build_image(image, client=client, **options)
         names.append(result.tag)
         return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,10 +20,13 @@ from docker.models.volumes import Volume
 
 from tether_image_builder import BuildProgress, BuildResult, PruneResult, prune_images
 from tether_image_builder.cli import main
+from tether_image_builder.environment import EnvironmentRecipe
 from tether_image_builder.locks import images_in_use
+from tether_image_builder.spec import ShellStep, Spec
 
 pytestmark = pytest.mark.engine
 
+PLATFORM = f"linux/{'arm64' if os.uname().machine == 'aarch64' else 'amd64'}"
 Build = Callable[..., BuildResult]
 Prune = Callable[..., PruneResult]
 MakeImage = Callable[..., Image]
@@ -222,6 +226,36 @@ def test_a_volume_that_nothing_uses_goes(
     assert gone.bytes >= 5_000_000
     with pytest.raises(docker.errors.NotFound):
         client.volumes.get(volume.name)
+
+
+def test_the_volumes_of_todays_environment_stay_and_a_half_filled_one_goes(
+    client: docker.DockerClient, busybox: str, prune: Prune, still_code: object
+) -> None:
+    today = EnvironmentRecipe.load("portable", PLATFORM).described.fingerprint
+    name = busybox.partition(":")[0].replace("/", "-")
+    labels = {"tether.kind": "environment", "tether.fingerprint": today}
+    client.volumes.create(f"{name}-filled", labels=labels)
+    client.volumes.create(f"{name}-half", labels=labels)
+    client.volumes.create(f"{name}-ready", labels={**labels, "tether.volume": f"{name}-filled"})
+    try:
+        result = prune(f"{name}-*")
+        assert [each.name for each in result.removed] == [f"{name}-half"]
+        assert {each.reason for each in result.kept} == {"it is wanted today"}
+    finally:
+        assert len(prune(f"{name}-*", everything=True).removed) == 2
+
+
+def test_steps_stay_as_long_as_what_was_made_of_them(
+    build: Build, busybox: str, prune: Prune, names: list[str]
+) -> None:
+    step = ShellStep(commands=[f"echo {busybox} > /mine"])
+    result = build(spec=Spec(image=busybox, steps=[step, ShellStep(commands=["echo 2 > /two"])]))
+    made = [each.image for each in result.steps]
+    names.extend(made)
+    assert not prune(*made).removed
+    gone = prune(pattern(result), *made, everything=True).removed
+    assert [each.name for each in gone] == [result.tag, *reversed(made)]
+    assert [each.kind for each in gone] == ["image", "step", "step"]
 
 
 def test_it_waits_for_builds(
