@@ -21,9 +21,14 @@ FINGERPRINT_DIGITS = 16
 
 
 def is_valid_tag(name: str) -> bool:
-    """Whether `docker tag` takes it: a repository, with or without a tag, without a digest."""
+    """Whether `docker tag` takes it: a repository, with or without a tag, without a digest.
+
+    64 hexadecimal digits are an image's id and no name.
+    """
     found = _REFERENCE.fullmatch(name)
-    return bool(found and found["digest"] is None and len(found["repository"]) <= MAX_REPOSITORY)
+    if not found or found["digest"] is not None or re.fullmatch("[0-9a-f]{64}", name):
+        return False
+    return len(found["repository"]) <= MAX_REPOSITORY
 
 
 def is_pullable(name: str) -> bool:

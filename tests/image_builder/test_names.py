@@ -22,6 +22,13 @@ DIGEST = "sha256:" + "a" * 64
         ("[::1]:5000/app", "[::1]:5000/app_tether"),
         ("Registry.example/app", "Registry.example/app_tether"),
         (f"debian@{DIGEST}", "debian_tether"),
+        (f"debian:{'a' * 128}", "debian_tether"),
+        (
+            f"registry.example:5000/team/app:{'A' * 128}@{DIGEST}",
+            "registry.example:5000/team/app_tether",
+        ),
+        ("REGISTRY.EXAMPLE:443/team/app:1", "REGISTRY.EXAMPLE:443/team/app_tether"),
+        ("localhost/app", "localhost/app_tether"),
         (f"registry.example:5000/app:1@{DIGEST}", "registry.example:5000/app_tether"),
         (IMAGE_ID, "image-0123456789ab_tether"),
         (IMAGE_ID.removeprefix("sha256:"), "image-0123456789ab_tether"),
@@ -43,13 +50,28 @@ def test_whatever_an_image_is_called_the_tag_is_valid(image: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "App", "team//app", "app:", "app:a b", "-app", "app_", "a" * 256, f"app@{DIGEST}"]
+    "name",
+    [
+        "",
+        "App",
+        "team//app",
+        "app:",
+        "app:a b",
+        "-app",
+        "app_",
+        "a" * 256,
+        "a" * 64,
+        f"app@{DIGEST}",
+        f"app:{'a' * 129}",
+    ],
 )
 def test_no_valid_tag(name: str) -> None:
     assert not is_valid_tag(name)
 
 
-@pytest.mark.parametrize("name", ["app", "team/app:1", "localhost:5000/a.b-c__d:A.1_x"])
+@pytest.mark.parametrize(
+    "name", ["app", "team/app:1", "localhost:5000/a.b-c__d:A.1_x", f"app:{'a' * 128}"]
+)
 def test_valid_tag(name: str) -> None:
     assert is_valid_tag(name)
 
