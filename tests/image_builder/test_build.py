@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import docker
@@ -16,6 +17,7 @@ from docker.models.images import Image
 
 from tether_image_builder import BuildProgress, BuildResult, build_image, ensure_environment
 from tether_image_builder.context import context_archive
+from tether_image_builder.environment import EnvironmentRecipe
 from tether_image_builder.errors import BuildFailed, ImageNotFound, WrongArchitecture
 
 pytestmark = pytest.mark.engine
@@ -169,6 +171,33 @@ def test_changed_code_is_one_small_layer(
     layers = [client.images.get(each.tag).attrs["RootFS"]["Layers"] for each in (first, second)]
     assert layers[0][:-1] == layers[1][:-1]
     assert layers[0][-1] != layers[1][-1]
+    environment, code = second.layers
+    assert (environment.part, environment.reused, environment.seconds) == ("environment", True, 0)
+    assert (code.part, code.reused) == ("code", False)
+    assert code.seconds > 0
+    assert environment.bytes + code.bytes == second.bytes_added
+    assert 0 < code.bytes < 5e6
+
+
+def test_the_result_tells_what_was_made(build: Build, busybox: str) -> None:
+    first = build(busybox)
+    assert (first.reused, first.environment_reused) == (False, True)
+    assert [layer.part for layer in first.layers] == ["environment", "code"]
+    assert not any(layer.reused for layer in first.layers)
+    assert sum(layer.seconds for layer in first.layers) <= first.seconds
+    again = build(busybox)
+    assert again.reused
+    assert all(layer.reused and layer.seconds == 0 for layer in again.layers)
+    assert [layer.bytes for layer in again.layers] == [layer.bytes for layer in first.layers]
+
+
+def test_a_build_argument_that_nothing_declares_is_reported(build: Build, busybox: str) -> None:
+    steps: list[BuildProgress] = []
+    arguments = {"OTHER": "1", "http_proxy": "http://127.0.0.1:1"}
+    result = build(busybox, build_args=arguments, progress=steps.append)
+    warnings = [str(step) for step in steps if str(step).startswith("[Warning]")]
+    assert warnings == ["[Warning] One or more build-args [OTHER] were not consumed"]
+    assert build(busybox).image_id == result.image_id
 
 
 def test_two_builds_at_once_build_once(
@@ -266,9 +295,11 @@ def test_no_such_image(build: Build, image: str) -> None:
     assert caught.value.data["pull_error"]
 
 
-def archive_of_image(name: str, architecture: str) -> bytes:
-    """An image without files, as `docker save` writes it."""
-    layer = context_archive({})
+def archive_of_image(
+    name: str, architecture: str, files: Mapping[str, bytes] = MappingProxyType({})
+) -> bytes:
+    """An image as `docker save` writes it."""
+    layer = context_archive(files)
     history = {"type": "layers", "diff_ids": [f"sha256:{sha256(layer).hexdigest()}"]}
     config = {"architecture": architecture, "os": "linux", "config": {}, "rootfs": history}
     manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
@@ -288,6 +319,25 @@ def test_another_architecture(client: docker.DockerClient, build: Build, names: 
     with pytest.raises(WrongArchitecture, match=r"linux/s390x.*linux/") as caught:
         build(name)
     assert caught.value.data["image_platform"] == "linux/s390x"
+    assert "docker load" in caught.value.hint
+    with pytest.raises(WrongArchitecture, match=r"is for linux/s390x, and linux/amd64 was asked"):
+        build(client.images.get(name).id, platform="amd64")
+
+
+def test_an_environment_that_was_brought_here_serves_another_architecture(
+    client: docker.DockerClient, build: Build, names: list[str], still_code: object
+) -> None:
+    """Copying runs nothing, so the engine's own architecture does not matter."""
+    name = "tether-test/elsewhere:2"
+    environment = EnvironmentRecipe.load("portable", "linux/s390x").described
+    files = {"opt/tether/bin/python3": b"", "opt/tether/code/tether_runtime_client.py": b""}
+    for image in (name, environment.base_image, environment.image):
+        client.images.load(archive_of_image(image, "s390x", {} if image == name else files))
+        names.append(image)
+    result = build(name, env="portable")
+    assert result.platform == "linux/s390x"
+    assert client.images.get(result.tag).attrs["Architecture"] == "s390x"
+    assert build(name, env="portable", platform="linux/s390x").reused
 
 
 def test_a_build_that_fails_shows_why(build: Build, make_image: MakeImage, busybox: str) -> None:
