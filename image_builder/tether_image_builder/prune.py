@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -68,7 +69,8 @@ def prune_images(
     def waiting() -> None:
         report(BuildProgress("prune", "waiting for a build to end"))
 
-    with held(IMAGES, on_wait=waiting), connected(client) as engine:
+    alone = nullcontext() if dry_run else held(IMAGES, on_wait=waiting)
+    with alone, connected(client) as engine:
         search = _Search(engine, patterns)
         found = list(search.candidates(search.rule(everything, older_than)))
         kept = [each.leftover for each in found if each.leftover.reason]
