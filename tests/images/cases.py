@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import ast
+import fcntl
+import os
 import re
 import runpy
 import subprocess
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 from unittest import mock
 
 import docker
+import docker.errors
 from pydantic import BaseModel, ConfigDict, Field
 
 from tether_image_builder import build_image, recipes
@@ -24,8 +29,9 @@ from .archives import with_layers
 
 HERE = Path(__file__).parent
 MAKE_IMAGE = HERE.parents[1] / "docker" / "images" / "make-image"
+KEY_LABEL = "tether.test.key"
 BASE = re.compile(r"tether-test/([a-z]+(?::\w+)?)")
-MODES = ("build",)
+MODES = ("build", "mount")
 
 
 class _Table(BaseModel):
@@ -95,7 +101,7 @@ class Case:
 
     def runtime(self, image: str, mode: str) -> SyncEventStreamRuntime:
         """A runtime with the case's options, not started yet."""
-        return SyncEventStreamRuntime(image, **self.options.runtime)
+        return SyncEventStreamRuntime(image, inject=mode, **self.options.runtime)
 
 
 def load_cases() -> list[Case]:
@@ -103,23 +109,66 @@ def load_cases() -> list[Case]:
     return [Case.load(path.parent) for path in sorted(HERE.glob("[0-9][0-9]-*/verify"))]
 
 
+def image_of(case: Case, client: docker.DockerClient) -> str:
+    """Makes the case's image, unless it is there as it would be made; it is kept for the next run.
+
+    Processes that want it at the same time wait for the first of them.
+    """
+    with locked(case.name):
+        bases = BASE.findall((case.folder / "Dockerfile").read_text())
+        for base in sorted(set(bases)):
+            make_base(client, base)
+        key = content_key(client, case, bases)
+        old = client.images.list(case.tag)
+        if not old or old[0].labels.get(KEY_LABEL) != key:
+            _make(client, case, key)
+            _remove(client, old)
+    return case.tag
+
+
 @contextmanager
-def image_of(case: Case, client: docker.DockerClient) -> Iterator[str]:
-    """Makes the case's image; removes it, and what was made from it, afterwards."""
-    for base in sorted(set(BASE.findall((case.folder / "Dockerfile").read_text()))):
-        make_base(client, base)
-    # With a label of its own even an image that is nothing but its base has an id of its own.
-    labels = {"tether.test": case.name}
+def locked(name: str) -> Iterator[None]:
+    """One at a time, on this machine."""
+    path = Path(tempfile.gettempdir()) / f"tether-test-{os.getuid()}-{name}.lock"
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def content_key(client: docker.DockerClient, case: Case, bases: list[str]) -> str:
+    """Another one where the image would become another."""
+    parts = [str(client.images.get(f"tether-test/{base}").id).encode() for base in bases]
+    parts += [path.read_bytes() for path in sorted(case.folder.iterdir()) if path.name != "verify"]
+    return sha256(b"\0".join(parts)).hexdigest()
+
+
+def _make(client: docker.DockerClient, case: Case, key: str) -> None:
+    # Also the label makes an image that is nothing but its base another one.
+    labels = {KEY_LABEL: key}
     client.images.build(path=str(case.folder), tag=case.tag, labels=labels, rm=True, forcerm=True)
+    if case.options.image.older_client:
+        put_older_client_in(client, case.tag)
+
+
+def _remove(client: docker.DockerClient, images: list[Any]) -> None:
+    for image in images:
+        try:
+            client.images.remove(image.id)
+        except docker.errors.APIError as problem:  # in use, or somebody else's too
+            if problem.status_code not in (404, 409):
+                raise
+
+
+@contextmanager
+def no_built_images_left(client: docker.DockerClient, image: str, mode: str) -> Iterator[None]:
+    """Removes what the block makes of the image in mode `build`; `mount` makes none."""
+    base = client.images.get(image).id
     try:
-        if case.options.image.older_client:
-            put_older_client_in(client, case.tag)
-        yield case.tag
+        yield
     finally:
-        image = client.images.get(case.tag).id
-        for built in client.images.list(filters={"label": f"tether.base={image}"}):
+        label = f"tether.base={base}"
+        for built in client.images.list(filters={"label": label}) if mode == "build" else ():
             client.images.remove(built.id, force=True)
-        client.images.remove(case.tag, force=True)
 
 
 def make_base(client: docker.DockerClient, name: str) -> None:

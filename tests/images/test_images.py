@@ -8,10 +8,16 @@ from pathlib import Path
 import docker
 import pytest
 
-from tether_server import BuildFailed, SyncEventStreamRuntime, WrongArchitecture
+from tether_server import (
+    BuildFailed,
+    CmdRunAction,
+    StartFailed,
+    SyncEventStreamRuntime,
+    WrongArchitecture,
+)
 
 from .archives import for_architecture, with_layers
-from .cases import MODES, Case, image_of, load_cases
+from .cases import MODES, Case, CheckOptions, image_of, load_cases, no_built_images_left
 from .promises import check_common, clean_stop
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(180)]
@@ -27,50 +33,54 @@ def client(engine: str) -> Iterator[docker.DockerClient]:
     client.close()
 
 
-@pytest.fixture(
-    scope="module",
-    # Both modes of a case go to one process, which makes the image once.
-    params=[pytest.param(c, id=c.name, marks=pytest.mark.xdist_group(c.name)) for c in CASES],
-)
-def case(request: pytest.FixtureRequest) -> Case:
-    made: Case = request.param
-    return made
-
-
-@pytest.fixture(scope="module")
-def image(case: Case, client: docker.DockerClient) -> Iterator[str]:
-    with image_of(case, client) as name:
-        yield name
-
-
 @pytest.mark.parametrize("mode", MODES)
-def test_image(
-    case: Case, image: str, mode: str, client: docker.DockerClient, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_image(case: Case, mode: str, client: docker.DockerClient, tmp_path: Path) -> None:
+    image = image_of(case, client)
     runtime = case.runtime(image, mode)
-    with clean_stop(runtime, client):
+    with no_built_images_left(client, image, mode), clean_stop(runtime, client):
         check_common(runtime, case.options.check, tmp_path)
         case.verify(runtime)
 
 
-def test_an_image_for_another_architecture_is_refused(
-    client: docker.DockerClient, busybox: str
+@pytest.mark.parametrize("mode", MODES)
+def test_an_entrypoint_that_stays_cannot_be_gone_through(
+    mode: str, client: docker.DockerClient
 ) -> None:
-    name = "tether-test/case-architecture:latest"
+    """Which is told, with what to do; the case itself runs it beside the client."""
+    [case] = [case for case in CASES if case.name == "13-entrypoint-stays"]
+    image = image_of(case, client)
+    with no_built_images_left(client, image, mode):
+        with pytest.raises(StartFailed, match="did not run its arguments") as caught:
+            SyncEventStreamRuntime(
+                image, inject=mode, entrypoint="through", start_timeout_s=5
+            ).start()
+        assert "entrypoint='beside'" in caught.value.hint
+        with SyncEventStreamRuntime(image, inject=mode, entrypoint="skip") as runtime:
+            assert runtime.run(CmdRunAction(command="ls -d /tmp/ready")).exit_code == 2
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_image_for_another_architecture_is_refused(
+    mode: str, client: docker.DockerClient, busybox: str
+) -> None:
+    name = f"tether-test/case-architecture:{mode}"
     for_architecture(client, busybox, "s390x", name)
     try:
-        for _ in MODES:
-            with pytest.raises(WrongArchitecture, match="s390x") as caught:
-                SyncEventStreamRuntime(name).start()
-            assert caught.value.hint
+        with pytest.raises(WrongArchitecture, match="s390x") as caught:
+            SyncEventStreamRuntime(name, inject=mode).start()
+        assert caught.value.hint
     finally:
         client.images.remove(name)
 
 
 def test_no_layer_can_be_added_to_the_most_that_there_can_be(
-    client: docker.DockerClient, busybox: str
+    client: docker.DockerClient, busybox: str, tmp_path: Path
 ) -> None:
     image = with_layers(client, busybox, MOST_LAYERS)
     with pytest.raises(BuildFailed, match="as many layers") as caught:
-        SyncEventStreamRuntime(image).start()
-    assert "mount" in caught.value.hint
+        SyncEventStreamRuntime(image, inject="build").start()
+    assert "inject='mount'" in caught.value.hint
+    runtime = SyncEventStreamRuntime(image, inject="mount")
+    with clean_stop(runtime, client):
+        check_common(runtime, CheckOptions(shell="bundled"), tmp_path)
