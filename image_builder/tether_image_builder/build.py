@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .choice import choose, said
 from .context import context_archive
 from .engine import Engine, EngineRefusal, connected
-from .errors import EnvironmentUnavailable, build_failed, invalid_tag, push_failed
+from .errors import EnvironmentUnavailable, build_failed, invalid_tag, not_named, push_failed
 from .host import PROXIES
 from .layers import layers_on_top
 from .locks import held, images_in_use
@@ -110,7 +110,7 @@ def build_image(
         choice = choose(engine, image, found, options)
         result = _carry_out_best(engine, make_plan(image, found, options, choice, steps), report)
         if tag is not None:
-            engine.tag(result.image_id, tag)
+            _name(engine, result, tag)
             result = replace(result, tag=tag)
         if push:
             result = replace(result, pushed=_push(engine, result.tag, report))
@@ -252,6 +252,13 @@ def _warn_of_unused(plan: Plan, report: ProgressReport) -> None:
         report(
             BuildProgress("build", f"[Warning] One or more build-args [{names}] were not consumed")
         )
+
+
+def _name(engine: Engine, result: BuildResult, tag: str) -> None:
+    try:
+        engine.tag(result.image_id, tag)
+    except EngineRefusal as problem:
+        raise not_named(result.tag, tag, problem.reason) from None
 
 
 def _push(engine: Engine, tag: str, report: ProgressReport) -> str | None:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,11 +138,8 @@ def _images(_: click.Context, __: click.Parameter, incomplete: str) -> list[Comp
     from .errors import TetherError
 
     names = list(_FirstWord.others)
-    try:
-        with connected(None) as engine:
-            names += [name for found in engine.api.images() for name in found["RepoTags"] or ()]
-    except TetherError:
-        pass  # without an engine there are none to offer
+    with suppress(TetherError), connected(None) as engine:  # without one there are none to offer
+        names += [name for found in engine.api.images() for name in found["RepoTags"] or ()]
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 

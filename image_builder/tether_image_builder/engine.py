@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import classic, transfer
 from .classic import KEPT_LINES
-from .errors import engine_unavailable, root_cause
+from .errors import engine_failed, engine_unavailable, root_cause
 from .exchange import EngineRefusal
 from .models import Image, Phase, ProgressReport, Step
 from .names import split
@@ -51,6 +51,8 @@ def connected(client: docker.DockerClient | None) -> Iterator[Engine]:
         raise engine_unavailable(_where(problem)) from None
     try:
         yield Engine(client, f"{version['Os']}/{version['Arch']}")
+    except docker.errors.APIError as problem:  # first: it is one of the next kind too
+        raise engine_failed(problem.explanation or str(problem)) from None
     except requests.exceptions.RequestException as problem:  # it went away
         raise engine_unavailable(_where(problem)) from None
     finally:
@@ -191,9 +193,18 @@ class Engine:
         return classic.build(self._client.api, order, report, phase=phase)
 
     def tag(self, image_id: str, name: str) -> None:
-        """Gives an image one more name."""
+        """Gives an image one more name.
+
+        Raises:
+            EngineRefusal: it takes no such name.
+        """
+        import docker.errors
+
         repository, tag = split(name)
-        self._client.api.tag(image_id, repository, tag=tag)
+        try:
+            self._client.api.tag(image_id, repository, tag=tag)
+        except docker.errors.APIError as problem:
+            raise EngineRefusal(problem.explanation or str(problem)) from None
 
     def history(self, image_id: str) -> list[dict[str, Any]]:
         """The engine's account of how an image was made, the newest entry first."""

@@ -43,11 +43,13 @@ __all__ = [
     "TetherError",
     "WrongArchitecture",
     "build_failed",
+    "engine_failed",
     "engine_unavailable",
     "environment_unavailable",
     "environment_unfit",
     "image_not_found",
     "invalid_tag",
+    "not_named",
     "push_failed",
     "root_cause",
     "volume_not_filled",
@@ -70,6 +72,14 @@ def engine_unavailable(reason: str) -> EngineUnavailable:
     return EngineUnavailable(
         f"no container engine answers: {reason}",
         hint="Start it (in a source checkout: `docker/engine start`), or name one with DOCKER_HOST",
+    )
+
+
+def engine_failed(reason: str) -> EngineUnavailable:
+    """It answers, and cannot do what it should."""
+    return EngineUnavailable(
+        f"the container engine failed: {reason}",
+        hint="Its own log says more; `docker system df` shows what room it has",
     )
 
 
@@ -159,6 +169,15 @@ def build_failed(image: str, reason: str, log: Iterable[str]) -> BuildFailed:
         _with_log(f"putting the runtime client into {image!r} failed: {reason}", lines),
         hint=hint,
         log=lines,
+    )
+
+
+def not_named(image: str, tag: str, reason: str) -> BuildFailed:
+    """The engine does not take a name, or not now."""
+    return BuildFailed(
+        f"the image {image!r} is made, and naming it {tag!r} failed: {reason}",
+        hint="Choose another --tag; names are lower-case, but for a registry's",
+        log=[],
     )
 
 

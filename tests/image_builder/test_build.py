@@ -279,6 +279,15 @@ def test_a_name_of_ones_own(
         build(busybox, tag="No Name")
 
 
+def test_a_name_that_the_engine_does_not_take(
+    client: docker.DockerClient, build: Build, busybox: str, names: list[str]
+) -> None:
+    plain = build(busybox)
+    with pytest.raises(BuildFailed, match="naming it") as caught:
+        build(busybox, tag="Team/app:1")
+    assert plain.tag in str(caught.value)
+
+
 def test_by_id(client: docker.DockerClient, build: Build, busybox: str) -> None:
     image_id = str(client.images.get(busybox).id)
     result = build(image_id)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import docker
 import pytest
@@ -12,6 +16,7 @@ from tether_image_builder import BuildProgress, BuildResult, build_image
 from tether_image_builder.classic import plain
 from tether_image_builder.context import context_archive
 from tether_image_builder.engine import EngineRefusal, connected
+from tether_image_builder.environment import EnvironmentImage, EnvironmentRecipe
 
 pytestmark = pytest.mark.engine
 
@@ -54,6 +59,42 @@ def test_an_interrupted_build_leaves_nothing(
     with pytest.raises(Interrupted):
         build_image(busybox, client=client, progress=at_step(step))
     assert built_on(client, busybox) == []
+
+
+def test_a_command_that_is_told_to_end_leaves_nothing(
+    client: docker.DockerClient, busybox: str
+) -> None:
+    program = [str(Path(sys.executable).parent / "runtime-build"), busybox, "--env", "portable"]
+    with subprocess.Popen(program, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as it:
+        assert it.stderr is not None
+        for line in it.stderr:
+            if line.startswith("build: COPY"):
+                it.terminate()
+                break
+        output, rest = it.communicate(timeout=60)
+    assert (it.returncode, output) == (143, "")
+    assert "Traceback" not in rest
+    assert built_on(client, busybox) == []
+
+
+def test_an_interrupted_environment_leaves_nothing(
+    client: docker.DockerClient, busybox: str, still_code: object
+) -> None:
+    stage = "ARG BASE\nFROM ${BASE}\nARG STAGE\nLABEL tether.stage=${STAGE}\nRUN sleep 1000\n"
+    own = busybox.partition(":")[0]
+    described = EnvironmentImage("portable", f"{own}-base:1", f"{own}-env:1", "0" * 64)
+    loaded = EnvironmentRecipe.load("portable", "linux/amd64")
+    manifest = loaded.recipe.manifest.model_copy(update={"base": busybox})
+    recipe = replace(
+        loaded,
+        described=described,
+        recipe=replace(loaded.recipe, manifest=manifest),
+        files={"Dockerfile": stage.encode()},
+    )
+    with connected(client) as engine, pytest.raises(Interrupted):
+        recipe.ensure(engine, at_step("RUN sleep"))
+    assert built_on(client, busybox) == []
+    assert client.containers.list(all=True, filters={"ancestor": busybox}) == []
 
 
 def test_a_program_of_a_step_is_ended(client: docker.DockerClient, busybox: str) -> None:
