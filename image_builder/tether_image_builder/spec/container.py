@@ -9,8 +9,9 @@ folder and variables the engine does not write into the image.
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Output = Callable[[bytes], None]
 STEP_LABEL = "tether.step"
 _MEMORY = "mode=1777,size=64m,nosuid,nodev,noexec"
+_READ = 1 << 16
 _WAIT = "read _"  # until the engine loses us, and with us its standard input
 
 
@@ -68,8 +70,8 @@ class StepContainer:
                 workdir=process.workdir,
                 environment=dict(process.environment),
             )["Id"]
-            with _opened(self._api.exec_start(made, socket=True)) as stream:
-                _send(stream, process.program)
+            started = self._api.exec_start(made, socket=True)
+            with _opened(started) as stream, _sending(stream, process.program):
                 for piece in _pieces(stream):
                     output(piece)
             return _exit_code(self._api, self._container, made)
@@ -235,27 +237,58 @@ def _exit_code(api: docker.APIClient, container: str, process: str) -> int:
     raise EngineRefusal("the engine does not say how the step ended")
 
 
+@dataclass(frozen=True)
+class Connection:
+    """A hijacked connection; `early` was read together with the answer's head."""
+
+    socket: socket.socket
+    early: bytes
+
+
 @contextmanager
-def _opened(hijacked: Any) -> Iterator[socket.socket]:
+def _opened(hijacked: Any) -> Iterator[Connection]:
     """A socket of our own for a hijacked connection; the SDK's, and its response, are closed."""
     theirs: socket.socket = getattr(hijacked, "_sock", hijacked)
+    response = hijacked._response
     with theirs.dup() as ours:
+        theirs.setblocking(False)
+        early = bytes(response.raw._fp.fp.peek())  # where the SDK takes the socket from, too
         # The response goes first: it flushes the file that the socket's wrapper is.
-        getattr(hijacked, "_response", hijacked).close()
+        response.close()
         theirs.close()
         ours.settimeout(None)  # a step may be silent for long
-        yield ours
+        yield Connection(ours, early)
 
 
-def _send(connection: socket.socket, data: bytes) -> None:
+@contextmanager
+def _sending(connection: Connection, data: bytes) -> Iterator[None]:
+    """Sends beside what is read: an engine that has something to say first reads nothing."""
+    sender = threading.Thread(target=_send, args=(connection, data))
+    sender.start()
     try:
-        connection.sendall(data)
-    except (BrokenPipeError, ConnectionResetError):
-        return  # it has ended already; its exit code says how
+        yield
+    finally:
+        with suppress(OSError):
+            connection.socket.shutdown(socket.SHUT_RDWR)  # what is left goes nowhere
+        sender.join()
 
 
-def _pieces(connection: socket.socket) -> Iterator[bytes]:
+def _send(connection: Connection, data: bytes) -> None:
+    with suppress(OSError):  # the process has ended already; its exit code says how
+        connection.socket.sendall(data)
+
+
+def _pieces(connection: Connection) -> Iterator[bytes]:
     """Both outputs as they come: each piece is behind 8 bytes, the last four of them its length."""
-    with connection.makefile("rb") as stream:
-        while len(header := stream.read(8)) == 8:
-            yield stream.read(int.from_bytes(header[4:], "big"))
+    left = bytearray(connection.early)
+    while True:
+        while len(left) >= 8 and len(left) >= (end := 8 + int.from_bytes(left[4:8], "big")):
+            yield bytes(left[8:end])
+            del left[:end]
+        try:
+            data = connection.socket.recv(_READ)
+        except ConnectionResetError:  # the engine closed it with something of ours unread
+            return
+        if not data:
+            return
+        left += data

@@ -55,7 +55,8 @@ class FileStep(Model):
             into it under its own name where it ends in a slash, and becomes it where it does not.
         mode: the permissions of the files in octal digits; the folders among them can also be
             entered by whoever may read them. Without it each keeps its own.
-        owner: `user`, `user:group` or their numbers; without it root.
+        owner: `user:group`, names of the image or numbers; a user alone stands for the group of the
+            same name, too. Without it root.
     """
 
     kind: Literal["file"] = "file"
