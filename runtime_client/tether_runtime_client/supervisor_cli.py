@@ -30,6 +30,7 @@ usage: tether-runtime-client supervise [OPTIONS] [-- CLIENT ARGS]
   --registry DIR       where the client registers the sessions it starts
   --grace S            seconds between asking to stop and killing (default 8)
   --self-registry DIR  where this process registers itself, for `stop`
+  --streams-of PID     use that process's standard streams where ours lead elsewhere
   --beside WORD        one word of the image's own command line; repeat for each word
   --beside-signal SIG  what stops it, a name or number (default: the signal that came)
   --beside-log PATH    where its output goes, bounded (default: the supervisor's own streams)
@@ -53,6 +54,7 @@ class Options:
         self.registry: str | None = None
         self.grace_s = DEFAULT_GRACE_S
         self.self_registry: str | None = None
+        self.streams_of: int | None = None
         self.beside: list[str] = []
         self.beside_signal: int | None = None
         self.beside_log: str | None = None
@@ -67,6 +69,7 @@ class Options:
             "--registry": lambda: setattr(self, "registry", value),
             "--grace": lambda: setattr(self, "grace_s", float(value)),
             "--self-registry": lambda: setattr(self, "self_registry", value),
+            "--streams-of": lambda: setattr(self, "streams_of", int(value)),
             "--beside": lambda: self.beside.append(value),
             "--beside-signal": lambda: setattr(self, "beside_signal", signal_number(value)),
             "--beside-log": lambda: setattr(self, "beside_log", value),
@@ -128,6 +131,8 @@ def main(args: Sequence[str], start_client: Callable[[Handover, list[str]], int]
     """
     try:
         options = parse(args)
+        if options.streams_of is not None:
+            _take_streams_of(options.streams_of)
         _register_self(options.self_registry)
         secret = _secret_before_anything(options)
     except UsageError as error:
@@ -143,6 +148,19 @@ def main(args: Sequence[str], start_client: Callable[[Handover, list[str]], int]
         registry=options.registry,
         grace_s=options.grace_s,
     )
+
+
+def _take_streams_of(pid: int) -> None:
+    """A shell gives what it starts in the background no standard input; a script may redirect."""
+    for descriptor, flags in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
+        path = f"/proc/{pid}/fd/{descriptor}"
+        try:
+            if not os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                theirs = os.open(path, flags)
+                os.dup2(theirs, descriptor)
+                os.close(theirs)
+        except OSError as error:  # another user's, or closed: what we have may do
+            log(f"{path} cannot be used: {error.strerror}")
 
 
 def _register_self(folder: str | None) -> None:

@@ -107,11 +107,14 @@ class Backend(ABC):
         """Free the backend's own connections. Twice is safe."""
 
 
-def not_come_up(reason: str, log: str) -> StartFailed:
+DOCTOR = "`tether doctor` checks this machine"
+
+
+def not_come_up(reason: str, log: str, hint: str = DOCTOR) -> StartFailed:
     """The error for a client that was started; `log` is the end of what it wrote."""
     wrote = f"; the last lines of its log:\n{log}\n" if log else "; it logged nothing"
     return StartFailed(
         f"the runtime client did not come up: {reason}{wrote}",
-        hint="`tether doctor` checks this machine",
+        hint=hint,
         log=log,
     )

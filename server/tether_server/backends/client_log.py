@@ -25,6 +25,7 @@ class ClientLog:
         self.listening = asyncio.Event()
         self.waiting = asyncio.Event()
         self.has_waited = False
+        self.was_ready = False
         self.ended = False
 
     def write(self, data: bytes) -> None:
@@ -34,6 +35,7 @@ class ClientLog:
         for line in lines:
             self._lines.append(line[:LINE_LIMIT])
             if line.startswith(READY_LINE):
+                self.was_ready = True
                 self.listening.set()
             elif line.startswith(WAITING_LINE):
                 self.has_waited = True

@@ -21,6 +21,7 @@ from .client_log import ClientLog
 from .container_options import THROUGH_LABEL
 from .entry import (
     CLIENT,
+    OTHER_WAYS,
     PREFIX,
     SOCKET,
     STATE,
@@ -92,7 +93,7 @@ class ContainerSandbox(Sandbox):
         self._secret = secret
         self._started_at = await self._read_started_at()
         self._log.listening.set()
-        self._log.has_waited = True
+        self._log.has_waited = self._log.was_ready = True
 
     async def choose_transport(self) -> tuple[Transport, str]:
         """As asked; `auto` takes the UNIX socket where its folder is really shared, else exec."""
@@ -154,8 +155,10 @@ class ContainerSandbox(Sandbox):
         """As for any sandbox; an entrypoint that never ran the client is told as that."""
         reason = await self._end() or reason
         log = self._log.tail().strip()
-        if not self._through or self._log.has_waited:
+        if not self._through:
             return not_come_up(reason, log)
+        if self._log.has_waited:
+            return not_come_up(reason, log, OTHER_WAYS)
         entrypoint = self._container.attrs["Config"]["Entrypoint"] or []
         return not_run_through(entrypoint, reason, log, mounted=self._mounted)
 
@@ -264,11 +267,12 @@ class ContainerSandbox(Sandbox):
     def _stop(self) -> None:
         """A supervisor behind an entrypoint gets no signal, so it is told from inside.
 
-        Where that entrypoint never came to run it, there is nothing to end in good order.
+        Where the client never came up behind it, there is nothing to end in good order, and such
+        an entrypoint may be deaf to a stop signal too.
         """
         import docker.errors
 
-        if self._through and not self._log.has_waited:
+        if self._through and not self._log.was_ready:
             return
         with contextlib.suppress(docker.errors.NotFound):
             if self._through:

@@ -97,7 +97,7 @@ def first_process(spec: SandboxSpec, injected: Injected) -> tuple[list[str], lis
 def _supervisor_options(spec: SandboxSpec, injected: Injected) -> list[str]:
     options = ["--registry", f"{STATE}/sessions"]
     if injected.goes_through(spec):
-        options += ["--self-registry", f"{STATE}/supervisor"]
+        options += ["--self-registry", f"{STATE}/supervisor", "--streams-of", "1"]
     if spec.entrypoint == "beside":
         words = (*injected.entrypoint, *injected.command)
         options += [part for word in words for part in ("--beside", word)]

@@ -95,6 +95,15 @@ async def test_an_entrypoint_that_stays_the_first_process(
     assert (tmp_path / "code").read_text() == "0\n"
 
 
+async def test_an_entrypoint_that_waits_for_it_in_the_background(
+    make_image: MakeImage, busybox: str
+) -> None:
+    """A shell takes the standard input from what it starts so, and with it the secret."""
+    image = make_image(script(busybox, '"$@" >/tmp/log 2>&1 &', "trap : TERM", "wait $!"))
+    async with EventStreamRuntime(image, inject="mount", entrypoint="through") as runtime:
+        assert await output(runtime, "cat /proc/1/comm") == "entry\n"
+
+
 async def test_one_that_stays_is_stopped_by_who_attached_later(
     make_image: MakeImage, busybox: str, tmp_path: Path
 ) -> None:
