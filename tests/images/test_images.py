@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from .archives import for_architecture, with_layers
 from .cases import MODES, Case, CheckOptions, image_of, load_cases, no_built_images_left
 from .promises import check_common, clean_stop
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(180)]  # the first makes images, too
 
 CASES = load_cases()
 MOST_LAYERS = 125
@@ -84,3 +85,9 @@ def test_no_layer_can_be_added_to_the_most_that_there_can_be(
     runtime = SyncEventStreamRuntime(image, inject="mount")
     with clean_stop(runtime, client):
         check_common(runtime, CheckOptions(shell="bundled"), tmp_path)
+
+
+def test_the_documents_have_every_case() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "images.md").read_text()
+    rows = re.findall(r"^\| \[(\d\d-[^]]+)\]\(\S+\) \| (.*) \|$", page, re.MULTILINE)
+    assert rows == [(case.name, case.promise) for case in CASES]
