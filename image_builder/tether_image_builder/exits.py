@@ -53,7 +53,7 @@ def exit_codes() -> Iterator[None]:
         click.echo("runtime-build: interrupted; nothing half-made is left", err=True)
         sys.exit(INTERRUPTED)
     finally:
-        signal.signal(signal.SIGTERM, former)
+        signal.signal(signal.SIGTERM, former or signal.SIG_DFL)
 
 
 def _end(_: int, __: FrameType | None) -> None:

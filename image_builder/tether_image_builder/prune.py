@@ -137,8 +137,8 @@ class _Search:
         self._environments = sorted(filter(self._fits, environments), key=is_environment_base)
 
     def _fits(self, found: Image | Volume) -> bool:
-        name = found.name if isinstance(found, Volume) else found.names[0]
-        return any(fnmatchcase(name, pattern) for pattern in self._patterns)
+        names = (found.name,) if isinstance(found, Volume) else found.names
+        return any(fnmatchcase(name, pattern) for name in names for pattern in self._patterns)
 
     def rule(self, everything: bool, older_than: timedelta | None) -> _Rule:
         """What is asked for, with the facts of now."""

@@ -59,13 +59,17 @@ def _raise_problem(line: dict[str, Any]) -> None:
 
 
 def _credentials(api: docker.APIClient, repository: str) -> dict[str, str]:
-    """What the user's Docker configuration has for a registry."""
+    """What the user's Docker configuration has for a registry.
+
+    Raises:
+        EngineRefusal: it has something, and that cannot be read.
+    """
     from docker import auth
+    from docker.errors import DockerException
 
     registry, _ = auth.resolve_repository_name(repository)
-    header = auth.get_config_header(api, registry)
-    return (
-        {"X-Registry-Auth": header.decode() if isinstance(header, bytes) else header}
-        if header
-        else {}
-    )
+    try:
+        header = auth.get_config_header(api, registry)
+    except DockerException as problem:
+        raise EngineRefusal(f"the login that is kept for it cannot be read: {problem}") from None
+    return {"X-Registry-Auth": header.decode()} if header else {}

@@ -186,10 +186,21 @@ def test_the_command_says_where_it_was_pushed(
     assert "Check the name of the registry" in result.stderr
 
 
-@pytest.mark.slow  # the engine tries again five times, ever more slowly
-def test_a_registry_that_goes_away_in_the_middle(
-    client: docker.DockerClient, registry: Registry, names: list[str]
+def test_a_login_that_cannot_be_read(
+    registry: Registry, docker_config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    helper = docker_config.parent / "docker-credential-locked"
+    helper.write_text("#!/bin/sh\necho the key ring is locked\nexit 1\n")
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{helper.parent}:{os.environ['PATH']}")
+    docker_config.write_text(json.dumps({"credHelpers": {registry.address: "locked"}}))
+    with connected(None) as engine, pytest.raises(EngineRefusal, match="key ring is locked"):
+        engine.push(f"{registry.address}/team/app:1", lambda _: None)
+
+
+@pytest.fixture
+def large(client: docker.DockerClient, registry: Registry, names: list[str]) -> str:
+    """An image that takes a while to move."""
     name = f"{registry.address}/team/large:1"
     with tarfile.open(fileobj=(archive := io.BytesIO()), mode="w") as members:
         member = tarfile.TarInfo("noise")
@@ -197,13 +208,37 @@ def test_a_registry_that_goes_away_in_the_middle(
         members.addfile(member, io.BytesIO(os.urandom(member.size)))
     client.api.import_image_from_data(archive.getvalue(), name.removesuffix(":1"), "1")
     names.append(name)
-    told: list[BuildProgress] = []
+    return name
 
+
+def stopping(registry: Registry, told: list[BuildProgress]) -> Callable[[BuildProgress], None]:
     def report(progress: BuildProgress) -> None:
         told.append(progress)
         if progress.total:
             registry.stop()
 
+    return report
+
+
+# The engine tries again five times, ever more slowly.
+@pytest.mark.slow
+def test_a_registry_that_goes_away_during_a_push(
+    client: docker.DockerClient, registry: Registry, large: str
+) -> None:
+    told: list[BuildProgress] = []
     with connected(client) as engine, pytest.raises(EngineRefusal, match=r"refused|reset|EOF"):
-        engine.push(name, report)
+        engine.push(large, stopping(registry, told))
+    assert any("retrying" in str(step) for step in told)
+
+
+@pytest.mark.slow
+def test_a_registry_that_goes_away_during_a_pull(
+    client: docker.DockerClient, build: Build, registry: Registry, large: str
+) -> None:
+    with connected(client) as engine:
+        engine.push(large, lambda _: None)
+    client.images.remove(large)
+    told: list[BuildProgress] = []
+    with pytest.raises(ImageNotFound, match=r"refused|reset|EOF"):
+        build(large, progress=stopping(registry, told))
     assert any("retrying" in str(step) for step in told)
