@@ -21,7 +21,7 @@ from .archives import for_architecture, with_layers
 from .cases import MODES, Case, CheckOptions, image_of, load_cases, no_built_images_left
 from .promises import check_common, clean_stop
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(180)]  # the first makes images, too
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]  # the first makes images, too
 
 CASES = load_cases()
 MOST_LAYERS = 125
