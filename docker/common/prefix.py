@@ -79,7 +79,7 @@ def compile_all(prefix: Path) -> None:
     """Compiles every module; the results do not depend on time stamps, which copies change."""
     python = [prefix / "bin/python3", "-I", "-B", "-m", "compileall", "-q", "-f", "-j", "0"]
     mode = ["--invalidation-mode", "unchecked-hash"]
-    if subprocess.run([*python, *mode, prefix / "lib"]).returncode:
+    if subprocess.run([*python, *mode, prefix]).returncode:
         raise SystemExit("recipe: some modules could not be compiled")
 
 

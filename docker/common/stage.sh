@@ -11,7 +11,10 @@ export DEBIAN_FRONTEND=noninteractive
 fetch_packages() { # package...
   _use_host_archives
   mkdir -p /recipe/archives/partial
-  _apt update
+  if ! _apt -o APT::Update::Error-Mode=any -o Acquire::Retries=3 update; then
+    echo "recipe: Debian's package archive cannot be had; the lines above say why"
+    return 1
+  fi
   _apt install --no-install-recommends --download-only \
     bash-static ca-certificates ncurses-base python3-pip-whl python3.11 tcc tzdata "$@"
   # Of musl only the static library and the headers serve, not the compiler that it depends on.

@@ -12,8 +12,9 @@ create_environment() {
   for channel in $CONDA_CHANNEL; do
     set -- "$@" --channel "$channel"
   done
-  [ ! -s /host/ca.crt ] || export CONDA_SSL_VERIFY=/host/ca.crt
-  HOME=/recipe CONDA_OVERRIDE_GLIBC=$GLIBC CONDA_NUMBER_CHANNEL_NOTICES=0 \
+  roots=/recipe/roots.pem
+  [ ! -s /host/ca.crt ] || roots=/host/ca.crt
+  CONDA_SSL_VERIFY=$roots SSL_CERT_FILE=$roots HOME=/recipe CONDA_OVERRIDE_GLIBC=$GLIBC CONDA_NUMBER_CHANNEL_NOTICES=0 \
     /recipe/miniforge/bin/conda create --yes --quiet --prefix "$prefix" --override-channels "$@" \
     "python=$CONDA_PYTHON"
 }
