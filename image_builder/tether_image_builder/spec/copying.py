@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
 from .. import classic
-from ..models import ignore_progress
+from ..models import Step, ignore_progress
 from .sources import ROOT
 
 if TYPE_CHECKING:
@@ -27,14 +27,15 @@ class CopyOrder:
     tag: str
     labels: Mapping[str, str]
 
-    def build(self, engine: Engine, context: BinaryIO) -> None:
-        """Builds a context that `sources.write_archive` wrote.
+    def build(self, engine: Engine, context: BinaryIO) -> tuple[Step, ...]:
+        """Builds a context that `sources.write_archive` wrote; gives what it did to the image.
 
         Raises:
             EngineRefusal: it could not be built.
         """
         order = classic.Order(context=context, tag=self.tag, labels=self.labels, no_cache=True)
-        classic.build(engine.api, order, ignore_progress, phase="steps")
+        done = classic.build(engine.api, order, ignore_progress, phase="steps")
+        return tuple(step for step in done if not step.instruction.startswith("FROM "))
 
 
 def copy_order(

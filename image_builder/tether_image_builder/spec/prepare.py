@@ -10,7 +10,8 @@ from .access import access_of_this_machine
 from .errors import findings_forbidden
 from .lint import lint
 from .model import Spec
-from .steps import Prepared, Workshop, carry_out
+from .steps import Prepared, carry_out
+from .workshop import Workshop
 
 if TYPE_CHECKING:
     from ..engine import Engine

@@ -15,7 +15,8 @@ from tether_image_builder.models import BuildProgress, Image
 from tether_image_builder.spec import FileStep, ShellStep, Spec
 from tether_image_builder.spec.access import Access, access_of_this_machine
 from tether_image_builder.spec.plan import plan_steps
-from tether_image_builder.spec.steps import Prepared, Workshop, carry_out
+from tether_image_builder.spec.steps import Prepared, carry_out
+from tether_image_builder.spec.workshop import Workshop
 
 Steps = Callable[..., Prepared]
 
