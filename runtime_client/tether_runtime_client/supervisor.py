@@ -310,6 +310,8 @@ def _prepare_process() -> None:
     # Blocked signals wait for sigwaitinfo, also in PID 1, where an unhandled one would be dropped.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     where_possible(prctl.set_not_dumpable)
+    # `pkill python3` in a session means the image's programs.
+    where_possible(lambda: prctl.set_name("tether-super"))
     if os.getpid() != 1:
         where_possible(prctl.set_subreaper)
 

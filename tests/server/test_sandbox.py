@@ -381,6 +381,15 @@ async def test_the_image_keeps_its_environment(debian: str) -> None:
 
 
 @pytest.mark.engine
+async def test_what_is_named_python_is_the_image_s(busybox: str) -> None:
+    """An agent ends its own programs by name."""
+    async with EventStreamRuntime(busybox, inject="mount") as runtime:
+        seen = await runtime.run(CmdRunAction(command="cat /proc/[0-9]*/comm"))
+        assert "tether-super" in seen.content
+        assert "python" not in seen.content
+
+
+@pytest.mark.engine
 async def test_no_network_is_needed(debian: str) -> None:
     async with EventStreamRuntime(debian, network="none") as runtime:
         seen = await runtime.run(CmdRunAction(command="ls /sys/class/net"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,6 +29,10 @@ OTHER_WAYS = (
     "Use entrypoint='beside', which runs it as a process of its own, or entrypoint='skip', which"
     ' leaves it out. To go through it, a script has to come to `exec "$@"` with its input and'
     " output untouched; an ENTRYPOINT in shell form drops its arguments"
+)
+CLOSED_FOLDER = (
+    "The container's user may not go into a folder above it: open that in the image (chmod a+x), or"
+    " run as another user"
 )
 NOEXEC = (
     "Is the folder of the engine's volumes on a file system mounted noexec? Mount it without, or"
@@ -128,6 +133,8 @@ def not_run_through(entrypoint: list[str], reason: str, log: str, *, mounted: bo
 def refused(explanation: str, *, mounted: bool) -> StartFailed:
     """The engine could not start the container."""
     message = f"the container did not start: {explanation.strip()}"
-    if mounted and CLIENT in explanation and "permission denied" in explanation:
+    if f"stat {CLIENT}: permission denied" in explanation:
+        return StartFailed(message, hint=CLOSED_FOLDER)
+    if mounted and re.search(f'exec:? "?{CLIENT}"?: permission denied', explanation):
         return StartFailed(message, hint=NOEXEC)
     return StartFailed(message)

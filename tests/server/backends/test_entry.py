@@ -64,7 +64,7 @@ async def test_sessions_have_what_the_entrypoint_exports(
     async with EventStreamRuntime(image, inject=inject, entrypoint="through") as runtime:
         assert await output(runtime, 'echo "$FOUND $LD_LIBRARY_PATH $PWD"') == "a b /odd /etc\n"
         done = await runtime.exec(["sh", "-c", 'echo "$FOUND"; cat /proc/1/comm'])
-        assert done.stdout == b"a b\npython3\n"
+        assert done.stdout == b"a b\ntether-super\n"
 
 
 async def test_what_the_entrypoint_reads_is_not_the_secret(

@@ -250,6 +250,13 @@ async def test_a_client_that_may_not_be_executed(
     assert "inject='build'" in caught.value.hint
 
 
+async def test_a_user_who_may_not_go_there(make_image: MakeImage, busybox: str) -> None:
+    image = make_image(f"FROM {busybox}\nRUN mkdir -m 700 /opt\nUSER nobody")
+    with pytest.raises(StartFailed) as caught:
+        await EventStreamRuntime(image, inject="mount").start()
+    assert "may not go into a folder" in caught.value.hint
+
+
 async def test_a_user_with_a_home_that_is_not_there_can_upload(busybox: str, inject: str) -> None:
     async with EventStreamRuntime(busybox, inject=inject, user="1234") as runtime:
         await runtime.run(FileWriteAction(path="/tmp/a", content="text"))
