@@ -29,6 +29,7 @@ from .archives import with_layers
 
 HERE = Path(__file__).parent
 MAKE_IMAGE = HERE.parents[1] / "docker" / "images" / "make-image"
+PLAIN = "tether-test/debian:bookworm"
 KEY_LABEL = "tether.test.key"
 BASE = re.compile(r"tether-test/([a-z]+(?::\w+)?)")
 MODES = ("build", "mount")
@@ -95,8 +96,15 @@ class Case:
         return function
 
     @property
+    def dockerfile(self) -> str:
+        """What makes the image."""
+        return (self.folder / "Dockerfile").read_text()
+
+    @property
     def tag(self) -> str:
-        """What the image is called."""
+        """What the image is called. The plain Debian serves as it is, for it is much used."""
+        if self.dockerfile == f"FROM {PLAIN}\n":
+            return PLAIN
         return self.options.image.tag or f"tether-test/case-{self.name}:latest"
 
     def runtime(self, image: str, mode: str) -> SyncEventStreamRuntime:
@@ -115,9 +123,11 @@ def image_of(case: Case, client: docker.DockerClient) -> str:
     Processes that want it at the same time wait for the first of them.
     """
     with locked(case.name):
-        bases = BASE.findall((case.folder / "Dockerfile").read_text())
+        bases = BASE.findall(case.dockerfile)
         for base in sorted(set(bases)):
             make_base(client, base)
+        if case.tag == PLAIN:
+            return PLAIN
         key = content_key(client, case, bases)
         old = client.images.list(case.tag)
         if not old or old[0].labels.get(KEY_LABEL) != key:
@@ -163,11 +173,12 @@ def _remove(client: docker.DockerClient, images: list[Any]) -> None:
 def no_built_images_left(client: docker.DockerClient, image: str, mode: str) -> Iterator[None]:
     """Removes what the block makes of the image in mode `build`; `mount` makes none."""
     base = client.images.get(image).id
+    makes_some = mode == "build" and image != PLAIN
     try:
         yield
     finally:
         label = f"tether.base={base}"
-        for built in client.images.list(filters={"label": label}) if mode == "build" else ():
+        for built in client.images.list(filters={"label": label}) if makes_some else ():
             client.images.remove(built.id, force=True)
 
 
