@@ -16,13 +16,13 @@ from typing import Any
 from .engine import Engine
 from .environment import KIND_LABEL, EnvironmentImage
 from .errors import volume_not_filled
-from .locks import held
+from .locks import cache_folder, held
 from .models import BuildProgress, ProgressReport
 from .names import FINGERPRINT_DIGITS
 from .render import CLIENT, FINGERPRINT_LABEL, PREFIX
 
 FILLED_LABEL = "tether.volume"
-HOST_LABEL = "tether.host"
+FILLER_LABEL = "tether.filler"
 ENVIRONMENT = "environment"
 FILLER = "filler"
 
@@ -75,7 +75,7 @@ def _fill(engine: Engine, environment: EnvironmentImage) -> str:
 
     _remove_leftovers(engine, environment)
     name = _name(environment, secrets.token_hex(4))
-    _create(engine, environment, name, **{HOST_LABEL: platform.node()})
+    _create(engine, environment, name, **{FILLER_LABEL: _who()})
     try:
         _copy(engine, environment, name)
     except docker.errors.APIError as problem:
@@ -110,7 +110,11 @@ def _copy(engine: Engine, environment: EnvironmentImage, name: str) -> None:
         ["-"],
         volumes=[PREFIX],
         host_config=api.create_host_config(binds=[f"{name}:{PREFIX}"]),
-        labels={KIND_LABEL: FILLER, FINGERPRINT_LABEL: environment.fingerprint},
+        labels={
+            KIND_LABEL: FILLER,
+            FILLER_LABEL: _who(),
+            FINGERPRINT_LABEL: environment.fingerprint,
+        },
     )["Id"]
     try:
         archive, _ = api.get_archive(container, CLIENT)  # fails where nothing was copied
@@ -119,13 +123,18 @@ def _copy(engine: Engine, environment: EnvironmentImage, name: str) -> None:
         api.remove_container(container, force=True)
 
 
+def _who() -> str:
+    """All that share this lock, and nobody else who may use the engine at the same time."""
+    return f"{platform.node()} {cache_folder()}"
+
+
 def _remove_leftovers(engine: Engine, environment: EnvironmentImage) -> None:
-    """What was begun on this machine and not ended: who holds the lock is alone in filling."""
-    wanted = {"label": [f"{KIND_LABEL}={FILLER}", _fingerprint_of(environment)]}
+    """What was begun under the same lock and not ended: who holds that is alone in filling."""
+    wanted = {"label": [f"{FILLER_LABEL}={_who()}", _fingerprint_of(environment)]}
     for container in engine.api.containers(all=True, filters=wanted):
         _remove_container(engine, container["Id"])
     for name, labels in _volumes(engine, environment).items():
-        if labels.get(HOST_LABEL) == platform.node() or name == _ready_name(environment):
+        if labels.get(FILLER_LABEL) == _who() or name == _ready_name(environment):
             _remove_volume(engine, name)
 
 
