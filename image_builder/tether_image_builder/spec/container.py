@@ -279,7 +279,7 @@ def _send(connection: Connection, data: bytes) -> None:
 
 
 def _pieces(connection: Connection) -> Iterator[bytes]:
-    """Both outputs as they come: each piece is behind 8 bytes, the last four of them its length."""
+    """What is written, as it comes: each piece is behind 8 bytes, the last four its length."""
     left = bytearray(connection.early)
     while True:
         while len(left) >= 8 and len(left) >= (end := 8 + int.from_bytes(left[4:8], "big")):

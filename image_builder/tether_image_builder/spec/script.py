@@ -76,7 +76,8 @@ def program(shell: str, commands: Sequence[str], files: Mapping[str, bytes]) -> 
         ending = f" >{quoted(path)} || exit {OWN_FAILURE}".encode()
         lines.append(b"umask " + mask + b"; " + _printed(content) + ending)
     lines.append(b'umask "$tether_umask"; unset tether_umask')
-    lines.append(f"exec {quoted(shell)} {SCRIPT} </dev/null".encode())
+    # One stream for both outputs: of two, the engine does not say which was written to first.
+    lines.append(f"exec {quoted(shell)} {SCRIPT} </dev/null 2>&1".encode())
     return b"\n".join([*lines, b""])
 
 

@@ -165,7 +165,7 @@ PARTS = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(parts=st.lists(PARTS, max_size=6), absolute=st.booleans())
 def test_no_path_leads_out(parts: list[str], absolute: bool) -> None:
     with tempfile.TemporaryDirectory() as name:
