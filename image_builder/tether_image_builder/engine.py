@@ -233,7 +233,7 @@ class Engine:
         try:
             return str(api.commit(container["Id"])["Id"])
         finally:
-            api.remove_container(container["Id"])
+            api.remove_container(container["Id"], v=True)
 
     @contextmanager
     def files(self, image_id: str) -> Iterator[ImageFiles]:
@@ -243,7 +243,7 @@ class Engine:
         try:
             yield ImageFiles(self._client, container)
         finally:
-            api.remove_container(container, force=True)
+            api.remove_container(container, force=True, v=True)
 
     def run(self, image: str, command: Sequence[str]) -> str:
         """Standard output of a program of an image, run without a network as root.
@@ -268,7 +268,7 @@ class Engine:
         except docker.errors.APIError as problem:
             raise EngineRefusal(problem.explanation or str(problem)) from None
         finally:
-            api.remove_container(container, force=True)
+            api.remove_container(container, force=True, v=True)
         if code:
             lines = _text(errors).splitlines()[-KEPT_LINES:]
             raise EngineRefusal(f"{command[0]} failed with exit code {code}", lines)
