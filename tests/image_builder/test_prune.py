@@ -7,7 +7,9 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,11 @@ from docker.models.volumes import Volume
 
 from tether_image_builder import BuildProgress, BuildResult, PruneResult, prune_images
 from tether_image_builder.cli import main
+from tether_image_builder.context import context_archive
+from tether_image_builder.engine import connected
 from tether_image_builder.environment import EnvironmentRecipe
 from tether_image_builder.locks import images_in_use
+from tether_image_builder.models import ignore_progress
 from tether_image_builder.spec import ShellStep, Spec
 
 pytestmark = pytest.mark.engine
@@ -33,7 +38,9 @@ MakeImage = Callable[..., Image]
 
 
 @pytest.fixture
-def old(build: Build, busybox: str, still_code: dict[str, bytes], names: list[str]) -> BuildResult:
+def really_old(
+    build: Build, busybox: str, still_code: dict[str, bytes], names: list[str]
+) -> BuildResult:
     """An image with a client that is not today's, and that no other test has."""
     still_code["tether_runtime_client/former.py"] = f"FORMER = {busybox!r}\n".encode()
     result = build(busybox)
@@ -42,11 +49,47 @@ def old(build: Build, busybox: str, still_code: dict[str, bytes], names: list[st
     return result
 
 
-def pattern(result: BuildResult) -> str:
+@dataclass(frozen=True)
+class Old:
+    """What a build leaves behind, without what makes it large."""
+
+    tag: str
+    image_id: str
+    base_id: str
+    environment_image: str
+
+
+DOCKERFILE = """
+FROM {base}
+COPY Dockerfile /opt/tether/
+COPY Dockerfile /opt/tether/code/
+LABEL tether.base={base_id} tether.fingerprint={digits} tether.environment.fingerprint={digits}
+"""
+
+
+@pytest.fixture
+def old(client: docker.DockerClient, busybox: str, names: list[str]) -> Old:
+    digits = sha256(busybox.encode()).hexdigest()
+    base_id = str(client.images.get(busybox).id)
+    tag = f"{busybox.partition(':')[0]}_tether:{digits[:16]}"
+    environment = f"tether-env-{digits[:8]}:{digits[:16]}"
+    names.extend([tag, environment])
+    texts = {
+        tag: DOCKERFILE.format(base=busybox, base_id=base_id, digits=digits),
+        environment: f"FROM scratch\nCOPY Dockerfile /{digits}\nLABEL tether.kind=environment\n",
+    }
+    with connected(client) as engine:
+        for name, text in texts.items():
+            context = context_archive({"Dockerfile": text.encode()})
+            engine.build(context, tag=name, report=ignore_progress, phase="build")
+    return Old(tag, str(client.images.get(tag).id), base_id, environment)
+
+
+def pattern(result: BuildResult | Old) -> str:
     return f"{result.tag.partition(':')[0]}:*"
 
 
-def patterns(result: BuildResult) -> tuple[str, str]:
+def patterns(result: BuildResult | Old) -> tuple[str, str]:
     return pattern(result), result.environment_image
 
 
@@ -74,40 +117,38 @@ def prune(client: docker.DockerClient, own_lock: Callable[[], None]) -> Prune:
 
 
 def test_what_is_not_today_s_goes_and_the_rest_stays(
-    client: docker.DockerClient, build: Build, busybox: str, old: BuildResult, prune: Prune
+    client: docker.DockerClient, build: Build, busybox: str, really_old: BuildResult, prune: Prune
 ) -> None:
     new = build(busybox)
     told: list[BuildProgress] = []
-    result = prune(*patterns(old), progress=told.append)
-    assert {each.name for each in result.removed} == {old.tag, old.environment_image}
+    result = prune(*patterns(really_old), progress=told.append)
+    assert {each.name for each in result.removed} == {really_old.tag, really_old.environment_image}
     assert [each.name for each in result.kept] == [new.tag]
     assert "wanted" in result.kept[0].reason
-    assert not is_there(client, old.image_id)
-    assert not is_there(client, old.environment_image)
+    assert not is_there(client, really_old.image_id)
+    assert not is_there(client, really_old.environment_image)
     assert is_there(client, busybox)
     assert is_there(client, new.environment_image)
-    assert f"removing {old.tag}" in map(str, told)
+    assert f"removing {really_old.tag}" in map(str, told)
     # The two images have the layer of the environment in common, so only the code's is freed.
-    [code] = [layer.bytes for layer in old.layers if layer.part == "code"]
-    assert [each.bytes for each in result.removed if each.name == old.tag] == [code]
+    [code] = [layer.bytes for layer in really_old.layers if layer.part == "code"]
+    assert [each.bytes for each in result.removed if each.name == really_old.tag] == [code]
     assert result.bytes_freed == sum(each.bytes for each in result.removed)
 
 
 def test_nothing_of_a_build_stays_behind(
-    client: docker.DockerClient, busybox: str, old: BuildResult, prune: Prune
+    client: docker.DockerClient, busybox: str, really_old: BuildResult, prune: Prune
 ) -> None:
     every = {image["Id"]: image for image in client.api.images(all=True)}
-    parent = every[old.image_id]["ParentId"]
+    parent = every[really_old.image_id]["ParentId"]
     assert parent != client.images.get(busybox).id
-    result = prune(*patterns(old))
+    result = prune(*patterns(really_old))
     assert not is_there(client, parent)
-    [mine] = [each for each in result.removed if each.name == old.tag]
-    assert mine.bytes == sum(layer.bytes for layer in old.layers)
+    [mine] = [each for each in result.removed if each.name == really_old.tag]
+    assert mine.bytes == sum(layer.bytes for layer in really_old.layers)
 
 
-def test_a_dry_run_removes_nothing(
-    client: docker.DockerClient, old: BuildResult, prune: Prune
-) -> None:
+def test_a_dry_run_removes_nothing(client: docker.DockerClient, old: Old, prune: Prune) -> None:
     expected = prune(*patterns(old), dry_run=True)
     assert expected.dry_run
     assert old.tag in {each.name for each in expected.removed}
@@ -125,16 +166,14 @@ def test_what_is_wanted_goes_when_all_is_asked_for(
     assert gone.bytes == result.bytes_added
 
 
-def test_what_is_young_stays(client: docker.DockerClient, old: BuildResult, prune: Prune) -> None:
+def test_what_is_young_stays(client: docker.DockerClient, old: Old, prune: Prune) -> None:
     result = prune(*patterns(old), older_than=timedelta(hours=1))
     assert not result.removed
     assert {each.reason for each in result.kept if each.name == old.tag} == {"it is too young"}
     assert prune(*patterns(old), older_than=timedelta(0)).removed
 
 
-def test_what_a_container_uses_stays(
-    client: docker.DockerClient, old: BuildResult, prune: Prune
-) -> None:
+def test_what_a_container_uses_stays(client: docker.DockerClient, old: Old, prune: Prune) -> None:
     container = client.containers.create(old.tag, ["true"], entrypoint="")
     try:
         result = prune(*patterns(old), everything=True)
@@ -146,7 +185,7 @@ def test_what_a_container_uses_stays(
 
 
 def test_what_somebody_named_is_his(
-    client: docker.DockerClient, old: BuildResult, names: list[str], prune: Prune
+    client: docker.DockerClient, old: Old, names: list[str], prune: Prune
 ) -> None:
     own = f"{old.tag.partition('_tether')[0]}-mine:1"
     client.api.tag(old.image_id, own)
@@ -158,7 +197,7 @@ def test_what_somebody_named_is_his(
 
 
 def test_what_is_built_on_top_is_somebody_s(
-    client: docker.DockerClient, old: BuildResult, make_image: MakeImage, prune: Prune
+    client: docker.DockerClient, old: Old, make_image: MakeImage, prune: Prune
 ) -> None:
     mine = make_image(f"FROM {old.tag}\nRUN echo mine > /mine")
     prune(pattern(old), mine.tags[0], everything=True)
@@ -167,7 +206,7 @@ def test_what_is_built_on_top_is_somebody_s(
 
 
 def test_what_came_from_elsewhere_is_somebody_s(
-    client: docker.DockerClient, old: BuildResult, prune: Prune
+    client: docker.DockerClient, old: Old, prune: Prune
 ) -> None:
     archive = b"".join(client.images.get(old.tag).save(named=True))
     client.images.remove(old.tag)
@@ -188,7 +227,7 @@ def test_an_image_that_only_looks_like_one_stays(
 
 
 def test_a_base_that_lost_its_name_stays(
-    client: docker.DockerClient, busybox: str, old: BuildResult, prune: Prune
+    client: docker.DockerClient, busybox: str, old: Old, prune: Prune
 ) -> None:
     client.images.remove(busybox)
     prune(*patterns(old))
@@ -259,7 +298,7 @@ def test_steps_stay_as_long_as_what_was_made_of_them(
 
 
 def test_it_waits_for_builds(
-    client: docker.DockerClient, old: BuildResult, prune: Prune, own_lock: Callable[[], None]
+    client: docker.DockerClient, old: Old, prune: Prune, own_lock: Callable[[], None]
 ) -> None:
     told: list[str] = []
     waiting = threading.Event()
@@ -279,7 +318,7 @@ def test_it_waits_for_builds(
     assert not is_there(client, old.tag)
 
 
-def test_the_command(old: BuildResult, own_lock: Callable[[], None]) -> None:
+def test_the_command(old: Old, own_lock: Callable[[], None]) -> None:
     own_lock()
     runner = CliRunner()
     dry = runner.invoke(main, ["prune", "--dry-run", "--output", "json", pattern(old)])
