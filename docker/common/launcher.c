@@ -13,7 +13,11 @@
 #define KEPT "TETHER_ENV_"
 
 static const char *const PREFIXES[] = {"LD_", "PYTHON", "OPENSSL_", "GLIBC_", "MALLOC_", NULL};
-static const char *const NAMES[] = {"GCONV_PATH=", "LOCPATH=", NULL};
+static const char *const NAMES[] = {"GCONV_PATH=", "LC_ALL=", "LOCPATH=", NULL};
+
+/* Whatever the image's locale, text is UTF-8 to the client, and Python sets no locale by itself,
+ * which the image's programs would inherit. The last one names what is the client's own here. */
+static char *const OWN[] = {"LC_ALL=C.UTF-8", KEPT "=LC_ALL", NULL};
 
 static int starts_with(const char *text, const char *const *starts)
 {
@@ -23,35 +27,50 @@ static int starts_with(const char *text, const char *const *starts)
     return 0;
 }
 
-static char *kept(const char *variable)
+static void *checked(void *memory)
 {
-    char *renamed = malloc(sizeof KEPT + strlen(variable));
-    if (!renamed) {
+    if (!memory) {
         perror("tether-runtime-client: out of memory");
         exit(126);
     }
+    return memory;
+}
+
+static char *kept(const char *variable)
+{
+    char *renamed = checked(malloc(sizeof KEPT + strlen(variable)));
+
     return strcat(strcpy(renamed, KEPT), variable);
+}
+
+static char **environment(char **image)
+{
+    char **result;
+    int i, n = 0;
+
+    while (image[n])
+        n++;
+    result = checked(calloc(n + sizeof OWN / sizeof *OWN, sizeof *result));
+    for (i = 0; i < n; i++)
+        result[i] = starts_with(image[i], PREFIXES) || starts_with(image[i], NAMES)
+            ? kept(image[i]) : image[i];
+    for (i = 0; OWN[i]; i++)
+        result[n++] = OWN[i];
+    return result;
 }
 
 int main(int argc, char **argv, char **envp)
 {
-    char **args = calloc(argc + 5, sizeof *args);
+    char **args = checked(calloc(argc + 5, sizeof *args));
     int i, n = 0;
 
-    if (!args) {
-        perror("tether-runtime-client: out of memory");
-        return 126;
-    }
     args[n++] = PYTHON;
     args[n++] = "-I";
     args[n++] = "-m";
     args[n++] = "tether_runtime_client";
     for (i = 1; i < argc; i++)
         args[n++] = argv[i];
-    for (i = 0; envp[i]; i++)
-        if (starts_with(envp[i], PREFIXES) || starts_with(envp[i], NAMES))
-            envp[i] = kept(envp[i]);
-    execve(PYTHON, args, envp);
+    execve(PYTHON, args, environment(envp));
     perror("tether-runtime-client: " PYTHON);
     return 127;
 }

@@ -1,7 +1,8 @@
 """The environment as the image meant it.
 
 The launcher hides variables that would break our own Python (`LD_*`, `PYTHON*`, …) under a prefix.
-Programs of the image get them back under their own names.
+Programs of the image get them back under their own names, and nothing of what the launcher sets
+for our Python.
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HIDDEN = "TETHER_ENV_"
+"""Before the name of a hidden variable; by itself it holds the names of the launcher's own ones."""
 
 
 def original_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """A copy in which every hidden variable has its own name again."""
-    return {name.removeprefix(HIDDEN): value for name, value in environment.items()}
+    """A copy without the launcher's own variables, in which every hidden one has its name again."""
+    own = (HIDDEN, *environment.get(HIDDEN, "").split())
+    return {
+        name.removeprefix(HIDDEN): value for name, value in environment.items() if name not in own
+    }
