@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..exchange import EngineRefusal
 from .script import AT, SECRETS, WORK
+from .traces import find_traces
 
 if TYPE_CHECKING:
     import docker
 
 Output = Callable[[bytes], None]
 STEP_LABEL = "tether.step"
+RUNNING = "running"
+ABANDONED = 1  # how `_WAIT` ends at the end of its input
 _MEMORY = "mode=1777,size=64m,nosuid,nodev,noexec"
 _READ = 1 << 16
 _WAIT = "read _"  # until the engine loses us, and with us its standard input
@@ -84,17 +87,8 @@ class StepContainer:
         number = b"".join(said).strip()
         return int(number) if number.isdigit() else None
 
-    def commit(self, base: Mapping[str, Any], labels: Mapping[str, str], comment: str) -> str:
-        """Ends the container and makes an image of it; gives its id.
-
-        Args:
-            base: the configuration of the image that it was made from; the new one's is the same.
-            labels: added to the image's own.
-            comment: for the image's history.
-
-        Raises:
-            EngineRefusal: the engine would not make it.
-        """
+    def end(self) -> None:
+        """Ends the container and all that the step has left running."""
         import docker.errors
 
         with refusals():
@@ -104,6 +98,26 @@ class StepContainer:
                 if problem.status_code != 409:  # it has ended by itself
                     raise
             self._api.wait(self._container, timeout=None)
+
+    def traces_of(self, secrets: Mapping[str, bytes]) -> dict[str, str]:
+        """The names of secrets that the step has written, each with a path. After `end`."""
+        if not secrets:
+            return {}
+        with refusals():
+            return find_traces(self._api, self._container, secrets)
+
+    def commit(self, base: Mapping[str, Any], labels: Mapping[str, str], comment: str) -> str:
+        """Makes an image of the container; gives its id. After `end`.
+
+        Args:
+            base: the configuration of the image that it was made from; the new one's is the same.
+            labels: added to the image's own.
+            comment: for the image's history.
+
+        Raises:
+            EngineRefusal: the engine would not make it.
+        """
+        with refusals():
             return _commit(self._api, self._container, _configuration(base, labels), comment)
 
 
@@ -125,6 +139,7 @@ def step_container(
         EngineRefusal: it could not be started.
     """
     with refusals():
+        _remove_abandoned(api)
         container = _create(api, image, shell, volumes)
     try:
         with refusals():
@@ -181,11 +196,21 @@ def _create(
         entrypoint=[shell, "-c", _WAIT],
         command=[],
         stdin_open=True,
-        labels={STEP_LABEL: "running"},
+        labels={STEP_LABEL: RUNNING},
         host_config=host,
         **options,
     )
     return str(made["Id"])
+
+
+def _remove_abandoned(api: docker.APIClient) -> None:
+    """What a builder that was killed left: its container has ended by itself."""
+    import docker.errors
+
+    wanted = {"label": f"{STEP_LABEL}={RUNNING}", "exited": ABANDONED}
+    for found in api.containers(all=True, filters=wanted):
+        with suppress(docker.errors.NotFound):
+            api.remove_container(found["Id"], v=True)
 
 
 @contextmanager

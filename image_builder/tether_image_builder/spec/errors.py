@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tether_runtime_client.protocol.errors import SpecInvalid, StepFailed
 
@@ -80,6 +80,17 @@ def command_failed(number: int, command: str, exit_code: int, log: Iterable[str]
         command=command,
         exit_code=exit_code,
         log=lines,
+    )
+
+
+def secret_left(number: int, traces: Mapping[str, str]) -> StepFailed:
+    """A step has written a secret into the image."""
+    places = ", ".join(f"{name!r} in {path}" for name, path in sorted(traces.items()))
+    return StepFailed(
+        f"step {number} leaves a secret in the image: {places}",
+        hint="Remove it at the end of the step, or write it below /dev/shm, which does not stay",
+        step=number,
+        secrets=dict(traces),
     )
 
 

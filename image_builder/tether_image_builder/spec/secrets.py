@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,6 +14,7 @@ from .model import Secret, Spec
 
 MAX_SECRET = 1 << 20
 HIDDEN = "[secret]"
+SHORTEST_SOUGHT = 8
 _SHORTEST_LINE = 6  # what is shorter is in every other word, and tells little
 
 
@@ -69,18 +70,27 @@ def _forms(value: bytes) -> set[str]:
     texts = {part.decode(errors="replace") for part in whole | lines}
     encoded = {quote(text, safe="") for text in texts} | {json.dumps(text)[1:-1] for text in texts}
     for part in whole:
-        encoded |= {
-            base64.b64encode(part).decode().rstrip("="),
-            base64.urlsafe_b64encode(part).decode().rstrip("="),
-            part.hex(),
-        }
+        encoded |= {part.hex(), *(form.decode() for form in base64_forms(part))}
     return texts | encoded
 
 
-def used_secrets(spec: Spec, names: Iterable[str]) -> Mapping[str, bytes]:
-    """The values of secrets by name.
+def base64_forms(value: bytes) -> set[bytes]:
+    """A value in base64, wherever in a longer text it stands: its first and last digit may differ.
 
-    Raises:
-        SpecInvalid: one is not there.
+    It stands at the first, second or third of three bytes, which are four digits together.
     """
-    return {name: read_secret(spec, name) for name in names}
+    found = set()
+    for before, hidden in enumerate((0, 2, 3)):
+        text = base64.b64encode(bytes(before) + value)
+        digits = text.rstrip(b"=")
+        end = len(digits) - (1 if digits != text else 0)
+        found |= {digits[hidden:end], digits[hidden:end].replace(b"+", b"-").replace(b"/", b"_")}
+    return {form for form in found if len(form) >= _SHORTEST_LINE}
+
+
+def readable_forms(value: bytes) -> frozenset[bytes]:
+    """What to look for in files; nothing for a value so short that it may stand there by chance."""
+    plain = value.strip()
+    return (
+        frozenset({plain} | base64_forms(plain)) if len(plain) >= SHORTEST_SOUGHT else frozenset()
+    )

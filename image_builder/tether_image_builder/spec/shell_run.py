@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..render import BASE_LABEL, PREFIX
 from . import container
 from .container import STEP_LABEL, Process, StepContainer
-from .errors import command_failed, step_refused
+from .errors import command_failed, secret_left, step_refused
 from .model import ShellStep
 from .output import StepOutput
 from .plan import PlannedStep, summary
@@ -55,6 +55,9 @@ class ShellRun:
             self._output.end()
             if exit_code:
                 self._fail(room, exit_code)
+            room.end()
+            if traces := room.traces_of(self._secrets):
+                raise secret_left(self._planned.number, traces)
             labels = {STEP_LABEL: self._planned.fingerprint, BASE_LABEL: self._image_id}
             return room.commit(image["Config"], labels, self._comment())
 

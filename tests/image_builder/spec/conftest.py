@@ -11,7 +11,7 @@ import docker.errors
 import pytest
 
 from tether_image_builder.engine import Engine, connected
-from tether_image_builder.models import BuildProgress, Image
+from tether_image_builder.models import BuildProgress, Image, ProgressReport
 from tether_image_builder.spec import FileStep, ShellStep, Spec
 from tether_image_builder.spec.access import Access, access_of_this_machine
 from tether_image_builder.spec.plan import plan_steps
@@ -55,6 +55,7 @@ def carried_out(
         *steps: FileStep | ShellStep,
         access: Access | None = None,
         own_environment: Callable[[], str] = no_shell,
+        report: ProgressReport = said.append,
         no_cache: bool = False,
         **fields: Any,
     ) -> Prepared:
@@ -64,7 +65,7 @@ def carried_out(
         plan = plan_steps(spec, image.image_id)
         names.extend(step.tag for step in plan.steps if step.tag not in names)
         lent = access or access_of_this_machine(None, {})
-        workshop = Workshop(own_engine, plan, lent, own_environment, said.append)
+        workshop = Workshop(own_engine, plan, lent, own_environment, report)
         return carry_out(workshop, image, no_cache=no_cache)
 
     return carried_out

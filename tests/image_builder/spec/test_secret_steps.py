@@ -139,6 +139,37 @@ def test_a_failure_does_not_show_it(carried_out: Steps, busybox: str) -> None:
     assert "[secret]" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("command", "path"),
+    [
+        ('cp "$TETHER_SECRETS/token" /token', "/token"),
+        ('mkdir -p /a/b; echo "x $(cat "$TETHER_SECRETS/token") y" >/a/b/c', "/a/b/c"),
+        ('cat "$TETHER_SECRETS/token" >>/etc/passwd', "/etc/passwd"),
+        ('echo "me:$(cat "$TETHER_SECRETS/token")" | base64 >/etc/auth', "/etc/auth"),
+        ('ln -s "http://$(cat "$TETHER_SECRETS/token")@host.example" /link', "/link"),
+        ('(yes | head -c 3000000; cat "$TETHER_SECRETS/token") >/large', "/large"),
+    ],
+)
+def test_a_step_that_writes_it_into_the_image_fails(
+    carried_out: Steps, busybox: str, command: str, path: str
+) -> None:
+    step = ShellStep(commands=("true", command), secrets=("token", "key"))
+    with pytest.raises(StepFailed, match="step 1 leaves a secret in the image: 'token'") as caught:
+        carried_out(busybox, step, secrets=SECRETS)
+    assert caught.value.data["secrets"] == {"token": path}
+    assert_absent(str(caught.value).encode())
+
+
+def test_a_secret_that_is_removed_again_or_too_short_to_tell_is_no_trace(
+    carried_out: Steps, busybox: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TETHER_TEST_SHORT", "root")
+    command = 'cp "$TETHER_SECRETS"/* /etc; chmod 700 /etc /bin; rm /etc/token; echo >>/etc/passwd'
+    step = ShellStep(commands=command, secrets=("token", "short"))
+    secrets = {**SECRETS, "short": Secret(env="TETHER_TEST_SHORT")}
+    assert carried_out(busybox, step, secrets=secrets).results[0].seconds > 0
+
+
 def test_its_value_decides_nothing_and_its_version_does(
     carried_out: Steps, busybox: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,10 +6,18 @@ import base64
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tether_image_builder.errors import SpecInvalid
 from tether_image_builder.spec import Secret, Spec
-from tether_image_builder.spec.secrets import MAX_SECRET, Redactor, read_secret, where
+from tether_image_builder.spec.secrets import (
+    MAX_SECRET,
+    Redactor,
+    base64_forms,
+    read_secret,
+    where,
+)
 
 
 def spec(folder: Path, **fields: str) -> Spec:
@@ -63,6 +71,8 @@ KEY = b"-----BEGIN-----\nQUJDREVG\nR0hJSktM\n-----END-----\n"
         "https://user:hunter2@host/",
         base64.b64encode(b"hunter2").decode(),
         base64.b64encode(b"hunter2").decode().rstrip("="),
+        base64.b64encode(b"me:hunter2").decode(),
+        base64.b64encode(b"a:hunter2 and more").decode(),
         b"hunter2".hex(),
         "user%3Ap%40ss%2Fword",
         'said "user:p@ss/word"',
@@ -76,6 +86,19 @@ def test_secrets_are_taken_out_in_every_form_that_programs_print(text: str) -> N
     assert "[secret]" in shown
     for secret in ("hunter2", "p@ss", "p%40ss", "QUJD", b"hunter2".hex(), "aHVudGVyM"):
         assert secret not in shown
+
+
+@given(
+    before=st.binary(max_size=5),
+    value=st.binary(min_size=8, max_size=40),
+    after=st.binary(max_size=5),
+)
+def test_base64_is_seen_through_wherever_a_value_stands(
+    before: bytes, value: bytes, after: bytes
+) -> None:
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        text = encode(before + value + after)
+        assert any(form in text for form in base64_forms(value))
 
 
 def test_what_is_not_secret_stays() -> None:

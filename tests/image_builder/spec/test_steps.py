@@ -308,8 +308,7 @@ def test_steps_that_cannot_be(
     with pytest.raises(StepFailed, match=f"(?s){message}") as caught:
         carried_out(busybox, step)
     assert hint in caught.value.hint
-    wanted = {"label": "tether.step=running", "ancestor": busybox}
-    assert client.containers.list(all=True, filters=wanted) == []
+    assert waiting(client, busybox) == []
 
 
 def test_a_source_that_changes_under_way_is_not_taken_for_another(
@@ -363,10 +362,16 @@ def test_an_image_without_a_shell_is_lent_ours(
     assert not [name for name in names if name.startswith("opt/tether/")]
 
 
+def waiting(client: docker.DockerClient, image: str) -> list[Any]:
+    """Containers of steps on an image."""
+    wanted = {"label": "tether.step=running", "ancestor": image}
+    return list(client.containers.list(all=True, filters=wanted))
+
+
 def test_a_container_ends_when_whoever_made_it_is_gone(
-    client: docker.DockerClient, busybox: str
+    client: docker.DockerClient, busybox: str, carried_out: Steps
 ) -> None:
-    """Its standard input is ours: the engine closes it, and what waits for it ends."""
+    """The engine closes its standard input, and the next step takes it away."""
     from tether_image_builder.spec import container
 
     made = container._create(client.api, container.described(client.api, busybox), "/bin/sh", {})
@@ -375,6 +380,21 @@ def test_a_container_ends_when_whoever_made_it_is_gone(
         with container._opened(attached):
             client.api.start(made)
             assert client.api.inspect_container(made)["State"]["Running"]
-        assert client.api.wait(made, timeout=60)["StatusCode"] in (0, 1)
+        assert client.api.wait(made, timeout=60)["StatusCode"] == container.ABANDONED
+        carried_out(busybox, shell("true"))
+        assert waiting(client, busybox) == []
     finally:
-        client.api.remove_container(made, force=True)
+        for left in waiting(client, busybox):
+            left.remove(force=True)
+
+
+def test_an_interruption_leaves_no_container(
+    client: docker.DockerClient, busybox: str, carried_out: Steps
+) -> None:
+    def interrupt(step: BuildProgress) -> None:
+        if step.message == "now":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        carried_out(busybox, shell("echo now; sleep 600"), report=interrupt)
+    assert waiting(client, busybox) == []
