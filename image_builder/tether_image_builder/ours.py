@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from .catalog import AUTO, recipe_names
-from .environment import KIND_LABEL, EnvironmentRecipe
+from .environment import KIND_LABEL, STAGE_LABEL, EnvironmentRecipe
 from .errors import TetherError
 from .models import Image
 from .names import FINGERPRINT_DIGITS, SUFFIX, split
@@ -45,9 +45,14 @@ def is_environment(image: Image) -> bool:
     )
 
 
+def is_stage(image: Image) -> bool:
+    """What the build of an environment left that nobody could end: killed, or without power."""
+    return bool(not image.names and image.parent and STAGE_LABEL in image.labels)
+
+
 def is_environment_base(image: Image) -> bool:
     """What the client's code was put onto; it can go only after what was built on it."""
-    return "-base:" in image.names[0]
+    return any("-base:" in name for name in image.names)
 
 
 def wanted_marks(platforms: Iterable[str]) -> set[str]:

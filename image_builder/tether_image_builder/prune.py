@@ -27,6 +27,7 @@ from .ours import (
     is_built,
     is_environment,
     is_environment_base,
+    is_stage,
     is_step,
     wanted_marks,
 )
@@ -132,12 +133,12 @@ class _Search:
         self._built = [image for image in self._images if is_built(image) and self._fits(image)]
         steps = [image for image in self._images if is_step(image) and self._fits(image)]
         self._steps = sorted(steps, key=_later_first)
-        environments = [image for image in self._images if is_environment(image)]
+        environments = [image for image in self._images if is_environment(image) or is_stage(image)]
         self._platforms = {engine.platform, *(image.platform for image in environments)}
         self._environments = sorted(filter(self._fits, environments), key=is_environment_base)
 
     def _fits(self, found: Image | Volume) -> bool:
-        names = (found.name,) if isinstance(found, Volume) else found.names
+        names = (found.name,) if isinstance(found, Volume) else found.names or (found.image_id,)
         return any(fnmatchcase(name, pattern) for name in names for pattern in self._patterns)
 
     def rule(self, everything: bool, older_than: timedelta | None) -> _Rule:
@@ -155,7 +156,8 @@ class _Search:
         room = _Room(self._engine, self._stock, self._images, going)
         for kind, image, reason in decided:
             size = 0 if reason else room.taken_by(image)
-            leftover = Leftover(kind, image.names[0], size, reason)
+            name = image.names[0] if image.names else image.image_id
+            leftover = Leftover(kind, name, size, reason)
             yield _Candidate(leftover, partial(self._stock.remove_image, image))
         yield from self._volumes(rule)
 

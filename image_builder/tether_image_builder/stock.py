@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from .engine import Engine
+from .environment import STAGE_LABEL
 from .exchange import EngineRefusal
 from .models import Image, moment
 from .render import BASE_LABEL
@@ -96,7 +97,14 @@ class Stock:
         for entry in self._engine.history(image.image_id)[1:]:
             if entry["Id"] in (end, "<missing>") or entry["Tags"]:
                 return
+            if STAGE_LABEL in image.labels and not self._is_of_stage(entry["Id"]):
+                return
             yield entry["Id"]
+
+    def _is_of_stage(self, image_id: str) -> bool:
+        """A stage does not say what it was built on, but labels its own first of all."""
+        found = self._engine.find(image_id)
+        return found is not None and STAGE_LABEL in found.labels
 
     def _remove(self, name: str) -> None:
         import docker.errors

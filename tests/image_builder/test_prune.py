@@ -297,6 +297,24 @@ def test_steps_stay_as_long_as_what_was_made_of_them(
     assert [each.kind for each in gone] == ["image", "step", "step"]
 
 
+def test_a_stage_that_nobody_ended_goes(
+    client: docker.DockerClient, busybox: str, names: list[str], prune: Prune
+) -> None:
+    stage = f"FROM {busybox}\nLABEL tether.stage={busybox}\nRUN echo 1 > /1\nRUN echo 2 > /2\n"
+    name = f"{busybox}-stage"
+    names.append(name)
+    with connected(client) as engine:
+        context = context_archive({"Dockerfile": stage.encode()})
+        engine.build(context, tag=name, report=ignore_progress, phase="build")
+    image_id = str(client.images.get(name).id)
+    assert not prune(image_id).removed  # it has a name
+    client.api.tag(busybox, name)
+    [gone] = prune(image_id).removed
+    assert (gone.kind, gone.name) == ("environment", image_id)
+    assert client.api.images(all=True, filters={"label": f"tether.stage={busybox}"}) == []
+    assert is_there(client, busybox)
+
+
 def test_it_waits_for_builds(
     client: docker.DockerClient, old: Old, prune: Prune, own_lock: Callable[[], None]
 ) -> None:
