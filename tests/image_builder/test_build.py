@@ -38,9 +38,16 @@ HOSTILE = {
 
 def run(client: docker.DockerClient, image: str, argv: list[str], **options: Any) -> str:
     """What a program of an image writes, on both streams."""
-    options = {"network_mode": "none", "remove": True, "stderr": True, **options}
-    output = client.containers.run(image, argv[1:], entrypoint=argv[:1], **options)
-    return bytes(output).decode()
+    options = {"network_mode": "none", "entrypoint": argv[:1], **options}
+    container = client.containers.create(image, argv[1:], **options)
+    try:
+        container.start()
+        code = container.wait()["StatusCode"]
+        output = container.logs().decode()
+    finally:
+        container.remove(force=True, v=True)
+    assert code == 0, output
+    return output
 
 
 def config(client: docker.DockerClient, image: str) -> dict[str, Any]:

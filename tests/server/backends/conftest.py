@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from zlib import crc32
 
 import docker
@@ -13,7 +14,7 @@ import pytest
 from docker.models.containers import Container
 
 from tether_server import EventStreamRuntime
-from tether_server.record import load_record
+from tether_server.record import list_records, load_record
 
 MakeImage = Callable[[str], str]
 Find = Callable[[EventStreamRuntime], Container]
@@ -24,6 +25,15 @@ def client(engine: str) -> Iterator[docker.DockerClient]:
     client = docker.from_env(version="auto")
     yield client
     client.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(client: docker.DockerClient, state_dir: object) -> Iterator[None]:
+    """A test that fails leaves its kept sandboxes behind."""
+    yield
+    for record in list_records():
+        with suppress(docker.errors.NotFound):
+            client.containers.get(record.handle["container"]).remove(force=True, v=True)
 
 
 @pytest.fixture

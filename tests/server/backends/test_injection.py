@@ -129,8 +129,17 @@ def test_a_built_image_runs_as_it_did_before(
 ) -> None:
     image = make_image(WITH_ALL.format(base=busybox))
     built = build_image(image, client=client)
-    before, after = (client.containers.run(name, remove=True) for name in (image, built.tag))
-    assert before == after == b"hello you\n"
+    assert _written(client, image) == _written(client, built.tag) == "hello you\n"
+
+
+def _written(client: docker.DockerClient, image: str) -> str:
+    container = client.containers.create(image)
+    try:
+        container.start()
+        container.wait()
+        return container.logs().decode()
+    finally:
+        container.remove(v=True)
 
 
 @pytest.mark.parametrize("user", [None, "4321:4321"])
