@@ -93,6 +93,6 @@ def replace_strings(path: Path, strings: Mapping[str, str]) -> None:
         found = b"\0" + os.fsencode(old) + b"\0"
         replacement = b"\0" + os.fsencode(new).ljust(len(old) + 1, b"\0")
         if content.count(found) != 1 or len(new) > len(old):
-            raise SystemExit(f"cannot replace {old!r} by {new!r} in {path}")
+            raise SystemExit(f"recipe: cannot replace {old!r} by {new!r} in {path}")
         content = content.replace(found, replacement)
     path.write_bytes(content)

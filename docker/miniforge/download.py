@@ -3,7 +3,6 @@
 import hashlib
 import ssl
 import sys
-import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -17,7 +16,7 @@ def main(url: str, checksum: str, file: Path) -> None:
     place = shown(url)
     try:
         found = download(url, file)
-    except (urllib.error.URLError, OSError) as problem:
+    except (OSError, ValueError) as problem:  # the library's own errors are an OSError
         reason = getattr(problem, "reason", problem)
         raise SystemExit(f"recipe: {place} cannot be downloaded: {reason}") from None
     if found != checksum.lower():

@@ -34,7 +34,14 @@ ELF_MAGIC = b"\x7fELF"
 # names under the prefix may be no longer than those that they take the place of.
 OWN_FILES = {
     "ld-linux": {"/etc/ld.so.preload": "{prefix}/-pre", "/etc/ld.so.cache": "{prefix}/-cac"},
-    "libc.so": {"/usr/share/zoneinfo": "{prefix}/zones"},
+    "libc.so": {
+        "/etc/nsswitch.conf": "{prefix}/nss",
+        "/usr/lib/locale": "{prefix}/-lo",
+        "/usr/lib/locale/locale-archive": "{prefix}/-lo/archive",
+        "/usr/lib/{machine}-linux-gnu/gconv": "{prefix}/-gconv",
+        "/usr/lib/{machine}-linux-gnu/gconv/gconv-modules.cache": "{prefix}/-gconv/cache",
+        "/usr/share/zoneinfo": "{prefix}/zones",
+    },
     "libcrypto": {
         "/usr/lib/ssl": "{prefix}",  # the folder of openssl.cnf
         "/usr/lib/ssl/cert.pem": "{prefix}/cert.pem",
@@ -44,12 +51,15 @@ OWN_FILES = {
     },
 }
 # The short names, and where the files are.
-LINKS = {"cert.pem": "etc/ssl/cert.pem", "zones": "share/zoneinfo"}
+LINKS = {"cert.pem": "etc/ssl/cert.pem", "nss": "etc/nsswitch.conf", "zones": "share/zoneinfo"}
+# The image's own may name modules, which are made for another libc.
+NAME_SERVICES = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\n"
 
 
 def main(prefix: Path) -> None:
     copy_python(prefix)
     add_tools(prefix)
+    (prefix / "etc/nsswitch.conf").write_text(NAME_SERVICES)
     for name, target in LINKS.items():
         (prefix / name).symlink_to(target)
     libraries = copy_libraries(prefix)

@@ -13,6 +13,10 @@ import pytest
 from docker.models.images import Image
 
 from tether_image_builder import BuildResult, build_image, recipes
+from tether_image_builder.environment import EnvironmentImage
+
+from .conda_environment import built_environment, served_site
+from .conda_site import CondaSite
 
 NAMES = "tether-test/built"
 
@@ -23,6 +27,39 @@ MakeImage = Callable[..., Image]
 @pytest.fixture(scope="session")
 def code() -> dict[str, bytes]:
     return recipes.code_files()
+
+
+@pytest.fixture(scope="session")
+def conda_site(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CondaSite]:
+    """A Miniforge installer and a channel, on this machine."""
+    with served_site(tmp_path_factory.mktemp("conda")) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def miniforge_steps() -> list[str]:
+    """What was reported while the environment below was built."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def miniforge(
+    conda_site: CondaSite, code: dict[str, bytes], miniforge_steps: list[str]
+) -> Iterator[EnvironmentImage]:
+    """The environment of the miniforge recipe; tests of it are of the group `miniforge`."""
+    with built_environment(conda_site, code, miniforge_steps) as environment:
+        yield environment
+
+
+@pytest.fixture
+def conda_settings(conda_site: CondaSite, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Leads the miniforge recipe to the place above, with other settings as they are given."""
+
+    def conda_settings(**other: str) -> None:
+        for name, value in {**conda_site.settings, **other}.items():
+            monkeypatch.setenv(name, value)
+
+    return conda_settings
 
 
 @pytest.fixture
