@@ -121,8 +121,9 @@ def test_nothing_that_is_left_has_it(
     for image in chain(client, result.tag):
         if image == client.images.get(busybox).id:
             break
-        for part in unpacked(saved(client, image)):
-            assert_absent(part)
+        if image == result.image_id or client.images.get(image).attrs["Size"] < 10e6:
+            for part in unpacked(saved(client, image)):  # those between have layers of the result
+                assert_absent(part)
         described = client.api.inspect_image(image), client.api.history(image)  # type: ignore[no-untyped-call]
         assert_absent(json.dumps(described).encode())
     assert_absent(repr((result, said)).encode())
