@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 
-from .catalog import AUTO, recipe_names
+from .catalog import AUTO, RECIPE_VARIABLE, recipe_names
 from .environment import KIND_LABEL, STAGE_LABEL, EnvironmentRecipe
 from .errors import TetherError
 from .models import Image
@@ -58,11 +59,12 @@ def is_environment_base(image: Image) -> bool:
 def wanted_marks(platforms: Iterable[str]) -> set[str]:
     """Fingerprints and image names of the environments that would be put in today."""
     marks: set[str] = set()
+    envs = {*recipe_names(), os.environ.get(RECIPE_VARIABLE) or AUTO} - {AUTO}
     for platform in set(platforms):
-        for env in set(recipe_names()) - {AUTO}:
+        for env in envs:
             try:
                 described = EnvironmentRecipe.load(env, platform).described
-            except TetherError:
-                continue  # there is none for that platform
+            except (TetherError, ValueError):
+                continue  # it is none, so nothing has it
             marks |= {described.fingerprint, described.image, described.base_image}
     return marks
