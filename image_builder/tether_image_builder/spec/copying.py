@@ -25,7 +25,6 @@ class CopyOrder:
 
     dockerfile: bytes
     tag: str
-    labels: Mapping[str, str]
 
     def build(self, engine: Engine, context: BinaryIO) -> tuple[Step, ...]:
         """Builds a context that `sources.write_archive` wrote; gives what it did to the image.
@@ -33,7 +32,7 @@ class CopyOrder:
         Raises:
             EngineRefusal: it could not be built.
         """
-        order = classic.Order(context=context, tag=self.tag, labels=self.labels, no_cache=True)
+        order = classic.Order(context=context, tag=self.tag, no_cache=True)
         done = classic.build(engine.api, order, ignore_progress, phase="steps")
         return tuple(step for step in done if not step.instruction.startswith("FROM "))
 
@@ -49,7 +48,9 @@ def copy_order(
     into = destination_folder(step, is_folder=is_folder)
     owner = f"--chown={step.owner} " if step.owner else ""
     words = json.dumps([ROOT, escaped(into)])
-    return CopyOrder(f"FROM {image_id}\nCOPY {owner}{words}\n".encode(), tag, labels)
+    marks = " ".join(f'"{name}"="{value}"' for name, value in sorted(labels.items()))
+    lines = [f"FROM {image_id}", f"COPY {owner}{words}", f"LABEL {marks}", ""]
+    return CopyOrder("\n".join(lines).encode(), tag)
 
 
 def destination_folder(step: FileStep, *, is_folder: bool) -> str:
