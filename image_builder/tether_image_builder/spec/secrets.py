@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
+from ..classic import plain
 from .errors import secret_missing
 from .model import Secret, Spec
 
@@ -58,6 +59,11 @@ class Redactor:
         forms = {form for value in values for form in _forms(value)}
         self._forms = sorted(forms, key=lambda form: (-len(form), form))
 
+    @property
+    def longest(self) -> int:
+        """The length of the longest form of a secret."""
+        return len(self._forms[0]) if self._forms else 0
+
     def __call__(self, text: str) -> str:
         for form in self._forms:
             text = text.replace(form, HIDDEN)
@@ -68,6 +74,7 @@ def _forms(value: bytes) -> set[str]:
     whole = {value, value.strip()} - {b""}
     lines = {line.strip() for line in value.splitlines() if len(line.strip()) >= _SHORTEST_LINE}
     texts = {part.decode(errors="replace") for part in whole | lines}
+    texts |= {shown for text in texts if (shown := plain(text).rstrip())}
     encoded = {quote(text, safe="") for text in texts} | {json.dumps(text)[1:-1] for text in texts}
     for part in whole:
         encoded |= {part.hex(), *(form.decode() for form in base64_forms(part))}

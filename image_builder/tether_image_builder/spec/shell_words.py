@@ -45,11 +45,6 @@ class Command:
     written: tuple[str, ...] = ()
     document: str = ""
 
-    @property
-    def is_known(self) -> bool:
-        """Every word is known."""
-        return not any(UNKNOWN in word for word in self.words)
-
 
 def commands(script: str) -> Iterator[Command]:
     """All simple commands in the order in which they are written."""

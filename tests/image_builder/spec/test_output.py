@@ -22,9 +22,23 @@ def lines_of(pieces: list[bytes], *secrets: bytes) -> list[str]:
 
 
 def test_lines() -> None:
-    assert lines_of([b"a\n\n b \r\nc\rd"]) == ["a", " b", "c", "d"]
+    assert lines_of([b"a\n\n b \r\nc\rd"]) == ["a", " b", "d"]
     assert lines_of([b"\x1b[31mred\x1b[0m \xff\n", b"\x1b]0;title"]) == ["red �", "]0;title"]
     assert lines_of([]) == []
+
+
+def test_a_line_without_an_end_is_cut_and_its_secrets_are_not() -> None:
+    secret = b"hunter2-" * 4
+    text = b"x" * 65_000 + secret + b"y" * 200_000 + secret + b"\n"
+    for size in (1000, 65_010, 65_536, 70_000):
+        pieces = [text[at : at + size] for at in range(0, len(text), size)]
+        shown = lines_of(pieces, secret)
+        assert all(len(line) <= 2000 for line in shown)
+        assert not any("hunter2" in line for line in shown)
+
+
+def test_what_is_left_out_of_a_line_does_not_uncover_a_secret() -> None:
+    assert lines_of([b"a hun\x01ter2 \n"], b"hun\x01ter2 ") == ["a [secret]"]
 
 
 def test_only_the_end_is_kept() -> None:
