@@ -37,6 +37,12 @@ def source_refused(source: str, path: str, reason: str) -> SpecInvalid:
     )
 
 
+def at_step(number: int, problem: SpecInvalid) -> SpecInvalid:
+    """The same, and which step it is about."""
+    message = f"step {number}, field `source`: {problem.message}"
+    return SpecInvalid(message, hint=problem.hint, **{**problem.data, "step": number})
+
+
 def source_changed(number: int, source: str) -> SpecInvalid:
     """A source was written to while it was read."""
     return SpecInvalid(

@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ..catalog import AUTO, find_recipe
+from ..errors import EnvironmentUnavailable
 from .errors import spec_invalid
 from .model import Spec
 
@@ -30,9 +32,22 @@ def load_spec(path: str | Path) -> Spec:
     if "folder" in document:
         raise spec_invalid(path, ["field `folder`: it is always the folder that the file is in"])
     try:
-        return Spec.model_validate({**document, "folder": path.absolute().parent})
+        spec = Spec.model_validate({**document, "folder": path.absolute().parent})
     except ValidationError as problem:
         raise spec_invalid(path, [_line(error) for error in problem.errors()]) from None
+    _check_environment(path, spec.env)
+    return spec
+
+
+def _check_environment(path: Path, env: str | None) -> None:
+    """Whether there is such a runtime environment: better said now than after the steps."""
+    try:
+        if env not in (None, AUTO):
+            find_recipe(str(env))
+    except ValueError as problem:
+        raise spec_invalid(path, [f"field `env`: {problem}"]) from None
+    except EnvironmentUnavailable as problem:
+        raise spec_invalid(path, [f"field `env`: {problem.message}"]) from None
 
 
 def _line(error: Any) -> str:

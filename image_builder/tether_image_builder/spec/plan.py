@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from ..errors import SpecInvalid
 from ..fingerprint import fingerprint
 from ..names import FINGERPRINT_DIGITS
+from .errors import at_step
 from .model import FileStep, ShellStep, Spec
 from .secrets import where
 from .sources import Content, look_at
@@ -71,10 +73,17 @@ def plan_steps(spec: Spec, base_id: str) -> StepPlan:
     planned: list[PlannedStep] = []
     before = base_id
     for number, step in enumerate(spec.steps, 1):
-        content = look_at(spec.folder, step) if isinstance(step, FileStep) else None
+        content = _content(spec, number, step) if isinstance(step, FileStep) else None
         before = _fingerprint(spec, step, content, before)
         planned.append(PlannedStep(number, step, content, before))
     return StepPlan(spec, tuple(planned))
+
+
+def _content(spec: Spec, number: int, step: FileStep) -> Content:
+    try:
+        return look_at(spec.folder, step)
+    except SpecInvalid as problem:
+        raise at_step(number, problem) from None
 
 
 def _fingerprint(

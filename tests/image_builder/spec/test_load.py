@@ -93,6 +93,7 @@ SHELL = {"kind": '"shell"', "commands": '"true"'}
         ("images = 'a'", "field `images`"),
         ("tag = 'No Name'", "field `tag`: no valid name"),
         ("platform = 'PDP 11'", "field `platform`"),
+        ("env = 'conda'", "field `env`: there is no environment 'conda'"),
         ("folder = '/'", "field `folder`"),
         ("[secrets]\n'a b' = { env = 'A' }", "field `secrets.a b"),
         ("[secrets]\na = { env = 'A', file = 'b' }", "field `secrets.a`: a secret has either"),
