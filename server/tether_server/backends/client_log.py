@@ -16,7 +16,8 @@ class ClientLog:
     """Keeps the last lines of a byte stream.
 
     `listening` is set by the ready line, `waiting` when the supervisor waits for its secret; both
-    by the end.
+    by the end. `has_waited` and `was_ready` say that those lines have come, `ended` that no more
+    will.
     """
 
     def __init__(self) -> None:
@@ -27,6 +28,11 @@ class ClientLog:
         self.has_waited = False
         self.was_ready = False
         self.ended = False
+
+    def begin(self) -> None:
+        """A stream begins, perhaps not the first."""
+        self.ended = False
+        self.waiting.clear()
 
     def write(self, data: bytes) -> None:
         """Take the next bytes."""

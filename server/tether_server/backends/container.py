@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import time
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 STOP_TIMEOUT_S = 10
 RESTART_S = 4.0
 """How long a stopped container is given to turn out to be restarting."""
+
+log = logging.getLogger(__name__)
 
 
 class ContainerSandbox(Sandbox):
@@ -133,7 +136,6 @@ class ContainerSandbox(Sandbox):
             return self._ended_unless_restarting(state)
         self._exited_at = None
         if state["Running"] and state["StartedAt"] != self._started_at:
-            self._log.waiting.clear()
             await self._hand_over(await asyncio.to_thread(self._attach))
             await self._look_back()
         return None
@@ -154,13 +156,13 @@ class ContainerSandbox(Sandbox):
     async def start_failed(self, reason: str) -> StartFailed:
         """As for any sandbox; an entrypoint that never ran the client is told as that."""
         reason = await self._end() or reason
-        log = self._log.tail().strip()
+        wrote = self._log.tail().strip()
         if not self._through:
-            return not_come_up(reason, log)
+            return not_come_up(reason, wrote)
         if self._log.has_waited:
-            return not_come_up(reason, log, OTHER_WAYS)
+            return not_come_up(reason, wrote, OTHER_WAYS)
         entrypoint = self._container.attrs["Config"]["Entrypoint"] or []
-        return not_run_through(entrypoint, reason, log, mounted=self._mounted)
+        return not_run_through(entrypoint, reason, wrote, mounted=self._mounted)
 
     async def stop(self) -> None:
         """Stop the container in good order, remove it and its volume."""
@@ -189,6 +191,7 @@ class ContainerSandbox(Sandbox):
         What the image's entrypoint reads from standard input is then not the secret.
         """
         await self.release()
+        self._log.begin()
         if not self._through:
             await self._write_secret(stream)
         self._tasks.append(asyncio.create_task(self._read_log(stream)))
@@ -214,8 +217,7 @@ class ContainerSandbox(Sandbox):
             return
         with contextlib.suppress(docker.errors.APIError):
             since = _seconds(self._started_at)
-            log = await asyncio.to_thread(self._container.logs, since=since)
-            if WAITING_LINE in log:
+            if WAITING_LINE in await asyncio.to_thread(self._container.logs, since=since):
                 self._log.waiting.set()
 
     async def _read_log(self, stream: socket.socket) -> None:
@@ -287,9 +289,8 @@ class ContainerSandbox(Sandbox):
         try:
             made = api.exec_create(self._container.id, command)
             api.exec_start(made["Id"])
-        except docker.errors.APIError as problem:
-            if problem.status_code not in (404, 409):  # it has ended by itself
-                raise
+        except docker.errors.APIError as problem:  # it has just ended by itself, mostly
+            log.info("the supervisor was not told to stop: %s", problem.explanation)
 
     def _remove(self) -> None:
         import docker.errors
