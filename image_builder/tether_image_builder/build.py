@@ -263,7 +263,7 @@ def _name(engine: Engine, result: BuildResult, tag: str) -> None:
 
 def _push(engine: Engine, tag: str, report: ProgressReport) -> str | None:
     if not is_valid_tag(tag):
-        raise push_failed(tag, "what has no name has no registry")
+        raise push_failed(tag, "a registry takes names, and this is an id or a digest")
     report(BuildProgress("push", f"pushing {tag}"))
     try:
         return engine.push(tag, report)

@@ -115,9 +115,11 @@ class Engine:
         return self._client.api
 
     def find(self, name: str) -> Image | None:
-        """An image on this engine, by any name or id of it."""
+        """An image on this engine, by any name or id of it; None where there is none."""
         import docker.errors
 
+        if not name:
+            return None
         try:
             return Image.from_engine(self._client.images.get(name).attrs)
         except docker.errors.NotFound:

@@ -14,6 +14,7 @@ _REFERENCE = re.compile(
     r"(?:@(?P<digest>[A-Za-z][A-Za-z0-9]*(?:[+._-][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}))?"
 )
 _ID = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
+_LIKE_AN_ID = re.compile(r"[0-9a-f]{64}|sha(?:256|384|512)(?::.*)?")
 
 SUFFIX = "_tether"
 MAX_REPOSITORY = 255
@@ -23,10 +24,10 @@ FINGERPRINT_DIGITS = 16
 def is_valid_tag(name: str) -> bool:
     """Whether `docker tag` takes it: a repository, with or without a tag, without a digest.
 
-    64 hexadecimal digits are an image's id and no name.
+    What could be an image's id is no name: 64 hexadecimal digits, or a hash's name before them.
     """
     found = _REFERENCE.fullmatch(name)
-    if not found or found["digest"] is not None or re.fullmatch("[0-9a-f]{64}", name):
+    if not found or found["digest"] is not None or _LIKE_AN_ID.fullmatch(name):
         return False
     return len(found["repository"]) <= MAX_REPOSITORY
 

@@ -221,7 +221,7 @@ class _Room:
 
     def taken_by(self, image: Image) -> int:
         """The bytes that go with an image, after those that were asked about before."""
-        base = self._engine.find(image.labels.get(BASE_LABEL) or "-")
+        base = self._engine.find(image.labels.get(BASE_LABEL, ""))
         self._counted |= set(chain(base)) if base is not None else set()
         sizes = self._stock.layer_sizes(image)
         own = [place for place in chain(image) if place not in self._counted]

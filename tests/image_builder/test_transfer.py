@@ -20,6 +20,7 @@ from docker.models.images import Image
 from tether_image_builder import BuildProgress, BuildResult, build_image
 from tether_image_builder.cli import main
 from tether_image_builder.engine import EngineRefusal, connected
+from tether_image_builder.environment import EnvironmentRecipe
 from tether_image_builder.errors import ImageNotFound, PushFailed, WrongArchitecture
 
 from .registry import PASSWORD, USER, Registry, running_registry
@@ -129,59 +130,60 @@ def test_what_is_pushed_can_be_pulled_back(
     assert [layer.part for layer in again.layers] == ["environment", "code"]
 
 
-def refused(build: Build, busybox: str, registry: Registry, names: list[str]) -> PushFailed:
-    tag = f"{registry.address}/team/built:1"
-    names.append(build(busybox).tag)
-    names.append(tag)
+@pytest.fixture
+def small(busybox: str, make_image: MakeImage, still_code: object) -> str:
+    """An image that says that it has today's client: nothing is built, and little is pushed."""
+    platform = f"linux/{'arm64' if os.uname().machine == 'aarch64' else 'amd64'}"
+    fingerprint = EnvironmentRecipe.load("portable", platform).described.fingerprint
+    labels = f"tether.environment=portable tether.environment.fingerprint={fingerprint}"
+    return str(make_image(f"FROM {busybox}\nLABEL {labels}").tags[0])
+
+
+def refused(small: str, registry: Registry, names: list[str]) -> PushFailed:
+    names.append(f"{registry.address}/team/built:1")
     with pytest.raises(PushFailed) as caught:
-        build(busybox, tag=tag, push=True)
+        build_image(small, tag=names[-1], push=True)
     return caught.value
 
 
-def test_a_registry_that_takes_nothing(
-    build: Build, busybox: str, names: list[str], tmp_path: Path
-) -> None:
+def test_a_registry_that_takes_nothing(small: str, names: list[str], tmp_path: Path) -> None:
     with running_registry(tmp_path, read_only=True) as registry:
-        assert refused(build, busybox, registry, names).data["reason"] == "refused"
+        assert refused(small, registry, names).data["reason"] == "refused"
 
 
 def test_whoever_is_not_logged_in_is_told_so(
-    build: Build,
-    busybox: str,
-    names: list[str],
-    tmp_path: Path,
-    docker_config: Path,
-    still_code: object,
+    small: str, names: list[str], tmp_path: Path, docker_config: Path
 ) -> None:
     with running_registry(tmp_path, with_password=True) as registry:
-        problem = refused(build, busybox, registry, names)
+        problem = refused(small, registry, names)
         assert problem.data["reason"] == "unauthorized"
         assert "docker login" in str(problem)
         secret = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         docker_config.write_text(json.dumps({"auths": {registry.address: {"auth": secret}}}))
-        # The SDK reads the configuration once for each client, so this takes a new one.
-        assert build_image(busybox, tag=f"{registry.address}/team/built:1", push=True).pushed
+        assert build_image(small, tag=names[-1], push=True).pushed
 
 
-def test_a_registry_that_is_not_there(
-    build: Build, busybox: str, names: list[str], registry: Registry
-) -> None:
+def test_a_registry_that_is_not_there(small: str, names: list[str], registry: Registry) -> None:
     registry.stop()
-    assert refused(build, busybox, registry, names).data["reason"] == "unreachable"
+    assert refused(small, registry, names).data["reason"] == "unreachable"
+
+
+def test_what_has_no_name_cannot_be_pushed(client: docker.DockerClient, small: str) -> None:
+    with pytest.raises(PushFailed, match="this is an id or a digest"):
+        build_image(str(client.images.get(small).id), push=True)
 
 
 def test_the_command_says_where_it_was_pushed(
-    busybox: str, names: list[str], registry: Registry, still_code: object
+    small: str, names: list[str], registry: Registry
 ) -> None:
     tag = f"{registry.address}/team/built:1"
+    names.append(tag)
     runner = CliRunner()
-    first = runner.invoke(main, [busybox])
-    names += [first.stdout.strip(), tag]
-    result = runner.invoke(main, [busybox, "--tag", tag, "--push"])
+    result = runner.invoke(main, [small, "--tag", tag, "--push"])
     assert (result.exit_code, result.stdout) == (0, f"{tag}\n")
     assert f"push: pushing {tag}" in result.stderr
     registry.stop()
-    result = runner.invoke(main, [busybox, "--tag", tag, "--push"])
+    result = runner.invoke(main, [small, "--tag", tag, "--push"])
     assert (result.exit_code, result.stdout) == (8, "")
     assert "Check the name of the registry" in result.stderr
 
