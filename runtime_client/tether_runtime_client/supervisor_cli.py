@@ -91,15 +91,14 @@ class Options:
 
 def signal_number(text: str) -> int:
     """A signal as images name theirs: `SIGTERM`, `TERM`, `15`, `SIGRTMIN+3`. Raises ValueError."""
-    name, plus, offset = text.upper().removeprefix("SIG").partition("+")
-    if name.isdecimal():
-        number = int(name)
-    elif hasattr(signal, f"SIG{name}"):
-        number = int(getattr(signal, f"SIG{name}")) + int(offset or 0)
-    else:
-        raise ValueError(text)
-    if not 0 < number < signal.NSIG or (plus and name != "RTMIN"):
-        raise ValueError(text)
+    name = text.upper().removeprefix("SIG")
+    base, sign, offset = name.partition("+") if "+" in name else name.partition("-")
+    number = int(name) if name.isdecimal() else int(getattr(signal, f"SIG{base}", 0))
+    if sign:
+        is_offset = base in ("RTMIN", "RTMAX") and offset.isdecimal()
+        number = number + int(sign + offset) if is_offset else 0
+    if not 0 < number < signal.NSIG:
+        raise ValueError(f"{text!r} is no signal")
     return number
 
 

@@ -18,6 +18,7 @@ import pytest
 from tether_runtime_client import bounded_log, session_registry
 from tether_runtime_client.proctree import Process, descendants, read_process, send, snapshot
 from tether_runtime_client.supervisor import CONFIG_ERROR, GAVE_UP, LEASE_EXPIRED
+from tether_runtime_client.supervisor_cli import signal_number
 
 CLIENTS = Path(__file__).with_name("supervised_clients.py")
 
@@ -482,6 +483,26 @@ def test_entrypoint_has_a_stop_signal_of_its_own(run: type[Supervised]) -> None:
     supervised.process.terminate()
     supervised.expect("got winch\n")
     assert supervised.wait(2) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("SIGTERM", signal.SIGTERM),
+        ("term", signal.SIGTERM),
+        ("9", signal.SIGKILL),
+        ("SIGRTMIN+3", signal.SIGRTMIN + 3),
+        ("RTMAX-2", signal.SIGRTMAX - 2),
+    ],
+)
+def test_signals_as_images_name_them(text: str, number: int) -> None:
+    assert signal_number(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "SIG", "NOSUCH", "0", "65", "TERM+1", "RTMIN+99", "RTMIN+"])
+def test_signals_that_there_are_not(text: str) -> None:
+    with pytest.raises(ValueError, match="is no signal"):
+        signal_number(text)
 
 
 def test_entrypoint_s_output_is_kept_and_bounded(run: type[Supervised], tmp_path: Path) -> None:
