@@ -148,14 +148,14 @@ def test_a_spec_is_built_once_and_another_client_does_no_step_again(
     assert third["reused"] is False
     assert [step["reused"] for step in third["steps"]] == [True] * 3
 
-    (path.parent / "data" / "a").write_text("two")
+    (path.parent / "data" / "a").write_text("two\n")
     fourth = build()
     assert [step["reused"] for step in fourth["steps"]] == [True, False, False]
     assert fourth["fingerprint"] != third["fingerprint"]
     told = client.containers.run(
         "tether-test/spec:1", ["-c", "cat /one /srv/data/a"], entrypoint=["/bin/sh"], remove=True
     )
-    assert told == b"one\ntwo"
+    assert told == b"one\ntwo\n"
 
 
 @pytest.mark.engine
@@ -180,7 +180,7 @@ def test_an_image_without_a_shell_and_with_instructions_for_later_builds(
         f"FROM {busybox} AS all\nFROM scratch\nCOPY --from=all /bin/busybox /busybox\n"
         'ONBUILD COPY missing /\nCMD ["/busybox", "true"]'
     ).tags[0]
-    (tmp_path / "a").write_text("x")
+    (tmp_path / "a").write_text("x\n")
     steps = (
         FileStep(source="a", destination="/a"),
         ShellStep(commands=("/busybox cat /a >/b",)),
@@ -193,7 +193,7 @@ def test_an_image_without_a_shell_and_with_instructions_for_later_builds(
     told = client.containers.run(
         result.tag, ["cat", "/b"], entrypoint=["/busybox"], network_mode="none", remove=True
     )
-    assert told == b"x"
+    assert told == b"x\n"
 
 
 @pytest.mark.engine
