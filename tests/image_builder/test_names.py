@@ -61,6 +61,8 @@ def test_whatever_an_image_is_called_the_tag_is_valid(image: str) -> None:
         "app_",
         "a" * 256,
         "a" * 64,
+        IMAGE_ID,
+        "sha256",
         f"app@{DIGEST}",
         f"app:{'a' * 129}",
     ],
