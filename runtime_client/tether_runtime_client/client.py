@@ -98,7 +98,7 @@ class RuntimeClient:
         choice = await self._choose_bash()
         self._recorder.start(
             ClientStarted(
-                version=VERSION, pid=os.getpid(), shell=choice.path, shell_reason=choice.reason
+                version=VERSION, pid=os.getpid(), shell=choice.path, shell_reason=choice.explanation
             )
         )
         sessions = register_handlers(

@@ -23,7 +23,6 @@ from .shell import Shell
 from .status import StatusRecord
 
 OLDEST = (4, 4)
-_BUSY_S = 0.01  # by then the loop of the self-test runs
 _PLACES = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash", "/run/current-system/sw/bin/bash")
 _OPTIONS = ("SHELLOPTS", "BASHOPTS")  # an image's wish (to trace, say), and not its bash's fault
 _VERSION = re.compile(r"(\d+)\.(\d+)\.\d+")
@@ -46,6 +45,11 @@ class BashChoice:
     version: str
     reason: str
     refused: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def explanation(self) -> str:
+        """The reason, and what was wrong with those that came first."""
+        return "; ".join([self.reason, *(f"{path}: {problem}" for path, problem in self.refused)])
 
 
 async def choose_bash(
@@ -114,7 +118,7 @@ async def _try_out(path: str, shell: Shell) -> SelfTest:
     said, end = await _run(shell, "printf lost >&2; printf 'a\\0b'; (exit 77)")
     if said != b"a\0b" or end.exit_code != 77:
         return SelfTest(path, version, "output and exit status do not come back as they are")
-    _, end = await _run(shell, "while :; do :; done", interrupt=True)
+    _, end = await _run(shell, "printf busy; while :; do :; done", interrupt=True)
     if (end.reason, end.exit_code) != ("interrupted", 130):
         return SelfTest(path, version, "an interrupt does not end a loop; has it job control?")
     return SelfTest(path, version, "")
@@ -124,9 +128,10 @@ async def _run(shell: Shell, text: str, *, interrupt: bool = False) -> tuple[byt
     output = _Collected()
     command = RunningCommand(text, output)
     shell.begin(Request(command))
-    if interrupt and shell.run is not None:
-        await asyncio.wait([command.done], timeout=_BUSY_S)
-        shell.interrupt(shell.run, signal.SIGINT)
+    if interrupt:
+        await asyncio.wait([command.done, output.begun], return_when=asyncio.FIRST_COMPLETED)
+        if shell.run is not None:
+            shell.interrupt(shell.run, signal.SIGINT)
     end = await command.done
     return output.data, end
 
@@ -134,9 +139,12 @@ async def _run(shell: Shell, text: str, *, interrupt: bool = False) -> tuple[byt
 class _Collected:
     def __init__(self) -> None:
         self.data = b""
+        self.begun = asyncio.get_running_loop().create_future()
 
     def write(self, data: memoryview | bytes, /) -> None:
         self.data += data
+        if not self.begun.done():
+            self.begun.set_result(None)
 
 
 class _Owner:

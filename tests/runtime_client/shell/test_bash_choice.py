@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -23,6 +24,12 @@ async def test_a_good_bash_passes() -> None:
     found = await bash_selftest(BASH, env=ENV)
     assert found.problem == ""
     assert found.version.startswith("5.")
+
+
+async def test_twenty_at_a_time_pass() -> None:
+    """The interrupt is sent to a loop that runs, however long that takes to come."""
+    found = await asyncio.gather(*(bash_selftest(BASH, env=ENV) for _ in range(20)))
+    assert {each.problem for each in found} == {""}
 
 
 async def test_no_environment_at_all() -> None:
@@ -88,6 +95,7 @@ async def test_the_bundled_one_is_the_fallback(
     choice = await choose_bash(env={"PATH": str(broken)}, bundled=bundled)
     assert (choice.path, choice.reason) == (bundled, "the bundled one")
     assert [path for path, _ in choice.refused] == [str(broken / "bash")]
+    assert choice.explanation.startswith(f"the bundled one; {broken}/bash: ")
 
 
 async def test_the_one_asked_for(tmp_path: Path) -> None:
