@@ -9,25 +9,18 @@ from pathlib import Path
 
 import docker
 
-from .cases import MODES, Case, image_of, no_built_images_left
-from .promises import check_common, clean_stop
+from .cases import MODES, Case
+from .promises import check_case
 
 
 def main(script: str, *modes: str) -> int:
     """Makes the case's image, starts it in each mode and checks all that is promised of it."""
     case = Case.load(Path(script).resolve().parent)
     client = docker.from_env(version="auto")
-    image = image_of(case, client)
     for mode in modes or MODES:
         began = time.monotonic()
-        runtime = case.runtime(image, mode)
-        with (
-            no_built_images_left(client, image, mode),
-            tempfile.TemporaryDirectory() as folder,
-            clean_stop(runtime, client),
-        ):
-            check_common(runtime, case.options.check, Path(folder))
-            case.verify(runtime)
+        with tempfile.TemporaryDirectory() as folder:
+            check_case(case, mode, client, Path(folder))
         sys.stdout.write(f"{case.name} {mode}: good ({time.monotonic() - began:.1f} s)\n")
     client.close()
     return 0

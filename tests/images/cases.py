@@ -47,11 +47,12 @@ class ImageOptions(_Table):
 
 
 class CheckOptions(_Table):
-    """What the common checks need to know: a folder to write to, a program that ends with 0."""
+    """What the common checks need to know of the image; `README.md` says it in full."""
 
     folder: str = "/tmp"
     program: tuple[str, ...] = ("true",)
     shell: Literal["own", "bundled"] = "own"
+    exports: tuple[str, ...] = ()
 
 
 class Options(_Table):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +18,21 @@ import pytest
 from tether_runtime_client.protocol.events import ClientStarted
 from tether_server import CmdRunAction, CommandNotFound, SyncEventStreamRuntime
 
-from .cases import CheckOptions
+from .cases import Case, CheckOptions, image_of, no_built_images_left
 
 RUN = "/opt/tether/run"
 PATIENCE_S = 10
 """The engine kills what has not stopped by then."""
+
+# What a session's bash was given, in lines: its own /proc/self/environ, read by itself.
+LIST_ENVIRONMENT = """
+while IFS= read -r -d '' item; do printf '%s\\n' "$item"; done </proc/self/environ
+"""
+ENGINES = {"/.dockerenv", "/etc", "/etc/hostname", "/etc/hosts", "/etc/mtab", "/etc/resolv.conf"}
+"""What engines make in a container of any image."""
+GIVEN = {"HOME", "HOSTNAME", "PATH"}
+"""What the engine sets where the image does not."""
+OURS = {"TERM", "TETHER_SHELL"}
 
 # Counts zombies with nothing but the shell's own means; process 1 may be about to collect one.
 COUNT_ZOMBIES = """
@@ -30,6 +41,19 @@ for stat in /proc/[0-9]*/stat; do
   [[ ${line##*) } != Z* ]] || echo "$line"
 done
 """
+
+
+def check_case(case: Case, mode: str, client: docker.DockerClient, here: Path) -> None:
+    """Makes the case's image, starts it and checks all that is promised of it."""
+    image = image_of(case, client)
+    runtime = case.runtime(image, mode)
+    options = case.options.check
+    variables = client.images.get(image).attrs["Config"]["Env"] or []
+    with no_built_images_left(client, image, mode), clean_stop(runtime, client) as container:
+        check_common(runtime, options, here)
+        container.check_untouched(options.folder)
+        check_environment(runtime, dict(v.split("=", 1) for v in variables), options.exports)
+        case.verify(runtime)
 
 
 def check_common(runtime: SyncEventStreamRuntime, options: CheckOptions, here: Path) -> None:
@@ -47,7 +71,7 @@ def check_shell(runtime: SyncEventStreamRuntime, options: CheckOptions) -> None:
     """Sessions are the image's own bash where it works."""
     [started] = [e for e in runtime.events.since() if isinstance(e, ClientStarted)]
     reasons = {"own": "the image's own", "bundled": "the bundled one"}
-    assert started.shell_reason == reasons[options.shell]
+    assert started.shell_reason.startswith(reasons[options.shell]), started.shell_reason
 
 
 def check_state(runtime: SyncEventStreamRuntime) -> None:
@@ -96,6 +120,17 @@ def check_orphans(runtime: SyncEventStreamRuntime) -> None:
         assert time.monotonic() < deadline, left
 
 
+def check_environment(
+    runtime: SyncEventStreamRuntime, image: dict[str, str], exports: tuple[str, ...]
+) -> None:
+    """Sessions have the image's variables as they are, and two of ours; programs not even those."""
+    lines = runtime.run(CmdRunAction(command=LIST_ENVIRONMENT, session="environment")).content
+    found = dict(line.split("=", 1) for line in lines.splitlines())
+    assert {name: found[name] for name in image} == image
+    assert found.keys() - image.keys() <= {*GIVEN, *OURS, *exports}
+    assert b"ether" not in runtime.exec("export -p").stdout
+
+
 @dataclass
 class Container:
     """The container of a runtime, as the engine knows it."""
@@ -113,6 +148,15 @@ class Container:
         mounts: list[dict[str, Any]] = found.attrs["Mounts"]
         volumes = [m["Name"] for m in mounts if m["Type"] == "volume" and m["Destination"] == RUN]
         return cls(str(found.id), volumes, client, time.time())
+
+    def check_untouched(self, folder: str) -> None:
+        """Nothing was written but what the checks wrote, our own folder, and what engines make."""
+        found = self.client.containers.get(self.id)
+        ours = ["/opt/tether", f"{folder}/tree", found.attrs["Config"]["WorkingDir"] or "/"]
+        made = {parent for path in ours for parent in map(str, (Path(path), *Path(path).parents))}
+        paths = {change["Path"] for change in found.diff() or []} - made - ENGINES
+        below = re.compile(rf"({ours[0]}|{folder or ours[1]}|/dev|/proc|/sys)(/.*)?")
+        assert [path for path in sorted(paths) if not below.fullmatch(path)] == []
 
     def check_gone(self) -> None:
         """It ended by itself, with 0, and nothing of it is left."""
@@ -148,12 +192,12 @@ def explained(runtime: SyncEventStreamRuntime) -> Iterator[None]:
 
 
 @contextmanager
-def clean_stop(runtime: SyncEventStreamRuntime, client: docker.DockerClient) -> Iterator[None]:
-    """Starts the runtime; when the block is left, so is everything else."""
+def clean_stop(runtime: SyncEventStreamRuntime, client: docker.DockerClient) -> Iterator[Container]:
+    """Starts the runtime; when the block is left, nothing of it is."""
     with runtime:
         container = Container.of(runtime, client)
         with explained(runtime):
-            yield
+            yield container
         began = time.monotonic()
     assert time.monotonic() - began < PATIENCE_S
     container.check_gone()

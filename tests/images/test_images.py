@@ -19,7 +19,7 @@ from tether_server import (
 
 from .archives import for_architecture, with_layers
 from .cases import MODES, Case, CheckOptions, image_of, load_cases, no_built_images_left
-from .promises import check_common, clean_stop
+from .promises import check_case, check_common, clean_stop
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]  # the first makes images, too
 
@@ -37,11 +37,7 @@ def client(engine: str) -> Iterator[docker.DockerClient]:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_image(case: Case, mode: str, client: docker.DockerClient, tmp_path: Path) -> None:
-    image = image_of(case, client)
-    runtime = case.runtime(image, mode)
-    with no_built_images_left(client, image, mode), clean_stop(runtime, client):
-        check_common(runtime, case.options.check, tmp_path)
-        case.verify(runtime)
+    check_case(case, mode, client, tmp_path)
 
 
 @pytest.mark.parametrize("mode", MODES)
