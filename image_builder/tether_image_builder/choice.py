@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from . import recipes
 from .catalog import AUTO, BUILT_IN, RECIPE_VARIABLE, find_recipe
 from .engine import Engine, connected
 from .environment import EnvironmentImage, EnvironmentRecipe
@@ -138,7 +140,12 @@ class _Chooser:
         return self.image.platform if self.image is not None else self.engine.platform
 
     def _load(self, recipe: Recipe | str) -> EnvironmentRecipe:
-        return EnvironmentRecipe.load(recipe, self._platform, self.options.arguments)
+        return EnvironmentRecipe.load(recipe, self._platform, self.options.arguments, self._code)
+
+    @cached_property
+    def _code(self) -> dict[str, bytes]:
+        """Read once, however many recipes are looked at."""
+        return recipes.code_files()
 
     def _named(self, env: str) -> EnvironmentRecipe:
         recipe = find_recipe(env)

@@ -68,7 +68,11 @@ class EnvironmentRecipe:
 
     @classmethod
     def load(
-        cls, recipe: Recipe | str, platform: str, arguments: Mapping[str, str] | None = None
+        cls,
+        recipe: Recipe | str,
+        platform: str,
+        arguments: Mapping[str, str] | None = None,
+        code: Mapping[str, bytes] | None = None,
     ) -> EnvironmentRecipe:
         """Reads recipe and code and names the images; asks no engine.
 
@@ -76,6 +80,7 @@ class EnvironmentRecipe:
             recipe: a recipe, or the name or folder of one.
             platform: what the environment is to run on (`linux/amd64`).
             arguments: values of the user's for build arguments; those of other names are ignored.
+            code: the client's code, where it was read already.
 
         Raises:
             EnvironmentUnavailable: the recipe is broken.
@@ -86,7 +91,7 @@ class EnvironmentRecipe:
         files = {**recipe.files, **_below("common", recipes.common_files())}
         chosen = recipe.arguments(platform, os.environ, arguments or {})
         base = fingerprint({**files, "arguments": json.dumps(chosen), "platform": platform})
-        code, code_recipe = recipes.code_files(), recipes.code_recipe()
+        code, code_recipe = code or recipes.code_files(), recipes.code_recipe()
         whole = fingerprint({**code, "base": base, "Dockerfile.code": code_recipe})
         images = EnvironmentImage(
             name=manifest.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import queue
 import threading
 import urllib.error
@@ -53,7 +54,7 @@ def _ask(url: str) -> str | None:
 def _answer(url: str) -> str | None:
     """The headers are enough: what follows them is not read."""
     try:
-        with urllib.request.urlopen(url, timeout=LIMIT_S):
+        with urllib.request.urlopen(_request(url), timeout=LIMIT_S):
             return None
     except urllib.error.HTTPError as problem:
         problem.close()
@@ -62,3 +63,14 @@ def _answer(url: str) -> str | None:
         return str(problem.reason)
     except (OSError, ValueError) as problem:
         return str(problem) or type(problem).__name__
+
+
+def _request(url: str) -> urllib.request.Request:
+    """A name and password in the URL go into a header: the library does not look for them there."""
+    parts = urllib.parse.urlsplit(url)
+    login, _, place = parts.netloc.rpartition("@")
+    request = urllib.request.Request(parts._replace(netloc=place).geturl())
+    if login:
+        token = base64.b64encode(urllib.parse.unquote_to_bytes(login)).decode()
+        request.add_unredirected_header("Authorization", f"Basic {token}")
+    return request

@@ -16,7 +16,7 @@ from tether_image_builder.cli import main
 from tether_image_builder.errors import EnvironmentUnavailable
 from tether_image_builder.manifest import Recipe
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "recipes.md"
 MANIFEST = """
