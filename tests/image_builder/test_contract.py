@@ -115,10 +115,15 @@ print(json.dumps(sorted({*files, *modules, *settings} - {None})))
 """
 
 
+def is_of_glibc(path: Path) -> bool:
+    """A library of glibc's, or what that reads by itself: locales, conversions."""
+    return path.name.startswith(OF_GLIBC) or bool({"locale", "gconv"} & set(path.parts))
+
+
 def test_nothing_outside_of_the_prefix_is_used(run: Run, case: tuple[str, str]) -> None:
     outside = [path for path in python(run, USED) if not path.startswith(PREFIX)]
     if case[0] == "miniforge":  # but for the image's own glibc, which the recipe says it needs
-        outside = [path for path in outside if not Path(path).name.startswith(OF_GLIBC)]
+        outside = [path for path in outside if not is_of_glibc(Path(path))]
     assert outside == []
 
 
