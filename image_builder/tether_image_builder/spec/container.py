@@ -158,7 +158,8 @@ def described(api: docker.APIClient, image_id: str) -> dict[str, Any]:
         EngineRefusal: there is no such image.
     """
     with refusals():
-        return dict(api.inspect_image(image_id))  # type: ignore[no-untyped-call]
+        found = api.inspect_image(image_id)  # type: ignore[no-untyped-call]
+        return {**found, "Config": found.get("Config") or {}}
 
 
 def without_triggers(api: docker.APIClient, image_id: str) -> str:
@@ -189,7 +190,7 @@ def _create(
         log_config=LogConfig(type="none"),
     )
     options: dict[str, Any] = {}
-    if (image["Config"] or {}).get("Healthcheck"):
+    if image["Config"].get("Healthcheck"):
         options["healthcheck"] = {"test": ["NONE"]}  # else it would run beside the step
     made = api.create_container(
         image["Id"],

@@ -26,13 +26,18 @@ class CopyOrder:
     dockerfile: bytes
     tag: str
 
-    def build(self, engine: Engine, context: BinaryIO) -> tuple[Step, ...]:
+    def build(self, engine: Engine, context: BinaryIO, platform: str | None) -> tuple[Step, ...]:
         """Builds a context that `sources.write_archive` wrote; gives what it did to the image.
+
+        Args:
+            engine: where.
+            context: read from where it stands.
+            platform: what the image runs on, None for what the engine runs on.
 
         Raises:
             EngineRefusal: it could not be built.
         """
-        order = classic.Order(context=context, tag=self.tag, no_cache=True)
+        order = classic.Order(context, self.tag, platform=platform, no_cache=True)
         done = classic.build(engine.api, order, ignore_progress, phase="steps")
         return tuple(step for step in done if not step.instruction.startswith("FROM "))
 

@@ -45,5 +45,6 @@ def prepare_base(engine: Engine, plan: Plan, steps: StepPlan, report: ProgressRe
 
     options = plan.options
     access = access_of_this_machine(options.ca_certificate, options.arguments)
-    workshop = Workshop(engine, steps, access, own_environment, report)
+    foreign = plan.image.platform if plan.image.platform != engine.platform else None
+    workshop = Workshop(engine, steps, access, own_environment, report, foreign)
     return carry_out(workshop, plan.image, no_cache=options.no_cache)

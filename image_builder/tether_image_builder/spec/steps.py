@@ -159,4 +159,4 @@ def _copy(
         if content is None or digest != content.digest:
             raise source_changed(planned.number, step.source)
         archive.seek(0)
-        return order.build(workshop.engine, archive)
+        return order.build(workshop.engine, archive, workshop.platform)

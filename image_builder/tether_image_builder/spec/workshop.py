@@ -25,6 +25,7 @@ class Workshop:
         own_environment: gives the name of a volume with the runtime environment, for the sake of
             its shell; asked only where an image has none.
         report: is told about each step, and each line that one prints.
+        platform: what the image runs on, where that is not what the engine runs on.
     """
 
     engine: Engine
@@ -32,6 +33,7 @@ class Workshop:
     access: Access
     own_environment: Callable[[], str]
     report: ProgressReport
+    platform: str | None = None
 
     def say(self, planned: PlannedStep, line: str) -> None:
         """Reports something about a step."""
