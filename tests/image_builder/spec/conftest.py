@@ -64,8 +64,9 @@ def carried_out(
         spec = Spec(steps=steps, folder=folder, **fields)
         plan = plan_steps(spec, image.image_id)
         names.extend(step.tag for step in plan.steps if step.tag not in names)
+        foreign = image.platform if image.platform != own_engine.platform else None
         lent = access or access_of_this_machine(None, {})
-        workshop = Workshop(own_engine, plan, lent, own_environment, report)
+        workshop = Workshop(own_engine, plan, lent, own_environment, report, foreign)
         return carry_out(workshop, image, no_cache=no_cache)
 
     return carried_out

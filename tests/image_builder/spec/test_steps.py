@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from docker.models.images import Image
 
 from tether_image_builder import BuildProgress
+from tether_image_builder.context import context_archive
 from tether_image_builder.environment import EnvironmentRecipe
 from tether_image_builder.errors import SpecInvalid, StepFailed
 from tether_image_builder.spec import FileStep, ShellStep, Spec
@@ -360,6 +363,23 @@ def test_an_image_without_a_shell_is_lent_ours(
         container.remove()
     assert {"made", "seen", "busybox"} <= names
     assert not [name for name in names if name.startswith("opt/tether/")]
+
+
+def test_files_go_into_an_image_for_another_platform(
+    client: docker.DockerClient, carried_out: Steps, names: list[str], folder: Path
+) -> None:
+    layer = context_archive({"there": b"x"})
+    rootfs = {"type": "layers", "diff_ids": [f"sha256:{sha256(layer).hexdigest()}"]}
+    config = {"architecture": "s390x", "os": "linux", "rootfs": rootfs}
+    name = "tether-test/spec-elsewhere:1"
+    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+    parts = {"manifest.json": manifest, "config.json": config}
+    image = {name: json.dumps(part).encode() for name, part in parts.items()}
+    client.images.load(context_archive({**image, "layer.tar": layer}))
+    names.append(name)
+    (folder / "a").write_text("x")
+    prepared = carried_out(name, FileStep(source="a", destination="/a"))
+    assert client.images.get(prepared.image_id).attrs["Architecture"] == "s390x"
 
 
 def waiting(client: docker.DockerClient, image: str) -> list[Any]:
