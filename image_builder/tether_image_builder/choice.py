@@ -20,7 +20,7 @@ from . import recipes
 from .catalog import AUTO, BUILT_IN, RECIPE_VARIABLE, find_recipe
 from .engine import Engine, connected
 from .environment import EnvironmentImage, EnvironmentRecipe
-from .errors import EnvironmentUnavailable, environment_unfit
+from .errors import EnvironmentUnavailable, environment_unfit, recipe_invalid
 from .libc import glibc_of, version
 from .locks import images_in_use
 from .manifest import Manifest, Recipe
@@ -132,7 +132,7 @@ class _Chooser:
         if self.options.env != AUTO:
             return Choice(self._named(self.options.env), "it was asked for")
         if (named := os.environ.get(RECIPE_VARIABLE) or AUTO) != AUTO:
-            return Choice(self._named(named), f"{RECIPE_VARIABLE} names it")
+            return Choice(self._by_variable(named), f"{RECIPE_VARIABLE} names it")
         return self._inside() or self._best()
 
     @property
@@ -152,6 +152,12 @@ class _Chooser:
         if (reason := self._why_unfit(recipe.manifest)) is not None:
             raise environment_unfit(recipe.manifest.name, self.name, reason)
         return self._load(recipe)
+
+    def _by_variable(self, named: str) -> EnvironmentRecipe:
+        try:
+            return self._named(named)
+        except ValueError as problem:  # no argument of the caller's is wrong
+            raise recipe_invalid(f"{RECIPE_VARIABLE}={named}", str(problem)) from None
 
     def _inside(self) -> Choice | None:
         """The environment that is in the image, where it is one of today's."""

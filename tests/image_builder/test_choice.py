@@ -188,6 +188,9 @@ def test_a_variable_names_the_recipe(
     with pytest.raises(EnvironmentUnavailable, match="has no glibc"):
         take(busybox)
     assert named(take(busybox, "portable")) == "portable"
+    monkeypatch.setenv("TETHER_RECIPE", "nosuch")
+    with pytest.raises(EnvironmentUnavailable, match="TETHER_RECIPE=nosuch is no recipe"):
+        take(busybox)
     monkeypatch.setenv("TETHER_RECIPE", "")
     assert named(take(busybox)) == "portable"
 
