@@ -44,9 +44,6 @@ def _rebuild(kind: type[TetherError], message: str, hint: str, data: dict[str, A
     return error
 
 
-# --- the connection ----------------------------------------------------------------------------
-
-
 class ProtocolError(TetherError):
     """Something is wrong with the connection itself; it is closed."""
 
@@ -104,9 +101,6 @@ class TicketInvalid(ProtocolError):
     """A bulk connection whose ticket is unknown, used or too old."""
 
     code = "ticket_invalid"
-
-
-# --- actions -----------------------------------------------------------------------------------
 
 
 class ActionError(TetherError):
@@ -332,9 +326,6 @@ class UnsafeArchive(TransferError):
     """An archive member that would climb out of its destination or is of a refused type."""
 
     code = "unsafe_archive"
-
-
-# --- the sandbox -------------------------------------------------------------------------------
 
 
 class SandboxError(TetherError):
