@@ -38,6 +38,12 @@ MakeImage = Callable[..., Image]
 
 
 @pytest.fixture
+def busybox(busybox: str, make_image: MakeImage) -> str:
+    """With a layer of its own, so that no other test's image shares those on top of it."""
+    return str(make_image(f"FROM {busybox}\nRUN echo {busybox} > /own").tags[0])
+
+
+@pytest.fixture
 def really_old(
     build: Build, busybox: str, still_code: dict[str, bytes], names: list[str]
 ) -> BuildResult:
