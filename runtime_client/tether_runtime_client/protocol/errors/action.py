@@ -1,0 +1,230 @@
+"""An action that failed: what an `ErrorObservation` raises."""
+
+from __future__ import annotations
+
+from .base import TetherError
+
+
+class ActionError(TetherError):
+    """An action that failed."""
+
+    code = "action_failed"
+
+
+class InvalidAction(ActionError):
+    """An action that is malformed: unknown type, unknown field, or a value out of bounds."""
+
+    code = "invalid_action"
+
+
+class UnsupportedAction(ActionError):
+    """No handler is registered for this action type in this sandbox."""
+
+    code = "unsupported_action"
+
+
+class ActionLost(ActionError):
+    """The runtime client died while the action ran. It was not run again."""
+
+    code = "action_lost"
+    default_hint = "Look at what it left behind before running it again"
+
+
+class ActionCancelled(ActionError):
+    """The client was told to stop while the action ran."""
+
+    code = "action_cancelled"
+
+
+class InternalError(ActionError):
+    """A defect in the runtime client; the traceback is in its log."""
+
+    code = "internal_error"
+    default_hint = "This is a bug in Tether; the sandbox's log has the traceback"
+
+
+class ShellError(ActionError):
+    """The base of what goes wrong in a shell session."""
+
+    code = "shell_error"
+
+
+class CommandStillRunning(ShellError):
+    """A plain command was sent while another runs in the session; nothing was typed into it."""
+
+    code = "command_still_running"
+    default_hint = "Poll it, type into it, interrupt it, reset the session, or use another session"
+
+
+class NothingRunning(ShellError):
+    """Input, an interrupt or a poll for a session in which nothing runs."""
+
+    code = "nothing_running"
+
+
+class InvalidCommand(ShellError):
+    """A command no shell can be given, such as one with a NUL byte."""
+
+    code = "invalid_command"
+
+
+class InputTooLong(ShellError):
+    """A line longer than a terminal in canonical mode takes (4,095 bytes)."""
+
+    code = "input_too_long"
+    default_hint = "Write it to a file and redirect the program's input from there"
+
+
+class InvalidKey(ShellError):
+    """A key name this terminal does not know."""
+
+    code = "invalid_key"
+
+
+class NoShell(ShellError):
+    """Neither the image nor the runtime environment has a usable bash."""
+
+    code = "no_shell"
+    default_hint = "Use ExecAction, or build the image with an environment that brings a shell"
+
+
+class ShellStartFailed(ShellError):
+    """A bash was found and did not come up."""
+
+    code = "shell_start_failed"
+
+
+class ProcessError(ActionError):
+    """The base of what goes wrong when a process is started."""
+
+    code = "process_error"
+
+
+class CommandNotFound(ProcessError):
+    """No such program."""
+
+    code = "command_not_found"
+
+
+class NotExecutable(ProcessError):
+    """The program is there and cannot be executed."""
+
+    code = "not_executable"
+
+
+class WorkingDirectoryMissing(ProcessError):
+    """The working directory does not exist or cannot be entered."""
+
+    code = "working_directory_missing"
+
+
+class UnknownUser(ProcessError):
+    """The user or group does not exist, or may not be switched to."""
+
+    code = "unknown_user"
+
+
+class ArgumentsTooLong(ProcessError):
+    """Arguments and environment exceed the kernel's limit."""
+
+    code = "arguments_too_long"
+    default_hint = "Pass the data on standard input or in a file"
+
+
+class SpawnFailed(ProcessError):
+    """The kernel refused to start a process (limits, memory)."""
+
+    code = "spawn_failed"
+
+
+class NoSuchProcess(ProcessError):
+    """No exec of that action id is running."""
+
+    code = "no_such_process"
+
+
+class FileError(ActionError):
+    """The base of what goes wrong with a path; `data["path"]` names it."""
+
+    code = "file_error"
+
+
+class FileMissing(FileError):
+    """There is nothing at the path."""
+
+    code = "file_missing"
+
+
+class PathIsADirectory(FileError):
+    """A file was needed and a directory is there."""
+
+    code = "is_a_directory"
+
+
+class PathNotADirectory(FileError):
+    """A directory was needed and something else is there."""
+
+    code = "not_a_directory"
+
+
+class PathUnreadable(FileError):
+    """Permission denied."""
+
+    code = "permission_denied"
+
+
+class DanglingLink(FileError):
+    """A symbolic link whose target does not exist."""
+
+    code = "dangling_link"
+
+
+class FileTooLarge(FileError):
+    """More bytes than one action may carry."""
+
+    code = "file_too_large"
+    default_hint = "Ask for a range of lines, or download the file"
+
+
+class FileNotText(FileError):
+    """The file is not UTF-8 text."""
+
+    code = "not_text"
+    default_hint = "Read it with binary=True, or download it"
+
+
+class FileAlreadyExists(FileError):
+    """Something is there already, and was not overwritten."""
+
+    code = "file_exists"
+
+
+class DiskFull(FileError):
+    """No space left (or a quota is used up)."""
+
+    code = "disk_full"
+    default_hint = "Free space in the sandbox and try again; nothing half-written was left"
+
+
+class ReadOnlyFileSystem(FileError):
+    """The file system does not take writes."""
+
+    code = "read_only"
+
+
+class EditFailed(FileError):
+    """An edit that could not be applied: no match, several matches, out of range, no history."""
+
+    code = "edit_failed"
+
+
+class TransferError(ActionError):
+    """A transfer that did not complete. Nothing half-written is under the final name."""
+
+    code = "transfer_failed"
+
+
+class UnsafeArchive(TransferError):
+    """An archive member that would climb out of its destination or is of a refused type."""
+
+    code = "unsafe_archive"

@@ -1,0 +1,101 @@
+"""The place where actions run: engine, image, start, end."""
+
+from __future__ import annotations
+
+from .base import TetherError
+
+
+class SandboxError(TetherError):
+    """The base of what goes wrong with the place where actions run."""
+
+    code = "sandbox_error"
+
+
+class EngineUnavailable(SandboxError):
+    """No container engine answers."""
+
+    code = "engine_unavailable"
+    default_hint = "Start Docker (`tether doctor` says how), or use backend='local'"
+
+
+class ImageNotFound(SandboxError):
+    """The image is neither here nor can it be pulled."""
+
+    code = "image_not_found"
+
+
+class WrongArchitecture(SandboxError):
+    """The image is for another processor than the runtime environment."""
+
+    code = "wrong_architecture"
+
+
+class BuildFailed(SandboxError):
+    """The runtime client could not be put into the image; `data["log"]` has the last lines."""
+
+    code = "build_failed"
+
+
+class StepFailed(BuildFailed):
+    """A step of a spec did not come to its end; `data` has its number, command and exit code."""
+
+    code = "step_failed"
+
+
+class SpecInvalid(SandboxError):
+    """A spec of build steps cannot be used: the file, a source, a secret, or strict findings."""
+
+    code = "spec_invalid"
+
+
+class PushFailed(SandboxError):
+    """A registry did not take an image.
+
+    `data["reason"]` is `unauthorized`, `unreachable` or `refused`. The image itself is made.
+    """
+
+    code = "push_failed"
+
+
+class EnvironmentUnavailable(SandboxError):
+    """No runtime environment could be made or found."""
+
+    code = "environment_unavailable"
+
+
+class StartFailed(SandboxError):
+    """The sandbox was started and its client did not come up; `data["log"]` has the last lines."""
+
+    code = "start_failed"
+
+
+class SandboxNotFound(SandboxError):
+    """No sandbox of that name is known."""
+
+    code = "sandbox_not_found"
+    default_hint = "`tether ps` lists the sandboxes there are"
+
+
+class NameTaken(SandboxError):
+    """A sandbox of that name exists."""
+
+    code = "name_taken"
+    default_hint = "Choose another name, attach to it, or remove it with `tether rm`"
+
+
+class SandboxGone(SandboxError):
+    """The sandbox ended, so the action can have no answer."""
+
+    code = "sandbox_gone"
+
+
+class RuntimeClosed(SandboxError):
+    """The runtime was used before it was started or after it was closed."""
+
+    code = "runtime_closed"
+
+
+class TransportUnavailable(SandboxError):
+    """No transport reaches the client; `data["tried"]` has each one's reason."""
+
+    code = "transport_unavailable"
