@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -32,3 +33,5 @@ async def create(prefix: Path, channels: list[str], specs: list[str]) -> None:
 if __name__ == "__main__":
     given = options()
     asyncio.run(create(given.prefix, given.channel, given.specs))
+    sys.stdout.flush()
+    os._exit(0)  # rattler's threads have crashed in an interpreter that was ending
