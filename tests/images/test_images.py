@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from .promises import check_case, check_common, clean_stop
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]  # the first makes images, too
 
+ROOT = Path(__file__).parents[2]
 CASES = load_cases()
 MOST_LAYERS = 125
 
@@ -84,6 +88,17 @@ def test_no_layer_can_be_added_to_the_most_that_there_can_be(
 
 
 def test_the_documents_have_every_case() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "images.md").read_text()
+    page = (ROOT / "docs" / "images.md").read_text()
     rows = re.findall(r"^\| \[(\d\d-[^]]+)\]\(\S+\) \| (.*) \|$", page, re.MULTILINE)
     assert rows == [(case.name, case.promise) for case in CASES]
+
+
+def test_a_case_runs_by_hand(engine: str) -> None:
+    scripts = [case.folder / "verify" for case in CASES]
+    shebangs = {script.read_text().partition("\n")[0] for script in scripts}
+    assert shebangs == {"#!/usr/bin/env -S .venv/bin/python -m tests.images"}
+    assert all(os.access(script, os.X_OK) for script in scripts)
+    command = [sys.executable, "-m", "tests.images", scripts[-1], "mount"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{CASES[-1].name} mount: good (")
