@@ -41,6 +41,7 @@ LIBRARIES = {
     "bzip2": ("libbz2-1.0",),
     "libexpat": ("libexpat1",),
     "libffi": ("libffi8",),
+    "libgcc": ("libgcc-s1",),
     "liblzma": ("liblzma5",),
     "libsqlite": ("libsqlite3-0",),
     "libuuid": ("libuuid1",),
