@@ -209,8 +209,16 @@ class Engine:
             raise EngineRefusal(problem.explanation or str(problem)) from None
 
     def history(self, image_id: str) -> list[dict[str, Any]]:
-        """The engine's account of how an image was made, the newest entry first."""
-        return list(self._client.api.history(image_id))  # type: ignore[no-untyped-call]
+        """The engine's account of how an image was made, the newest entry first.
+
+        Empty for one that is gone: somebody else may remove it at any moment.
+        """
+        import docker.errors
+
+        try:
+            return list(self._client.api.history(image_id))  # type: ignore[no-untyped-call]
+        except docker.errors.NotFound:
+            return []
 
     def discard(self, image_id: str) -> None:
         """Removes an image that nothing has a name or a use for; any other one stays."""

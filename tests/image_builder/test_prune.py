@@ -28,6 +28,7 @@ from tether_image_builder.environment import EnvironmentRecipe
 from tether_image_builder.locks import images_in_use
 from tether_image_builder.models import ignore_progress
 from tether_image_builder.spec import ShellStep, Spec
+from tether_image_builder.stock import Stock
 
 pytestmark = pytest.mark.engine
 
@@ -160,6 +161,23 @@ def test_a_dry_run_removes_nothing(client: docker.DockerClient, old: Old, prune:
     assert old.tag in {each.name for each in expected.removed}
     assert is_there(client, old.tag)
     assert prune(*patterns(old)).bytes_freed == expected.bytes_freed
+
+
+def test_what_somebody_removes_meanwhile_is_no_failure(
+    client: docker.DockerClient,
+    old: Old,
+    prune: Prune,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listed = Stock.images
+
+    def then_removed(stock: Stock) -> list[Any]:
+        found = listed(stock)
+        client.images.remove(old.tag)
+        return found
+
+    monkeypatch.setattr(Stock, "images", then_removed)
+    assert prune(old.tag, dry_run=True).bytes_freed == 0
 
 
 def test_what_is_wanted_goes_when_all_is_asked_for(
