@@ -68,7 +68,9 @@ def prepare_mount(
         options = BuildOptions(env=env)
         plan = make_plan(image, found, options, choose(engine, image, found, options))
         check_architecture(engine, plan)
-        environment = ensured(engine, plan.choice, report).described
+        environment = plan.recipe.described
+        if engine.find(environment.image) is None:  # else there is nothing to say of it
+            environment = ensured(engine, plan.choice, report).described
         volume = ensure_volume(engine, environment, report)
     return MountResult(
         image_id=found.image_id,
