@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import socket
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import classic, transfer
 from .classic import KEPT_LINES
-from .errors import engine_failed, engine_unavailable, root_cause
+from .errors import engine_failed, engine_host, engine_unavailable
 from .exchange import EngineRefusal
 from .models import Image, Phase, ProgressReport, Step
 from .names import split
@@ -21,9 +20,8 @@ from .names import split
 if TYPE_CHECKING:
     import docker
 
-__all__ = ["Engine", "EngineRefusal", "ImageFile", "ImageFiles", "connected"]
+__all__ = ["Engine", "EngineRefusal", "ImageFile", "ImageFiles", "connected", "probe"]
 
-DEFAULT_HOST = "unix:///var/run/docker.sock"
 REQUEST_TIMEOUT_S = 120
 
 
@@ -42,33 +40,29 @@ def connected(client: docker.DockerClient | None) -> Iterator[Engine]:
     own = None
     try:
         if client is None:
-            _probe(os.environ.get("DOCKER_HOST") or DEFAULT_HOST)
+            probe(engine_host())
             client = own = docker.from_env(version="auto", timeout=REQUEST_TIMEOUT_S)
         version = client.version()
     except failures as problem:
         if own is not None:
             own.close()
-        raise engine_unavailable(_where(problem)) from None
+        raise engine_unavailable(problem) from None
     try:
         yield Engine(client, f"{version['Os']}/{version['Arch']}")
     except docker.errors.APIError as problem:  # first: it is one of the next kind too
         raise engine_failed(problem.explanation or str(problem)) from None
     except requests.exceptions.RequestException as problem:  # it went away
-        raise engine_unavailable(_where(problem)) from None
+        raise engine_unavailable(problem) from None
     finally:
         if own is not None:
             own.close()
 
 
-def _probe(host: str) -> None:
+def probe(host: str) -> None:
     """Fails where nothing listens on a local socket; the SDK would leave its own one open."""
     if host.startswith("unix://"):
         with socket.socket(socket.AF_UNIX) as probe:
             probe.connect(host.removeprefix("unix://"))
-
-
-def _where(problem: Exception) -> str:
-    return f"{os.environ.get('DOCKER_HOST') or DEFAULT_HOST} ({root_cause(problem)})"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ here word them; a name that no image can have is a plain `ValueError`.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 
@@ -44,6 +45,7 @@ __all__ = [
     "WrongArchitecture",
     "build_failed",
     "engine_failed",
+    "engine_host",
     "engine_unavailable",
     "environment_unavailable",
     "environment_unfit",
@@ -57,20 +59,37 @@ __all__ = [
     "wrong_variant",
 ]
 
+DEFAULT_HOST = "unix:///var/run/docker.sock"
+MAY_NOT_USE = "Run as root, or `sudo usermod -aG docker $USER` and log in again"
 _NO_LAYER_LEFT = "max depth exceeded"
 
 
 def root_cause(problem: BaseException) -> str:
     """The innermost reason of an error: the outer ones are libraries wrapping it."""
-    while (cause := problem.__cause__ or problem.__context__) is not None:
-        problem = cause
+    problem = _innermost(problem)
     return str(problem) or type(problem).__name__
 
 
-def engine_unavailable(reason: str) -> EngineUnavailable:
-    """No engine answers."""
+def _innermost(problem: BaseException) -> BaseException:
+    while (cause := problem.__cause__ or problem.__context__) is not None:
+        problem = cause
+    return problem
+
+
+def engine_host() -> str:
+    """The address that the engine is looked for at."""
+    return os.environ.get("DOCKER_HOST") or DEFAULT_HOST
+
+
+def engine_unavailable(problem: BaseException) -> EngineUnavailable:
+    """No engine answers, or it is not this user's to ask."""
+    cause, host = _innermost(problem), engine_host()
+    if isinstance(cause, PermissionError):
+        return EngineUnavailable(
+            f"you may not use the container engine at {host}: {cause.strerror}", hint=MAY_NOT_USE
+        )
     return EngineUnavailable(
-        f"no container engine answers: {reason}",
+        f"no container engine answers at {host}: {root_cause(cause)}",
         hint="Start it (in a source checkout: `docker/engine start`), or name one with DOCKER_HOST",
     )
 

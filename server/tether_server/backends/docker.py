@@ -130,11 +130,16 @@ def connect_engine() -> docker.DockerClient:
     """A client of an engine that answers; raises `EngineUnavailable`."""
     import docker
     import docker.errors
-    import requests.exceptions
 
-    from tether_image_builder.errors import engine_unavailable, root_cause
+    from tether_image_builder.engine import probe
+    from tether_image_builder.errors import engine_host, engine_unavailable
 
     try:
+        probe(engine_host())
         return docker.from_env(timeout=ENGINE_TIMEOUT_S, version="auto")
-    except (docker.errors.DockerException, requests.exceptions.RequestException) as problem:
-        raise engine_unavailable(root_cause(problem)) from None
+    except (
+        docker.errors.DockerException,
+        requests.exceptions.RequestException,
+        OSError,
+    ) as problem:
+        raise engine_unavailable(problem) from None

@@ -10,16 +10,16 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from tether_image_builder.errors import DEFAULT_HOST, MAY_NOT_USE, engine_host
+
 from .findings import Finding
 
-DEFAULT_HOST = "unix:///var/run/docker.sock"
 TIMEOUT_S = 5.0
-_RUN_AS = "Run as root, or `sudo usermod -aG docker $USER` and log in again"
 
 
 def probe_engine() -> tuple[Finding, dict[str, Any]]:
     """What was found, and what the engine says of itself (empty when it says nothing)."""
-    host = os.environ.get("DOCKER_HOST") or DEFAULT_HOST
+    host = engine_host()
     if not host.startswith("unix://"):
         return _probe_by_sdk(host)
     path = Path(host.removeprefix("unix://"))
@@ -29,7 +29,7 @@ def probe_engine() -> tuple[Finding, dict[str, Any]]:
     try:
         version, info = _ask(path, "/version"), _ask(path, "/info")
     except PermissionError:
-        return Finding("engine", "missing", f"you may not use {path}", _RUN_AS), {}
+        return Finding("engine", "missing", f"you may not use {path}", MAY_NOT_USE), {}
     except ConnectionRefusedError:
         detail = f"{path} is left over: nothing listens there"
         return Finding("engine", "missing", detail, starting_help()), {}
@@ -64,7 +64,7 @@ def _socket_problem(path: Path) -> Finding | None:
     try:
         mode = path.stat().st_mode
     except PermissionError:
-        return Finding("engine", "missing", f"you may not use {path}", _RUN_AS)
+        return Finding("engine", "missing", f"you may not use {path}", MAY_NOT_USE)
     except OSError:
         return Finding("engine", "missing", f"there is no socket {path}", starting_help())
     if not stat.S_ISSOCK(mode):
@@ -106,7 +106,7 @@ def _probe_by_sdk(host: str) -> tuple[Finding, dict[str, Any]]:
     try:
         engine = connect_engine()
     except EngineUnavailable as problem:
-        return Finding("engine", "missing", f"{problem.message} ({host})", starting_help()), {}
+        return Finding("engine", "missing", problem.message, starting_help()), {}
     try:
         version, info = engine.version(), engine.info()
     finally:
