@@ -28,7 +28,7 @@ from .names import is_valid_tag
 from .plan import Plan, check_architecture, find_image, make_plan
 from .platforms import normal_platform
 from .render import BASE_LABEL, FINGERPRINT_LABEL
-from .with_spec import checked, filled_in, planned, prepared, reused_steps
+from .with_spec import check_ready, checked, filled_in, planned, prepared, reused_steps
 
 if TYPE_CHECKING:
     import docker
@@ -161,6 +161,7 @@ def _carry_out(engine: Engine, plan: Plan, report: ProgressReport) -> BuildResul
 
 def _make(engine: Engine, plan: Plan, old: Image | None, report: ProgressReport) -> BuildResult:
     """Builds the environment where it is not there, and the image."""
+    check_ready(engine, plan)
     began = time.monotonic()
     environment_reused = engine.find(plan.recipe.described.image) is not None
     report(BuildProgress("environment", said(plan.choice)))

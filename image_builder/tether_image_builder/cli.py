@@ -203,6 +203,8 @@ def main(
     where that image is there already, nothing is done. It runs as IMAGE does until Tether starts
     it. IMAGE may be left out where a spec names it.
     """
+    if output == "json" and (dry_run or only_lint):
+        raise click.UsageError("--output json is for a build, not for --dry-run and --lint.")
     with exit_codes():
         spec = options["spec"] = loaded_spec(spec_file, image, only_lint=only_lint)
         if spec is not None and only_lint:
@@ -224,4 +226,6 @@ def _built(image: str | None, output: str, options: dict[str, Any]) -> str:
 def _dockerfile(image: str | None, options: dict[str, Any]) -> str:
     from .dry_run import dry_run
 
-    return dry_run(image, **{name: options[name] for name in ("spec", "env", "build_args")})
+    names = ("spec", "env", "build_args", "strict")
+    with open_display(sys.stderr) as display:
+        return dry_run(image, progress=display, **{name: options[name] for name in names})

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from .choice import choose
 from .engine import connected
 from .errors import image_not_found
-from .models import BuildOptions
+from .models import BuildOptions, ProgressReport, ignore_progress
 from .plan import make_plan
-from .with_spec import filled_in, planned
+from .with_spec import check_places, checked, filled_in, planned
 
 if TYPE_CHECKING:
     from .spec.model import Spec
@@ -22,6 +22,8 @@ def dry_run(
     spec: Spec | None = None,
     env: str | None = None,
     build_args: Mapping[str, str] | None = None,
+    strict: bool = False,
+    progress: ProgressReport | None = None,
 ) -> str:
     """What `build_image` would do, as a Dockerfile with the steps of a spec as comments.
 
@@ -30,8 +32,10 @@ def dry_run(
     Raises:
         EngineUnavailable: no engine answers.
         ImageNotFound: the image is not on the engine.
-        SpecInvalid: a source of the spec cannot be taken.
+        SpecInvalid: a source of the spec cannot be taken, a file would take the place of a folder,
+            or `strict` forbids a step.
     """
+    checked(spec, progress or ignore_progress, strict=strict)
     image, env, *_ = filled_in(spec, image, env, None, None)
     name = image or ""
     options = BuildOptions(env=env or "auto", arguments=dict(build_args or {}))
@@ -40,6 +44,7 @@ def dry_run(
         if found is None:
             raise image_not_found(name, "a dry run pulls nothing")
         steps = planned(spec, found)
+        check_places(engine, steps, found)
         plan = make_plan(name, found, options, choose(engine, name, found, options), steps)
     if steps is None:
         return f"# {plan.tag}\n{plan.dockerfile()}"

@@ -46,6 +46,30 @@ def planned(spec: Spec | None, image: Image) -> StepPlan | None:
     return plan_steps(spec, image.image_id)
 
 
+def check_places(engine: Engine, steps: StepPlan | None, image: Image) -> None:
+    """Whether files go where the image has no folder, as far as that can be said beforehand.
+
+    Raises:
+        SpecInvalid: a file would take the place of a folder.
+    """
+    if steps is not None:
+        from .spec.ready import check_places
+
+        check_places(engine, steps, image.image_id)
+
+
+def check_ready(engine: Engine, plan: Plan) -> None:
+    """Looks for what would fail a step, before anything is built.
+
+    Raises:
+        SpecInvalid: a secret is not there, or a file would take the place of a folder.
+    """
+    if plan.steps is not None:
+        from .spec.steps import check_ready
+
+        check_ready(engine, plan.steps, plan.image, no_cache=plan.options.no_cache)
+
+
 def prepared(engine: Engine, plan: Plan, report: ProgressReport) -> Prepared | None:
     """The plan's image with the steps in it, None where there is none.
 

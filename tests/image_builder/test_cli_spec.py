@@ -209,3 +209,51 @@ def test_an_option_counts_more_than_the_spec(
 def test_no_image_at_all(build: Build) -> None:
     with pytest.raises(ValueError, match="no image to build from"):
         build(None, spec=Spec())
+
+
+def test_a_dry_run_lints_too(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    path = write(STEPS)
+    strict = invoke("--spec", path, "debian", "--dry-run", "--strict")
+    assert (strict.exit_code, strict.stdout) == (9, "")
+    assert "step 3, line 1: sudo: " in strict.stderr
+    assert (
+        "[Warning] step 3, line 1: sudo: " in invoke("--spec", path, "debian", "--dry-run").stderr
+    )
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--lint"])
+def test_json_is_for_a_build(write: Write, option: str) -> None:
+    result = invoke("--spec", write(STEPS), "debian", option, "--output", "json")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--output json" in result.stderr
+
+
+@pytest.mark.engine
+def test_secrets_are_asked_for_before_the_first_step(
+    client: docker.DockerClient, write: Write, busybox: str, still_code: object
+) -> None:
+    path = write(STEPS)
+    first = next(
+        line
+        for line in invoke("--spec", path, busybox, "--dry-run").stdout.splitlines()
+        if line.startswith("# step 1 makes ")
+    ).split()[-1]
+    result = invoke("--spec", path, busybox)
+    assert (result.exit_code, result.stdout) == (9, "")
+    assert "the variable TETHER_NO_SUCH_VARIABLE is not set" in result.stderr
+    with pytest.raises(docker.errors.ImageNotFound):
+        client.images.get(first)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("option", ["--dry-run", "--no-cache"])
+def test_a_folder_of_the_image_is_kept_before_anything_is_built(
+    write: Write, busybox: str, still_code: object, option: str
+) -> None:
+    path = write('[[steps]]\nkind = "file"\nsource = "data/a"\ndestination = "/etc"')
+    result = invoke("--spec", path, busybox, option)
+    assert (result.exit_code, result.stdout) == (9, "")
+    assert "step 1, field `destination`: /etc is a folder in the image" in result.stderr
+    assert "Write `/etc/` to put the file into it" in result.stderr
+    assert "environment:" not in result.stderr

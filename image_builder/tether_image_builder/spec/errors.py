@@ -43,6 +43,16 @@ def at_step(number: int, problem: SpecInvalid) -> SpecInvalid:
     return SpecInvalid(message, hint=problem.hint, **{**problem.data, "step": number})
 
 
+def destination_is_folder(number: int, path: str) -> SpecInvalid:
+    """A file would take the place of a folder, which would be gone."""
+    return SpecInvalid(
+        f"step {number}, field `destination`: {path} is a folder in the image",
+        hint=f"Write `{path.rstrip('/')}/` to put the file into it",
+        step=number,
+        path=path,
+    )
+
+
 def source_changed(number: int, source: str) -> SpecInvalid:
     """A source was written to while it was read."""
     return SpecInvalid(

@@ -23,6 +23,7 @@ from .copying import copy_order
 from .errors import source_changed, step_refused
 from .model import FileStep, ShellStep
 from .plan import PlannedStep, StepPlan
+from .ready import check_places, check_secrets, refuse_folders
 from .shell_run import ShellRun
 from .sources import write_archive
 from .workshop import Workshop
@@ -48,17 +49,35 @@ def carry_out(workshop: Workshop, base: Image, *, no_cache: bool = False) -> Pre
         StepFailed: a step did not come to its end; those before it are kept.
     """
     steps = workshop.plan.steps
-    known = [None if no_cache else find_step(workshop.engine, each) for each in steps]
-    done = max((number for number, found in enumerate(known, 1) if found), default=0)
+    known = _known(workshop.engine, steps, no_cache=no_cache)
+    done = len(known)
     with _start(workshop, base, known[done - 1] if done else None) as start:
         prepared = Prepared(start)
         size = base.size
-        for planned, found in zip(steps[:done], known[:done], strict=True):
+        for planned, found in zip(steps[:done], known, strict=True):
             prepared.results.append(_result(planned, found, size, seconds=None))
             size = found.size if found is not None else 0
         for planned in steps[done:]:
             _advance(workshop, prepared, planned, no_cache=no_cache)
     return prepared
+
+
+def check_ready(engine: Engine, plan: StepPlan, base: Image, *, no_cache: bool = False) -> None:
+    """Looks for what would fail a step that has to be carried out; changes nothing.
+
+    Raises:
+        SpecInvalid: a secret is not there, or a file would take the place of a folder.
+    """
+    done = len(_known(engine, plan.steps, no_cache=no_cache))
+    check_secrets(plan, plan.steps[done:])
+    check_places(engine, plan, base.image_id)
+
+
+def _known(engine: Engine, steps: tuple[PlannedStep, ...], *, no_cache: bool) -> list[Image | None]:
+    """What is there of the steps, up to the last one that is: none of these is done again."""
+    known = [None if no_cache else find_step(engine, each) for each in steps]
+    done = max((number for number, found in enumerate(known, 1) if found), default=0)
+    return known[:done]
 
 
 def reused_steps(engine: Engine, plan: StepPlan, base: Image) -> tuple[StepResult, ...]:
@@ -150,6 +169,7 @@ def _run(workshop: Workshop, planned: PlannedStep, step: ShellStep, image_id: st
 def _copy(
     workshop: Workshop, planned: PlannedStep, step: FileStep, image_id: str
 ) -> tuple[Step, ...]:
+    refuse_folders(workshop.engine, (planned,), image_id)
     content = planned.content
     is_folder = content is not None and content.is_folder
     labels = {STEP_LABEL: planned.fingerprint, BASE_LABEL: image_id}

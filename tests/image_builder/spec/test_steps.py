@@ -418,3 +418,35 @@ def test_an_interruption_leaves_no_container(
     with pytest.raises(KeyboardInterrupt):
         carried_out(busybox, shell("echo now; sleep 600"), report=interrupt)
     assert waiting(client, busybox) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "destination", "place"),
+    [
+        ("true", "/etc", "/etc"),
+        ("mkdir /etc/a", "/etc/", "/etc/a"),
+        ("ln -s etc /linked", "/linked", "/linked"),
+        ("ln -s /up/etc /one; ln -s / /up; ln -s one /two", "/two", "/two"),
+        ("ln -s /etc /one; mkdir /etc/in", "/one/in", "/one/in"),
+    ],
+)
+def test_a_file_takes_no_folder_s_place(
+    carried_out: Steps, busybox: str, folder: Path, before: str, destination: str, place: str
+) -> None:
+    (folder / "a").write_text("one\n")
+    with pytest.raises(SpecInvalid) as caught:
+        carried_out(busybox, shell(before), FileStep(source="a", destination=destination))
+    assert f"step 2, field `destination`: {place} is a folder" in caught.value.message
+    assert f"`{place}/`" in caught.value.hint
+
+
+def test_a_file_takes_a_file_s_or_a_link_s_place(
+    client: docker.DockerClient, carried_out: Steps, busybox: str, folder: Path
+) -> None:
+    (folder / "a").write_text("one\n")
+    prepared = carried_out(
+        busybox,
+        shell("echo two >/b; ln -s nowhere /c; rm -rf /var; mkdir /d"),
+        *(FileStep(source="a", destination=place) for place in ("/b", "/c", "/var", "/d/")),
+    )
+    assert run(client, prepared.image_id, "cat /b /c /var /d/a") == "one\n" * 4
