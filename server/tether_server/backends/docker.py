@@ -137,9 +137,5 @@ def connect_engine() -> docker.DockerClient:
     try:
         probe(engine_host())
         return docker.from_env(timeout=ENGINE_TIMEOUT_S, version="auto")
-    except (
-        docker.errors.DockerException,
-        requests.exceptions.RequestException,
-        OSError,
-    ) as problem:
+    except (docker.errors.DockerException, OSError) as problem:  # those of requests are OSErrors
         raise engine_unavailable(problem) from None
