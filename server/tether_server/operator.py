@@ -12,17 +12,13 @@ from tether_runtime_client.protocol.frames import EventFrame, ObservationFrame, 
 from tether_runtime_client.protocol.observations import ErrorObservation, Observation
 from tether_runtime_client.protocol.server_side import Gap
 
-from .backends import Progress, Sandbox
+from .backends import Progress, Sandbox, silent
 from .event_stream import EventStream
 from .history import History
 from .link import Link
 from .runtime import EventStreamRuntime
 from .submissions import Submissions
 from .transports import Transport
-
-
-def _silent(message: str) -> None:
-    """Show no progress."""
 
 
 class OperatorRuntime(EventStreamRuntime):
@@ -34,7 +30,7 @@ class OperatorRuntime(EventStreamRuntime):
     """
 
     @classmethod
-    def beside(cls, name: str, *, progress: Progress = _silent) -> OperatorRuntime:
+    def beside(cls, name: str, *, progress: Progress = silent) -> OperatorRuntime:
         """An operator of the sandbox of that name; raises `SandboxNotFound`."""
         runtime = cls.attach(name, progress=progress)
         assert isinstance(runtime, OperatorRuntime)

@@ -26,7 +26,7 @@ from tether_runtime_client.protocol.events import (
     SandboxStopped,
 )
 
-from .backends import Backend, Progress, Sandbox, SandboxSpec, open_backend
+from .backends import Backend, Progress, Sandbox, SandboxSpec, open_backend, silent
 from .event_stream import EventStream
 from .history import History
 from .link import Link
@@ -40,6 +40,7 @@ from .record import (
     sandbox_folder,
     save_record,
 )
+from .state_problem import blame_state
 from .submissions import Submissions
 from .transfer import Transfers
 from .transports import Transport
@@ -50,10 +51,6 @@ if TYPE_CHECKING:
 START_TIMEOUT_S = 60.0
 
 ShellAction = a.CmdRunAction | a.CmdInputAction | a.CmdInterruptAction | a.CmdPollAction
-
-
-def _silent(message: str) -> None:
-    """Show no progress."""
 
 
 class EventStreamRuntime:
@@ -103,7 +100,7 @@ class EventStreamRuntime:
         inject: str = "build",
         entrypoint: str = "skip",
         start_timeout_s: float = START_TIMEOUT_S,
-        progress: Progress = _silent,
+        progress: Progress = silent,
     ) -> None:
         self._start_timeout_s = start_timeout_s
         self.name = name or new_name()
@@ -139,7 +136,7 @@ class EventStreamRuntime:
 
     @classmethod
     def attach(
-        cls, name: str, *, takeover: bool = False, progress: Progress = _silent
+        cls, name: str, *, takeover: bool = False, progress: Progress = silent
     ) -> EventStreamRuntime:
         """A runtime for the sandbox of that name, with its history; enter it to connect.
 
@@ -191,8 +188,9 @@ class EventStreamRuntime:
                 await self._start_new()
             else:
                 await self._find(attaching)
-        except BaseException:
+        except BaseException as problem:
             await self.close(keep=attaching is not None)
+            blame_state(problem)
             raise
 
     async def close(self, *, keep: bool | None = None) -> None:
@@ -362,7 +360,11 @@ class EventStreamRuntime:
 
     async def _start_new(self) -> None:
         folder = claim_folder(self.name)
-        self._open_history(folder)
+        try:
+            self._open_history(folder)
+        except BaseException:
+            drop_record(self.name)
+            raise
         self._sandbox = await self._backend.start(self._spec, self._progress)
         self._save_record(self._sandbox)
         await self._connect(self._sandbox, attached=False)

@@ -1,8 +1,8 @@
 """Places where a runtime client can run."""
 
-from .base import Backend, Progress, Sandbox, SandboxSpec
+from .base import Backend, Progress, Sandbox, SandboxSpec, silent
 
-__all__ = ["Backend", "Progress", "Sandbox", "SandboxSpec", "open_backend"]
+__all__ = ["Backend", "Progress", "Sandbox", "SandboxSpec", "open_backend", "silent"]
 
 
 def open_backend(name: str) -> Backend:

@@ -16,6 +16,11 @@ from ..transports import Transport
 Progress = Callable[[str], None]
 """Told in a short sentence what a person would be waiting for."""
 
+
+def silent(message: str) -> None:
+    """Show no progress."""
+
+
 INJECTS = ("build", "mount")
 ENTRYPOINTS = ("through", "beside", "skip")
 

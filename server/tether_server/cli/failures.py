@@ -49,6 +49,9 @@ def _usage(problem: click.ClickException) -> int:
 def _words(problem: BaseException) -> tuple[str, str]:
     from tether_runtime_client.protocol.errors import TetherError
 
+    from ..state_problem import state_problem
+
+    problem = state_problem(problem) or problem
     if isinstance(problem, TetherError):
         return problem.message, problem.hint
     if isinstance(problem, OSError):

@@ -69,6 +69,12 @@ class StartFailed(SandboxError):
     code = "start_failed"
 
 
+class StateUnusable(SandboxError):
+    """The folder where the server keeps its records and histories is full, or cannot be used."""
+
+    code = "state_unusable"
+
+
 class SandboxNotFound(SandboxError):
     """No sandbox of that name is known."""
 
