@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from tether_image_builder.errors import engine_host
+from tether_runtime_client.protocol.errors import StartFailed
 
 from ..record import process_start
 from .base import SandboxSpec
@@ -43,6 +47,27 @@ def container_options(spec: SandboxSpec, injected: Injected) -> dict[str, Any]:
         "stdin_open": True,
         "auto_remove": not spec.keep,
     }
+
+
+def check_mounts(engine: docker.DockerClient, mounts: Sequence[str]) -> None:
+    """Raises `StartFailed` for a path that is not there: the engine would make it, as root.
+
+    What has no leading slash or dot names a volume. An engine elsewhere has other paths.
+    """
+    sources = [mount.partition(":")[0] for mount in mounts]
+    absent = [path for path in sources if path[:1] in ("/", ".") and not os.path.lexists(path)]
+    if absent and _is_here(engine):
+        raise StartFailed(
+            f"there is nothing to mount at {absent[0]}",
+            hint="Make it first; the engine would make an empty folder there, as root",
+        )
+
+
+def _is_here(engine: docker.DockerClient) -> bool:
+    """Whether its files are on this machine: not those of one that is reached over a network,
+    nor of one whose socket alone was mounted into the container that this is.
+    """
+    return engine_host().startswith("unix://") and os.path.isdir(engine.info()["DockerRootDir"])
 
 
 def _environment(volume: str) -> docker.types.Mount:

@@ -12,7 +12,7 @@ from tether_runtime_client.protocol.errors import SandboxNotFound, StartFailed
 from ..record import SandboxRecord
 from .base import Backend, Progress, Sandbox, SandboxSpec
 from .container import ContainerSandbox
-from .container_options import container_options, labels
+from .container_options import check_mounts, container_options, labels
 from .entry import RUN, Injected, inject
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class DockerBackend(Backend):
         engine = await self._engine()
         if spec.image is None:
             raise ValueError("backend='docker' needs an image")
+        await asyncio.to_thread(check_mounts, engine, spec.mounts)
         injected = await asyncio.to_thread(inject, engine, spec, progress)
         if spec.entrypoint == "beside" and not (injected.entrypoint or injected.command):
             progress(f"{spec.image} has no ENTRYPOINT and no CMD: nothing runs beside the client")
