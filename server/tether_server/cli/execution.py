@@ -45,9 +45,8 @@ class Execution:
         self._ended = asyncio.Event()
         self._signalling: asyncio.Task[None] | None = None
 
-    async def run(self, argv: tuple[str, ...], stdin: bytes) -> int:
+    async def run(self, action: ExecAction) -> int:
         """Returns the exit code: the command's own, or 128 + N when signal N came to us."""
-        action = ExecAction(argv=argv, stdin=stdin)
         try:
             with self._interrupts.diverted(self._pass_on):
                 observation = await self._show(action)

@@ -9,14 +9,17 @@ from typing import Any
 
 import click
 
+from tether_runtime_client.protocol.actions import ExecAction
+
 from ..record import sandbox_folder
 from ..runtime import EventStreamRuntime
 from .dashes import CommandAfterDashes
 from .execution import Execution
 from .interrupts import Interrupts, run_async
+from .names import SANDBOX
 from .output import Output
 from .progress import ProgressDisplay
-from .start_options import StartOptions, start_options
+from .start_options import StartOptions, environment, start_options
 
 STDIN_LIMIT = 4 * 1024 * 1024
 """Standard input travels inside the action; longer input has to be copied or mounted."""
@@ -24,27 +27,28 @@ STDIN_LIMIT = 4 * 1024 * 1024
 
 @click.command(cls=CommandAfterDashes)
 @click.argument("image", required=False)
+@click.option("--attach", type=SANDBOX, metavar="NAME", help="In a running sandbox instead.")
 @start_options
 @click.option("-n", "--no-stdin", is_flag=True, help="Do not pass standard input on.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def command(
-    words: tuple[str, ...], no_stdin: bool, quiet: bool, image: str | None, **options: Any
+    words: tuple[str, ...], attach: str | None, no_stdin: bool, quiet: bool, **options: Any
 ) -> int:
     """Run CMD in a fresh sandbox of IMAGE, and leave with its exit code.
 
-    Standard output and error come through as they are, byte for byte. Standard input is passed
-    on when it is not a terminal. Ctrl-C interrupts CMD. There is no shell unless CMD is one.
+    With --attach it runs in a sandbox that is there, which stays. Standard output and error come
+    through as they are, byte for byte. Standard input is passed on when it is not a terminal.
+    Ctrl-C interrupts CMD. There is no shell unless CMD is one.
     """
     if not words:
         raise click.UsageError("there is no command to run: give it behind --")
-    start = StartOptions(image=image, **options)
-    runtime = start.runtime((display := ProgressDisplay(quiet=quiet)).say)
-    stdin = b"" if no_stdin else read_stdin()
-
-    async def work(interrupts: Interrupts) -> int:
-        return await _run(runtime, display, words, stdin, interrupts)
-
-    code = run_async(work)
+    start = StartOptions(**options)
+    display = ProgressDisplay(quiet=quiet)
+    runtime = start.open(attach, display.say)
+    action = _action(words, start, b"" if no_stdin else read_stdin(), attached=attach is not None)
+    code = run_async(lambda interrupts: _run(runtime, action, display, interrupts))
+    if attach is not None:
+        return code
     if start.keep and not quiet:
         click.echo(f"tether: {runtime.name} was kept", err=True)
     if not start.keep and start.name is None:
@@ -53,17 +57,26 @@ def command(
     return code
 
 
+def _action(
+    words: tuple[str, ...], start: StartOptions, stdin: bytes, *, attached: bool
+) -> ExecAction:
+    """A fresh sandbox has the environment and the folder by itself."""
+    if not attached:
+        return ExecAction(argv=words, stdin=stdin)
+    env = environment(start.env) or None
+    return ExecAction(argv=words, stdin=stdin, env=env, cwd=start.workdir)
+
+
 async def _run(
     runtime: EventStreamRuntime,
+    action: ExecAction,
     display: ProgressDisplay,
-    words: tuple[str, ...],
-    stdin: bytes,
     interrupts: Interrupts,
 ) -> int:
     with display, Output() as output:
         async with runtime:
             display.done()
-            return await Execution(runtime, output, interrupts).run(words, stdin)
+            return await Execution(runtime, output, interrupts).run(action)
 
 
 def read_stdin() -> bytes:

@@ -13,7 +13,6 @@ import click
 from tether_runtime_client.protocol.actions import TerminalAction
 from tether_runtime_client.protocol.errors import TransferError
 
-from ..operator import OperatorRuntime
 from ..runtime import EventStreamRuntime
 from ..terminal import Terminal, open_terminal
 from .dashes import CommandAfterDashes
@@ -42,25 +41,16 @@ def command(words: tuple[str, ...], attach: str | None, quiet: bool, **options: 
     """
     start = StartOptions(**options)
     if not has_terminal():
-        text = "standard input and output are no terminal; `tether run` needs none"
+        instead = "tether run" if attach is None else f"tether run --attach {attach} -- CMD"
+        text = f"standard input and output are no terminal; `{instead}` needs none"
         raise click.ClickException(f"tether shell is for people, and {text}")
     display = ProgressDisplay(quiet=quiet)
-    runtime = _runtime(start, attach, display)
+    runtime = start.open(attach, display.say)
     action = _action(words, start, attached=attach is not None)
     code = run_async(lambda interrupts: _run(runtime, action, display, interrupts))
     if start.keep and attach is None and not quiet:
         click.echo(f"tether: {runtime.name} was kept", err=True)
     return code
-
-
-def _runtime(
-    start: StartOptions, attach: str | None, display: ProgressDisplay
-) -> EventStreamRuntime:
-    if attach is None:
-        return start.runtime(display.say)
-    if start.for_new():
-        raise click.UsageError(f"{start.for_new()} is for a fresh sandbox, not with --attach")
-    return OperatorRuntime.beside(attach, progress=display.say)
 
 
 def _action(words: tuple[str, ...], start: StartOptions, *, attached: bool) -> TerminalAction:

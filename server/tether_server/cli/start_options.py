@@ -36,6 +36,19 @@ class StartOptions:
     name: str | None
     keep: bool
 
+    def open(self, attach: str | None, progress: Progress) -> EventStreamRuntime:
+        """A runtime for a fresh sandbox, or for the running one named `attach`, beside its server.
+
+        Raises `click.UsageError`, also for an option that only a fresh sandbox can have.
+        """
+        from ..operator import OperatorRuntime
+
+        if attach is None:
+            return self.runtime(progress)
+        if self.for_new():
+            raise click.UsageError(f"{self.for_new()} is for a fresh sandbox, not with --attach")
+        return OperatorRuntime.beside(attach, progress=progress)
+
     def runtime(self, progress: Progress) -> EventStreamRuntime:
         """A runtime for these; enter it to start the sandbox. Raises `click.UsageError`."""
         from ..runtime import EventStreamRuntime

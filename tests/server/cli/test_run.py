@@ -14,7 +14,7 @@ from tether_server import DiskFull, EventStreamRuntime, ExecAction, ExecObservat
 from tether_server.cli.execution import Stream
 from tether_server.cli.run import STDIN_LIMIT
 from tether_server.cli.start_options import environment
-from tether_server.record import list_records, load_record
+from tether_server.record import SandboxRecord, list_records, load_record
 
 from .conftest import StartTether, Tether, end_sandboxes, said
 
@@ -106,6 +106,27 @@ def test_a_name_keeps_the_history_and_keep_the_sandbox(tether: Tether, state_dir
     assert said(done.stderr) == "tether: stays was kept\n"
     assert load_record("stays").keep
     end_sandboxes()
+
+
+def test_in_a_sandbox_that_is_there(tether: Tether, kept: SandboxRecord, tmp_path: Path) -> None:
+    done = tether(
+        *("run", "--attach", "kept", "-e", "A=b", "-w", str(tmp_path), "--"),
+        *("sh", "-c", "echo $A $PWD; cat; exit 3"),
+        input=EVERY_BYTE,
+    )
+    assert (done.returncode, done.stderr) == (3, b"")
+    assert done.stdout == f"b {tmp_path}\n".encode() + EVERY_BYTE
+    assert tether("run", "--attach", "kept", "--", "true").returncode == 0
+    assert Path(f"/proc/{kept.handle['pid']}").exists()
+
+
+def test_what_an_attached_run_cannot_have(tether: Tether, kept: SandboxRecord) -> None:
+    done = tether("run", "--attach", "kept", "--keep", "--user", "me", "--", "true")
+    assert done.returncode == 125
+    assert "--user, --keep is for a fresh sandbox" in said(done.stderr)
+    done = tether("run", "--attach", "nobody", "--", "true")
+    assert "no sandbox named 'nobody'" in said(done.stderr)
+    assert "tether run --attach kept -- CMD" in said(tether("shell", "--attach", "kept").stderr)
 
 
 # --- early ends
