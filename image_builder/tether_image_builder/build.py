@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 from .choice import choose, said
 from .context import context_archive
 from .engine import Engine, EngineRefusal, connected
-from .errors import EnvironmentUnavailable, build_failed, invalid_tag, not_named, push_failed
+from .errors import (
+    EnvironmentUnavailable,
+    TagOfTheBase,
+    build_failed,
+    invalid_tag,
+    not_named,
+    push_failed,
+)
 from .host import PROXIES
 from .layers import layers_on_top
 from .locks import held, images_in_use
@@ -24,7 +31,7 @@ from .models import (
     Step,
     ignore_progress,
 )
-from .names import is_valid_tag
+from .names import is_same_name, is_valid_tag
 from .plan import Plan, check_architecture, find_image, make_plan
 from .platforms import normal_platform
 from .render import BASE_LABEL, FINGERPRINT_LABEL
@@ -86,6 +93,7 @@ def build_image(
         StepFailed: a step of the spec did not come to its end.
         SpecInvalid: a source or a secret of the spec cannot be taken, or `strict` forbids a step.
         PushFailed: the image is made, and its registry did not take it.
+        TagOfTheBase: `tag` is a name of the image itself, which would lose it.
         ValueError: `tag`, `env`, `platform` or `ca_certificate` is none that there can be.
         OSError: `ca_certificate` cannot be read.
     """
@@ -97,6 +105,8 @@ def build_image(
         raise ValueError("there is no image to build from: name one, or a spec that does")
     if tag is not None and not is_valid_tag(tag):
         raise invalid_tag(tag)
+    if tag is not None and is_same_name(tag, image):
+        raise TagOfTheBase(tag, image)
     options = BuildOptions(
         env=env or "auto",
         platform=None if platform is None else normal_platform(platform),
@@ -108,7 +118,10 @@ def build_image(
         found = find_image(engine, image, options.platform, report)
         steps = planned(spec, found)
         choice = choose(engine, image, found, options)
-        result = _carry_out_best(engine, make_plan(image, found, options, choice, steps), report)
+        plan = make_plan(image, found, options, choice, steps)
+        if tag is not None:
+            _check_tag(engine, plan, tag)
+        result = _carry_out_best(engine, plan, report)
         if tag is not None:
             _name(engine, result, tag)
             result = replace(result, tag=tag)
@@ -253,6 +266,14 @@ def _warn_of_unused(plan: Plan, report: ProgressReport) -> None:
         report(
             BuildProgress("build", f"[Warning] One or more build-args [{names}] were not consumed")
         )
+
+
+def _check_tag(engine: Engine, plan: Plan, tag: str) -> None:
+    """A name of the base image's own stays its own; one that it has from an earlier build may."""
+    named = engine.find(tag)
+    is_new = not plan.is_done() or plan.options.no_cache
+    if is_new and named is not None and named.image_id == plan.image.image_id:
+        raise TagOfTheBase(tag, plan.name)
 
 
 def _name(engine: Engine, result: BuildResult, tag: str) -> None:

@@ -17,7 +17,7 @@ from .catalog import AUTO, find_recipe, recipe_names
 from .cli_prune import prune
 from .cli_spec import findings_in, loaded_spec, spec_options
 from .display import open_display
-from .errors import EnvironmentUnavailable
+from .errors import EnvironmentUnavailable, TagOfTheBase
 from .exits import exit_codes
 from .names import is_valid_tag
 from .platforms import normal_platform
@@ -218,8 +218,11 @@ def main(
 def _built(image: str | None, output: str, options: dict[str, Any]) -> str:
     from .build import build_image
 
-    with open_display(sys.stderr) as display:
-        result = build_image(image, progress=display, **options)
+    try:
+        with open_display(sys.stderr) as display:
+            result = build_image(image, progress=display, **options)
+    except TagOfTheBase as problem:
+        raise click.UsageError(str(problem)) from None
     return result.tag if output == "text" else json.dumps(dataclasses.asdict(result), indent=2)
 
 

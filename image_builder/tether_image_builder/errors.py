@@ -41,6 +41,7 @@ __all__ = [
     "PushFailed",
     "SpecInvalid",
     "StepFailed",
+    "TagOfTheBase",
     "TetherError",
     "WrongArchitecture",
     "build_failed",
@@ -102,10 +103,21 @@ def engine_failed(reason: str) -> EngineUnavailable:
     )
 
 
-def image_not_found(image: str, pull_error: str) -> ImageNotFound:
-    """Neither here nor to be pulled."""
+def image_not_found(
+    image: str, pull_error: str, *, wanted: str | None = None, here: str | None = None
+) -> ImageNotFound:
+    """Neither here nor to be pulled.
+
+    Args:
+        image: its name.
+        pull_error: why not.
+        wanted: the platform that was asked for, where one was.
+        here: the platform that it is here for, where it is.
+    """
+    there = "is not on this machine" if here is None else f"is here for {here} only"
+    pulling = "pulling it" if wanted is None else f"pulling it for {wanted}"
     return ImageNotFound(
-        f"the image {image!r} is not on this machine, and pulling it failed: {pull_error}",
+        f"the image {image!r} {there}, and {pulling} failed: {pull_error}",
         hint="Check its name (`docker images` lists those that are here), or bring it in with"
         " `docker load`",
         image=image,
@@ -235,6 +247,16 @@ def invalid_tag(tag: str) -> ValueError:
         f"{tag!r} is no valid name for an image: it is lower-case letters, digits, dots, dashes"
         " and underscores, then optionally a colon and a tag, as in team/app:1"
     )
+
+
+class TagOfTheBase(ValueError):
+    """A new name was asked for that is the base image's own, which would lose it."""
+
+    def __init__(self, tag: str, image: str) -> None:
+        super().__init__(
+            f"{tag!r} is a name of the image that is built from ({image}), and would be taken away"
+            " from it: choose another one for the result, or leave it out"
+        )
 
 
 def _with_log(text: str, lines: list[str]) -> str:

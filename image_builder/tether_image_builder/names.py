@@ -17,6 +17,7 @@ _ID = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
 _LIKE_AN_ID = re.compile(r"[0-9a-f]{64}|sha(?:256|384|512)(?::.*)?")
 
 SUFFIX = "_tether"
+_DEFAULT_REGISTRY = "docker.io"  # where an engine looks for a name without a registry
 MAX_REPOSITORY = 255
 FINGERPRINT_DIGITS = 16
 
@@ -44,6 +45,21 @@ def split(name: str) -> tuple[str, str]:
         return re.sub(r":[^/:]+$", "", repository), digest
     found = re.fullmatch(r"(.+?)(?::([^/:]+))?", name)
     return (found[1], found[2] or "latest") if found else (name, "latest")
+
+
+def is_same_name(one: str, other: str) -> bool:
+    """Whether two names mean the same image of the same registry, however much is left out."""
+    return _whole(one) == _whole(other)
+
+
+def _whole(name: str) -> tuple[str, str]:
+    repository, tag = split(name)
+    host, slash, rest = repository.partition("/")
+    if not slash or not (re.search(r"[.:]", host) or host == "localhost"):
+        host, rest = _DEFAULT_REGISTRY, repository
+    if host in (_DEFAULT_REGISTRY, f"index.{_DEFAULT_REGISTRY}"):
+        return f"{_DEFAULT_REGISTRY}/{rest if '/' in rest else f'library/{rest}'}", tag
+    return f"{host}/{rest}", tag
 
 
 def built_tag(image: str, image_id: str, fingerprint: str) -> str:

@@ -130,16 +130,17 @@ def find_image(engine: Engine, name: str, platform: str | None, report: Progress
         if found is not None and platform is not None:
             raise wrong_variant(name, found.platform, platform)
         raise image_not_found(name, "no registry can be asked for a name like this")
-    return _pulled(engine, name, platform, report)
+    try:
+        return _pulled(engine, name, platform, report)
+    except EngineRefusal as problem:
+        here = None if found is None else found.platform
+        raise image_not_found(name, problem.reason, wanted=platform, here=here) from None
 
 
 def _pulled(engine: Engine, name: str, platform: str | None, report: ProgressReport) -> Image:
     kind = "" if platform is None else f" for {platform}"
     report(BuildProgress("pull", f"pulling {name}{kind}"))
-    try:
-        engine.pull(name, report, phase="pull", platform=platform)
-    except EngineRefusal as problem:
-        raise image_not_found(f"{name}{kind}", problem.reason) from None
+    engine.pull(name, report, phase="pull", platform=platform)
     found = engine.find(name)
     if found is None:
         raise image_not_found(name, "the engine does not have it after the pull")

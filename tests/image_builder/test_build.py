@@ -286,6 +286,36 @@ def test_a_name_of_ones_own(
         build(busybox, tag="No Name")
 
 
+def test_a_name_of_the_image_itself_stays_its_own(
+    client: docker.DockerClient, build: Build, busybox: str, names: list[str]
+) -> None:
+    image = client.images.get(busybox)
+    names.append("tether-test/own-name:latest")
+    image.tag("tether-test/own-name")
+    for tag, name in (
+        (busybox, busybox),
+        ("tether-test/own-name", "tether-test/own-name:latest"),
+        ("tether-test/own-name", busybox),
+        ("tether-test/own-name", str(image.id)),
+    ):
+        with pytest.raises(ValueError, match="is a name of the image that is built from"):
+            build(name, tag=tag)
+        assert client.images.get(tag).id == image.id
+    result = build(busybox, tag="tether-test/own-result:1")
+    names.append(build(busybox).tag)
+    again = build(build(busybox).tag, tag="tether-test/own-result:1")  # it has that name already
+    assert again.image_id == result.image_id
+
+
+def test_an_image_that_is_here_for_another_platform_only(build: Build, busybox: str) -> None:
+    with pytest.raises(ImageNotFound) as caught:
+        build(busybox, platform="linux/s390x")
+    assert (
+        f"the image {busybox!r} is here for linux/amd64 only, and pulling it for linux/s390x"
+        in (caught.value.message)
+    )
+
+
 def test_a_name_that_the_engine_does_not_take(
     client: docker.DockerClient, build: Build, busybox: str, names: list[str]
 ) -> None:

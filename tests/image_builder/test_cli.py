@@ -34,6 +34,8 @@ def test_help_documents_every_exit_code(runner: CliRunner) -> None:
         ["debian", "--env", "conda"],
         ["debian", "--tag", "No Name"],
         ["debian", "--platform", "PDP 11"],
+        ["debian", "--platform", "windows"],
+        ["debian", "--tag", "docker.io/library/debian:latest"],
         ["debian", "--build-arg", "=1"],
         ["debian", "--ca-certificate", "/nowhere"],
         ["debian", "--ca-certificate", "/etc/passwd"],

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tether_image_builder.names import built_tag, is_pullable, is_valid_tag
+from tether_image_builder.names import built_tag, is_pullable, is_same_name, is_valid_tag
 
 IMAGE_ID = "sha256:" + "0123456789abcdef" * 4
 FINGERPRINT = "fedcba9876543210" * 4
@@ -83,3 +83,19 @@ def test_what_a_registry_can_be_asked_for() -> None:
     assert is_pullable(f"debian@{DIGEST}")
     assert not is_pullable(IMAGE_ID)
     assert not is_pullable("not a name")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("app", "app:latest", True),
+        ("docker.io/library/app", "app", True),
+        ("index.docker.io/team/app:1", "team/app:1", True),
+        ("localhost/app", "app", False),
+        ("host.example:5000/app", "host.example:5000/app:latest", True),
+        ("app:1", "app:2", False),
+        ("app", f"app@{DIGEST}", False),
+    ],
+)
+def test_names_of_the_same_image(one: str, other: str, expected: bool) -> None:
+    assert is_same_name(one, other) is expected

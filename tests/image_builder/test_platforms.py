@@ -21,7 +21,9 @@ def test_platforms_in_the_engine_s_words(text: str, expected: str) -> None:
     assert normal_platform(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "linux/", "a/b/c", "linux amd64", "linux/amd64\n--x", "ü"])
+@pytest.mark.parametrize(
+    "text", ["", "linux/", "a/b/c", "linux amd64", "linux/amd64\n--x", "ü", "windows", "Linux"]
+)
 def test_no_platform(text: str) -> None:
     with pytest.raises(ValueError, match="is no platform; one is linux/amd64"):
         normal_platform(text)
