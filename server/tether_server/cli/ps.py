@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 
 import click
+
+from tether_image_builder.errors import engine_host
 
 from ..inventory import Listed, take_inventory
 from .failures import complain
@@ -34,8 +37,16 @@ def command(everything: bool, quiet: bool, as_json: bool) -> None:
         click.echo("".join(f"{visible(found.name)}\n" for found in shown), nl=False)
     else:
         _show_table([_row(found, now) for found in shown])
-    if inventory.problem is not None and any(s.state == "unknown" for s in shown):
-        complain(inventory.problem.message, inventory.problem.hint)
+    problem = inventory.problem
+    if problem is not None and (_expects_engine() or any(s.state == "unknown" for s in shown)):
+        complain(f"containers could not be looked at: {problem.message}", problem.hint)
+
+
+def _expects_engine() -> bool:
+    """Whether one is named or was here; who has none wants to hear nothing of it."""
+    return bool(os.environ.get("DOCKER_HOST")) or os.path.lexists(
+        engine_host().removeprefix("unix://")
+    )
 
 
 def _row(found: Listed, now: float) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -19,6 +20,7 @@ from .interrupts import Interrupts, run_async
 from .names import SANDBOX
 from .output import Output
 from .progress import ProgressDisplay
+from .service import told_of_service
 from .start_options import StartOptions, environment, start_options
 
 STDIN_LIMIT = 4 * 1024 * 1024
@@ -46,7 +48,8 @@ def command(
     display = ProgressDisplay(quiet=quiet)
     runtime = start.open(attach, display.say)
     action = _action(words, start, b"" if no_stdin else read_stdin(), attached=attach is not None)
-    code = run_async(lambda interrupts: _run(runtime, action, display, interrupts))
+    beside = start.entrypoint == "beside"
+    code = run_async(lambda i: _run(runtime, action, display, i, beside=beside))
     if attach is not None:
         return code
     if start.keep and not quiet:
@@ -72,11 +75,14 @@ async def _run(
     action: ExecAction,
     display: ProgressDisplay,
     interrupts: Interrupts,
+    *,
+    beside: bool,
 ) -> int:
     with display, Output() as output:
         async with runtime:
             display.done()
-            return await Execution(runtime, output, interrupts).run(action)
+            async with told_of_service(runtime, at_once=True) if beside else nullcontext():
+                return await Execution(runtime, output, interrupts).run(action)
 
 
 def read_stdin() -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -21,6 +22,7 @@ from .names import SANDBOX
 from .output import STDOUT, Output
 from .progress import ProgressDisplay
 from .raw_terminal import STDIN, RawTerminal, has_terminal, window
+from .service import told_of_service
 from .start_options import StartOptions, environment, start_options
 
 READ_SIZE = 64 * 1024
@@ -47,7 +49,8 @@ def command(words: tuple[str, ...], attach: str | None, quiet: bool, **options: 
     display = ProgressDisplay(quiet=quiet)
     runtime = start.open(attach, display.say)
     action = _action(words, start, attached=attach is not None)
-    code = run_async(lambda interrupts: _run(runtime, action, display, interrupts))
+    beside = start.entrypoint == "beside"
+    code = run_async(lambda i: _run(runtime, action, display, i, beside=beside))
     if start.keep and attach is None and not quiet:
         click.echo(f"tether: {runtime.name} was kept", err=True)
     return code
@@ -67,11 +70,14 @@ async def _run(
     action: TerminalAction,
     display: ProgressDisplay,
     interrupts: Interrupts,
+    *,
+    beside: bool,
 ) -> int:
     with display, Output() as output:
         async with runtime:
             display.done()
-            async with open_terminal(runtime, action) as terminal:
+            service = told_of_service(runtime, at_once=False) if beside else nullcontext()
+            async with service, open_terminal(runtime, action) as terminal:
                 with RawTerminal() as raw:
                     interrupts.last_wish = raw.restore_calm
                     await _serve(terminal, output)

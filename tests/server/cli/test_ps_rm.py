@@ -149,6 +149,16 @@ def test_an_engine_that_does_not_answer(
     (folder / "sandbox.json").unlink()
 
 
+def test_an_empty_list_says_that_no_engine_was_asked(
+    tether: Tether, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    done = tether("ps", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, [])
+    assert "containers could not be looked at: no container engine answers" in said(done.stderr)
+    assert f"{tmp_path}/none.sock" in said(done.stderr)
+
+
 @pytest.mark.engine
 def test_containers(debian: str, tether: Tether) -> None:
     with SyncEventStreamRuntime(debian, keep=True) as runtime:
