@@ -22,7 +22,18 @@ def silent(message: str) -> None:
 
 
 INJECTS = ("build", "mount")
+TRANSPORTS = ("auto", "unix", "tcp", "exec")
 ENTRYPOINTS = ("through", "beside", "skip")
+
+
+_OWN = {
+    *("image", "entrypoint", "command", "name", "labels", "environment", "working_dir", "user"),
+    *("network", "volumes", "volumes_from", "mounts", "ports", "stdin_open", "tty", "detach"),
+    "auto_remove",
+}
+"""What the engine is asked for in other options of the runtime, or what the runtime needs."""
+
+_WAYS = {"inject": INJECTS, "entrypoint": ENTRYPOINTS, "transport": TRANSPORTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +58,25 @@ class SandboxSpec:
 
     def __post_init__(self) -> None:
         """Raises `ValueError` for a way that there is not."""
-        for name, ways in (("inject", INJECTS), ("entrypoint", ENTRYPOINTS)):
+        for name, ways in _WAYS.items():
             value = getattr(self, name)
             if value not in ways:
                 raise ValueError(f"there is no {name} {value!r}; there are {', '.join(ways)}")
+        if self.image == "":
+            raise ValueError("the image has no name: give one, such as 'debian:bookworm'")
+        if self.resources:
+            _check_resources(self.resources)
+
+
+def _check_resources(resources: Mapping[str, object]) -> None:
+    from docker.models.containers import RUN_CREATE_KWARGS, RUN_HOST_CONFIG_KWARGS
+
+    allowed = {*RUN_CREATE_KWARGS, *RUN_HOST_CONFIG_KWARGS} - _OWN
+    wrong = sorted(set(resources) - allowed)
+    if wrong:
+        raise ValueError(
+            f"there is no resource {wrong[0]!r}; there are {', '.join(sorted(allowed))}"
+        )
 
 
 class Sandbox(ABC):

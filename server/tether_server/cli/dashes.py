@@ -15,8 +15,19 @@ class CommandAfterDashes(click.Command):
             at = args.index("--")
             before, words = args[:at], args[at + 1 :]
         ctx.params["words"] = tuple(words)
-        return super().parse_args(ctx, before)
+        try:
+            return super().parse_args(ctx, before)
+        except click.UsageError as problem:
+            if "--" not in args and _may_be_of_command(problem):
+                text = f"{problem.format_message()} Put -- before the command and its arguments."
+                raise click.UsageError(text, ctx) from None
+            raise
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Show it in the usage line."""
         return [*super().collect_usage_pieces(ctx), "-- CMD…"]
+
+
+def _may_be_of_command(problem: click.UsageError) -> bool:
+    """Whether what was not understood is a word of a command that stands there without `--`."""
+    return isinstance(problem, click.NoSuchOption) or "unexpected extra" in problem.message

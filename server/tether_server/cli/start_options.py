@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..backends.base import ENTRYPOINTS, INJECTS
+from ..backends.base import ENTRYPOINTS, INJECTS, TRANSPORTS
 
 if TYPE_CHECKING:
     from ..backends import Progress
     from ..runtime import EventStreamRuntime
 
 F = TypeVar("F", bound=Callable[..., Any])
-TRANSPORTS = ("auto", "unix", "tcp", "exec")
 
 
 @dataclass(frozen=True, slots=True)

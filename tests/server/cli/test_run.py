@@ -93,6 +93,13 @@ def test_what_cannot_be_is_said(tether: Tether, arguments: tuple[str, ...], mess
     assert message in said(done.stderr)
 
 
+@pytest.mark.parametrize("words", [("ls",), ("ls", "--color"), ("ls", "-l", "/")])
+def test_a_command_without_dashes(tether: Tether, words: tuple[str, ...]) -> None:
+    done = tether("run", "some-image", *words)
+    assert done.returncode == 125
+    assert "Put -- before the command" in said(done.stderr)
+
+
 def test_nothing_is_left_of_a_run_without_a_name(tether: Tether, state_dir: Path) -> None:
     assert tether(*LOCAL, "true").returncode == 0
     assert list((state_dir / "sandboxes").iterdir()) == []
