@@ -13,6 +13,7 @@ from ..catalog import AUTO, find_recipe
 from ..errors import EnvironmentUnavailable
 from .errors import spec_invalid
 from .model import Spec
+from .wording import worded
 
 
 def load_spec(path: str | Path) -> Spec:
@@ -51,7 +52,7 @@ def _check_environment(path: Path, env: str | None) -> None:
 
 
 def _line(error: Any) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = worded(error)
     place = _place(error["loc"])
     return f"{place}: {message}" if place else message
 

@@ -52,6 +52,19 @@ def commands(script: str) -> Iterator[Command]:
     yield from _commands(tree.root_node, None)
 
 
+def first_error(script: str) -> int | None:
+    """The line, from 1, where a script stops to be one; None where it is one to its end."""
+    if _is_script(script):
+        return None
+    lines = script.split("\n")
+    good = (count for count in range(len(lines) - 1, 0, -1) if _is_script("\n".join(lines[:count])))
+    return next(good, 0) + 1
+
+
+def _is_script(text: str) -> bool:
+    return not _parser().parse(text.encode()).root_node.has_error
+
+
 @cache
 def _parser() -> Parser:
     import tree_sitter

@@ -160,20 +160,26 @@ def test_a_finding_says_where_and_what_to_do() -> None:
         "cat <<EOF",
         "$(",
         "))",
-        "",
         "a=(1 2",
         "\\",
         "${x",
         "case a in",
-        "ü ß\n\t",
     ],
 )
-def test_what_is_no_script_is_the_shells_to_complain_of(script: str) -> None:
-    assert codes(script or "true") == []
+def test_what_is_no_script_is_said_to_be_none(script: str) -> None:
+    assert codes(script) == ["cannot-be-parsed"]
 
 
 def test_a_script_that_is_half_right_is_still_read() -> None:
-    assert codes("sudo true\nif then fi )\n") == ["sudo"]
+    assert codes("sudo true\nif then fi )\n") == ["cannot-be-parsed", "sudo"]
+    assert codes("ü ß\n\t") == []
+
+
+def test_a_command_that_cannot_be_parsed_hides_no_other_one() -> None:
+    step = ShellStep(commands=("true", "true\necho 'open", "sudo true"))
+    found = [(finding.code, finding.step, finding.line) for finding in lint(Spec(steps=(step,)))]
+    assert found == [("cannot-be-parsed", 1, 3), ("sudo", 1, 4)]
+    assert codes(("if true", "then sudo true; fi"), ("cat <<EOF", "text", "EOF")) == ["sudo"]
 
 
 def test_scripts_within_scripts_come_to_an_end() -> None:
