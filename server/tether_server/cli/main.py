@@ -65,11 +65,19 @@ class Commands(click.Group):
             return report_failure(problem, debug=ctx.params["debug"])
 
 
-@click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    epilog=EPILOG,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option("--debug", is_flag=True, help="Show where an error comes from.")
 @click.version_option(VERSION, prog_name="tether")
-def tether(debug: bool) -> None:
+@click.pass_context
+def tether(ctx: click.Context, debug: bool) -> None:
     """Run an AI agent's actions inside any container image."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
     if debug:
         import logging
 

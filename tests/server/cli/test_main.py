@@ -42,6 +42,12 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     assert command.help
 
 
+def test_without_a_command_it_is_the_help(tether: Tether) -> None:
+    done = tether()
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == tether("--help").stdout
+
+
 def test_version(tether: Tether) -> None:
     done = tether("--version")
     assert (done.returncode, said(done.stdout)) == (0, "tether, version 0.1.0\n")

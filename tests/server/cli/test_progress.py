@@ -1,58 +1,21 @@
-"""What is shown while somebody waits: on a terminal, and where lines stay."""
+"""What is shown while somebody waits: on a terminal, and nothing elsewhere."""
 
 from __future__ import annotations
 
 import sys
-import threading
 
 import pexpect
 import pytest
 
-from tether_server.cli import progress
 from tether_server.cli.progress import ProgressDisplay
 
 
-@pytest.fixture
-def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The plain lines, each at once."""
-    lines: list[str] = []
-    monkeypatch.setattr(progress, "PLAIN_AFTER_S", 0.0)
-    monkeypatch.setattr(progress, "_say", lines.append)
-    return lines
-
-
-def wait_for_timers() -> None:
-    for thread in threading.enumerate():
-        if isinstance(thread, threading.Timer):
-            thread.join()
-
-
-def test_what_takes_long_gets_a_line(shown: list[str]) -> None:
-    with ProgressDisplay(quiet=False) as display:
-        for message in ("pulling", "pulling", "building\x1b[2J"):
-            display.say(message)
-            wait_for_timers()
-    display.say("too late")
-    wait_for_timers()
-    assert shown == ["pulling", "building\\e[2J"]
-
-
-def test_what_is_quick_gets_none(shown: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "PLAIN_AFTER_S", 60.0)
-    with ProgressDisplay(quiet=False) as display:
-        display.say("looking")
-        display.say("starting")
-        display.count(1, 2)
-    wait_for_timers()
-    assert shown == []
-
-
-def test_quiet(shown: list[str]) -> None:
-    with ProgressDisplay(quiet=True) as display:
+@pytest.mark.parametrize("quiet", [True, False])
+def test_nobody_waits_off_a_terminal(quiet: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressDisplay(quiet=quiet) as display:
         display.say("pulling")
         display.count(1, 2)
-    wait_for_timers()
-    assert shown == []
+    assert capsys.readouterr() == ("", "")
 
 
 LIVE = """
