@@ -28,6 +28,12 @@ _SET_ID = stat.S_ISUID | stat.S_ISGID
 EscapingLinks = Literal["refuse", "skip", "keep"]
 
 
+LINKS_INSIDE = (
+    "Whoever follows such a link later leaves the copied tree, so it is refused. Relative links to"
+    " places inside the tree are copied: make it one, or leave it out"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much an archive may hold: members of any kind, and bytes of all files together."""
@@ -129,7 +135,7 @@ class Unpacker:
         reason = self._folders.leads_out(parts[:-1], member.target)
         if reason is not None and self._escaping_links == "refuse":
             target = printable(member.target)
-            raise _unsafe(member, f"is a link to {target!r}, which {reason}")
+            raise _unsafe(member, f"is a link to {target!r}, which {reason}", LINKS_INSIDE)
         if reason is not None and self._escaping_links == "skip":
             self.skipped.append(member.name)
             return
@@ -193,9 +199,9 @@ def _times(member: Member) -> tuple[int, int]:
     return time_ns, time_ns
 
 
-def _unsafe(member: Member, why: str) -> UnsafeArchive:
+def _unsafe(member: Member, why: str, hint: str = "") -> UnsafeArchive:
     name = printable(member.name)
-    return UnsafeArchive(f"the archive's member {name!r} {why}", member=name)
+    return UnsafeArchive(f"the archive's member {name!r} {why}", hint=hint, member=name)
 
 
 @contextmanager

@@ -29,7 +29,8 @@ def command(source: str, target: str, quiet: bool) -> int:
     """Copy a file or a folder's tree; one of SRC and DST is NAME:PATH, in the sandbox NAME.
 
     As with cp, what is copied goes into DST where that is a folder, and becomes DST where it is
-    not there yet. Modes and links are kept. Write ./a:b for a path here that has a colon.
+    not there yet. Modes are kept, and symbolic links that stay inside the copied tree; one that is
+    absolute or climbs out of it is refused. Write ./a:b for a path here that has a colon.
     """
     (from_name, from_path), (to_name, to_path) = split(source), split(target)
     if (from_name is None) == (to_name is None):

@@ -8,6 +8,7 @@ import pytest
 
 from tether_server import CmdRunAction, SyncEventStreamRuntime
 from tether_server.cli.cp import split
+from tether_server.record import SandboxRecord
 
 from .conftest import Tether, said
 
@@ -111,3 +112,21 @@ def test_containers(debian: str, tether: Tether, here: Path) -> None:
         assert runtime.exec(["cat", "/srv/tree/link"]).stdout == b"\0content\xff"
         tether("cp", f"{runtime.name}:/srv/tree", str(here / "back"))
     assert same_tree(here / "back")
+
+
+@pytest.mark.parametrize("target", ["/etc/hosts", "../outside"])
+def test_a_link_out_of_the_tree_is_refused_with_a_way_on(
+    tether: Tether, kept: SandboxRecord, tmp_path: Path, target: str
+) -> None:
+    (tree := tmp_path / "tree").mkdir()
+    (tree / "inside").symlink_to("file")
+    (tree / "file").touch()
+    (tree / "out").symlink_to(target)
+    for places in ([f"{tree}", f"kept:{tmp_path}/in"], [f"kept:{tree}", f"{tmp_path}/back"]):
+        done = tether("cp", *places)
+        assert done.returncode == 125
+        assert f"is a link to '{target}', which" in said(done.stderr)
+        assert "links to places inside the tree are copied" in said(done.stderr)
+    (tree / "out").unlink()
+    assert tether("cp", f"{tree}", f"kept:{tmp_path}/whole").returncode == 0
+    assert (tmp_path / "whole" / "inside").readlink() == Path("file")
