@@ -296,8 +296,8 @@ def _push(engine: Engine, tag: str, report: ProgressReport) -> str | None:
 def _summary(result: BuildResult) -> str:
     if result.reused:
         return f"{result.tag} is there already ({result.seconds:.1f} s)"
-    layers = ", ".join(
-        f"{layer.part} {layer.bytes / 1e6:.1f} MB{' reused' if layer.reused else ''}"
-        for layer in result.layers
-    )
-    return f"{result.tag} made ({result.seconds:.1f} s: {layers})"
+    parts = [(f"step {step.number}", step.bytes or 0, step.reused) for step in result.steps]
+    ours = [layer for layer in result.layers if layer.part != "user" or not parts]
+    parts += [(layer.part, layer.bytes, layer.reused) for layer in ours]
+    said = ", ".join(f"{name} {size / 1e6:.1f} MB{' reused' * old}" for name, size, old in parts)
+    return f"{result.tag} made ({result.seconds:.1f} s: {said})"

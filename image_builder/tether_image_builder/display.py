@@ -47,13 +47,25 @@ class PlainDisplay:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._last = ""
+        self._step: int | None = None
 
     def __call__(self, progress: BuildProgress, /) -> None:
-        line = f"{progress.phase}: {progress.message}"
+        if progress.message.startswith("LABEL "):
+            return  # marks of our own, which tell nobody anything
+        line = self._line(progress)
         if line != self._last:
             self._stream.write(f"{line}\n")
             self._stream.flush()
         self._last = line
+
+    def _line(self, progress: BuildProgress) -> str:
+        """Of a step of a spec the first line is its heading, and what it prints is below."""
+        if progress.phase != "steps" or progress.current is None:
+            return f"{progress.phase}: {progress.message}"
+        if progress.current == self._step:
+            return f"  {progress.message}"
+        self._step = progress.current
+        return f"step {progress.current}/{progress.total}: {progress.message}"
 
 
 class LiveDisplay:

@@ -145,5 +145,12 @@ def test_elsewhere_progress_is_lines(tmp_path: Path) -> None:
         assert isinstance(display, PlainDisplay)
         for current in (1, 2):
             display(BuildProgress("pull", "pulling app", current, 2))
+        for line in ("make", "cc a.c", "cc b.c"):
+            display(BuildProgress("steps", line, 1, 2))
+        display(BuildProgress("steps", "a -> /a", 2, 2))
+        display(BuildProgress("build", 'LABEL     "tether.base"="sha256:0"'))
         display(BuildProgress("done", "app_tether:1 made"))
-    assert stream.getvalue() == "pull: pulling app\ndone: app_tether:1 made\n"
+    assert stream.getvalue() == (
+        "pull: pulling app\nstep 1/2: make\n  cc a.c\n  cc b.c\nstep 2/2: a -> /a\n"
+        "done: app_tether:1 made\n"
+    )

@@ -6,7 +6,6 @@ import json
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,9 +30,8 @@ class Places:
 
     def _facts(self, path: str) -> dict[str, Any] | None:
         answer = self._api.head(self._url, params={"path": path}, timeout=self._api.timeout)
-        if answer.status_code == HTTPStatus.NOT_FOUND:
+        if not answer.ok:  # below a file, say: it is no folder, and the builder says what is wrong
             return None
-        answer.raise_for_status()
         found: dict[str, Any] = json.loads(
             b64decode(answer.headers["X-Docker-Container-Path-Stat"])
         )

@@ -6,6 +6,7 @@ to depends on what else is done with an image; here a name decides, and nothing 
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -30,6 +31,8 @@ from .workshop import Workshop
 
 if TYPE_CHECKING:
     from ..engine import Engine
+
+_UNKNOWN_OWNER = re.compile(r"can't find [ug]id for (user|group) ([^:\s]+)")  # the builder's words
 
 
 @dataclass
@@ -156,6 +159,9 @@ def _carry_out_one(workshop: Workshop, planned: PlannedStep, image_id: str) -> t
             return _copy(workshop, planned, planned.step, image_id)
         return (_run(workshop, planned, planned.step, image_id),)
     except EngineRefusal as problem:
+        if unknown := _UNKNOWN_OWNER.search(problem.reason):
+            reason = f"field `owner`: the image has no {unknown[1]} {unknown[2]!r}"
+            raise step_refused(planned.number, planned.what, reason) from None
         raise step_refused(planned.number, planned.what, problem.reason, problem.log) from None
 
 

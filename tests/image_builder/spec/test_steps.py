@@ -295,7 +295,11 @@ def test_a_failure_says_where_and_what_to_do(
         (shell("true", shell="/bin/zsh"), "step 1 .*/bin/zsh", ""),
         (shell("read line"), "exit code 1 at `read line`", ""),
         (FileStep(source="a", destination="/bin/sh/x"), r"step 1 \(a -> /bin/sh/x\) failed", ""),
-        (FileStep(source="a", destination="/a", owner="stranger"), "stranger", ""),
+        (
+            FileStep(source="a", destination="/a", owner="stranger"),
+            "the image has no user 'stranger'",
+            "",
+        ),
     ],
 )
 def test_steps_that_cannot_be(
