@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ from .render import BASE_LABEL
 
 if TYPE_CHECKING:
     import docker
+
+
+_COUNTS_ALREADY = "disk usage operation is already running"
+_PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,27 @@ class Stock:
         ]
 
     def volume_sizes(self) -> dict[str, int]:
-        """The bytes of each volume; the engine counts them for this, which takes a while."""
-        found = self._api.df()["Volumes"] or ()
+        """The bytes of each volume; the engine counts them for this, which takes a while.
+
+        It counts for one at a time, refuses others meanwhile, and does not say when it is done.
+        So it is asked again for a while; after that no sizes are known.
+        """
+        for pause_s in _PAUSES_S:
+            if (found := self._counted()) is not None:
+                return found
+            time.sleep(pause_s)
+        return self._counted() or {}
+
+    def _counted(self) -> dict[str, int] | None:
+        """The same, None where the engine counts for somebody else."""
+        import docker.errors
+
+        try:
+            found = self._api.df()["Volumes"] or ()
+        except docker.errors.APIError as problem:
+            if _COUNTS_ALREADY in (problem.explanation or ""):
+                return None
+            raise
         return {
             each["Name"]: max((each.get("UsageData") or {}).get("Size", 0), 0) for each in found
         }

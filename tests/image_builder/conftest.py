@@ -111,7 +111,12 @@ def make_image(
         name = f"{NAMES}-{crc32(request.node.nodeid.encode()):x}:{len(names)}"
         labels = {"tether.test": name}
         image, _ = client.images.build(
-            fileobj=io.BytesIO(dockerfile.encode()), tag=name, rm=True, forcerm=True, labels=labels
+            fileobj=io.BytesIO(dockerfile.encode()),
+            tag=name,
+            rm=True,
+            forcerm=True,
+            nocache=True,
+            labels=labels,
         )
         names.append(name)
         return image
