@@ -220,7 +220,7 @@ async def test_it_survives_the_client(make_image: MakeImage, busybox: str) -> No
             async for found in runtime.events.subscribe():
                 if isinstance(found, ClientStarted) and found.pid != client.pid:
                     break
-        assert await output(runtime, f"touch /tmp/go; cat /proc/{started.pid}/comm") == "entry\n"
+        assert await output(runtime, f"cat /proc/{started.pid}/comm; touch /tmp/go") == "entry\n"
         assert (await event(runtime, EntrypointEnded)).exit_code == 5
 
 
