@@ -102,3 +102,13 @@ def test_links_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
             if "://" not in target:
                 assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+_TEST_NAME = re.compile(r"`(tests/[\w/.-]+\.py)::(\w+)`")
+
+
+def test_every_test_that_a_document_names_is_there() -> None:
+    for document in DOCUMENTS:
+        for path, name in _TEST_NAME.findall(document.read_text()):
+            defined = re.findall(r"^(?:async )?def (\w+)", (ROOT / path).read_text(), re.MULTILINE)
+            assert name in defined, f"{document.name} names {path}::{name}"

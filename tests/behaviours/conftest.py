@@ -1,0 +1,142 @@
+"""What a shell does, seen as its users see it: through a runtime, in each place it has to hold.
+
+One runtime a place and test process, which all tests share; a session of its own for each test.
+The catalogue `docs/behaviours.md` names these tests.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tether_server import (
+    CmdInputAction,
+    CmdInterruptAction,
+    CmdOutputObservation,
+    CmdPollAction,
+    CmdRunAction,
+    EventStreamRuntime,
+    SessionResetAction,
+)
+
+ENGINE = pytest.mark.engine
+PLACES = [
+    "local",
+    pytest.param("debian", marks=ENGINE),
+    pytest.param("busybox", marks=ENGINE),
+]
+HERE = Path(__file__).parent
+_numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The shared runtimes live on one loop: so do the tests that use them."""
+    for item in items:
+        if item.path.is_relative_to(HERE) and item.get_closest_marker("asyncio"):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@dataclass(frozen=True)
+class Shell:
+    """One session of a runtime, with the actions a test needs as methods."""
+
+    runtime: EventStreamRuntime
+    place: str
+    session: str
+
+    async def run(
+        self, command: str, *, timeout_s: float = 60, **options: Any
+    ) -> CmdOutputObservation:
+        """Runs a command until it ends, waits for input or has had its time."""
+        action = CmdRunAction(command=command, session=self.session, timeout_s=timeout_s, **options)
+        return await self.runtime.run(action)
+
+    async def output(self, command: str, **options: Any) -> str:
+        """What a command printed that has to end well."""
+        seen = await self.run(command, **options)
+        assert (seen.status, seen.exit_code) == ("completed", 0), seen
+        return seen.content
+
+    async def type(self, text: str | None = None, **options: Any) -> CmdOutputObservation:
+        """Types a text (or `key=`) into what is running."""
+        return await self.runtime.run(CmdInputAction(text=text, session=self.session, **options))
+
+    async def poll(self, timeout_s: float = 60) -> CmdOutputObservation:
+        """What is new since the last observation."""
+        return await self.runtime.run(CmdPollAction(session=self.session, timeout_s=timeout_s))
+
+    async def interrupt(self, **options: Any) -> CmdOutputObservation:
+        """Sends SIGINT (or `signal=`) to what is running."""
+        return await self.runtime.run(CmdInterruptAction(session=self.session, **options))
+
+    async def reset(self) -> None:
+        """Ends everything in the session; the next command has a fresh shell."""
+        await self.runtime.run(SessionResetAction(session=self.session))
+
+
+class Places:
+    """The started runtime of each place that a test has asked for."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+        self._runtimes: dict[str, EventStreamRuntime] = {}
+
+    async def runtime(self, place: str, image: str | None) -> EventStreamRuntime:
+        """The place's runtime; the first to ask starts it."""
+        if place not in self._runtimes:
+            backend = "local" if image is None else "docker"
+            runtime = EventStreamRuntime(image, backend=backend)
+            self._runtimes[place] = await self._stack.enter_async_context(runtime)
+        return self._runtimes[place]
+
+
+@pytest.fixture(scope="session")
+def shared_state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state folder of the shared runtimes, which outlive any one test's."""
+    return tmp_path_factory.mktemp("behaviours")
+
+
+@pytest.fixture(autouse=True)
+def state_dir(shared_state_dir: Path) -> Iterator[Path]:
+    """In the place of each test's own state folder."""
+    before = os.environ.get("TETHER_STATE_DIR")
+    os.environ["TETHER_STATE_DIR"] = str(shared_state_dir)
+    yield shared_state_dir
+    if before is None:
+        del os.environ["TETHER_STATE_DIR"]
+    else:
+        os.environ["TETHER_STATE_DIR"] = before
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def places() -> AsyncIterator[Places]:
+    """The runtimes of this process; they end with its last test."""
+    async with AsyncExitStack() as stack:
+        yield Places(stack)
+
+
+@pytest_asyncio.fixture(params=PLACES, loop_scope="session")
+async def runtime(request: pytest.FixtureRequest, places: Places) -> EventStreamRuntime:
+    """A started runtime on this machine, in a Debian container and in one with only busybox."""
+    place: str = request.param
+    image = None if place == "local" else request.getfixturevalue(place)
+    return await places.runtime(place, image)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def shell(
+    runtime: EventStreamRuntime, request: pytest.FixtureRequest
+) -> AsyncIterator[Shell]:
+    """A session nobody used before; what it started is ended after the test."""
+    place: str = request.node.callspec.params["runtime"]
+    shell = Shell(runtime, place, f"s{next(_numbers)}")
+    yield shell
+    await shell.reset()
