@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 DEBIAN = "tether-test/debian:bookworm"
+TOOLS = "tether-test/debian-tools:bookworm"
 BUSYBOX = "tether-test/busybox:latest"
 
 
@@ -36,6 +37,12 @@ def engine() -> str:
 def debian(engine: str) -> str:
     """A plain Debian image."""
     return _image("debian:bookworm", DEBIAN)
+
+
+@pytest.fixture(scope="session")
+def tools(engine: str) -> str:
+    """A Debian with an editor, a pager, top, tmux, ssh, sudo, git, Python and Node."""
+    return _image("debian-tools:bookworm", TOOLS)
 
 
 @pytest.fixture(scope="session")
