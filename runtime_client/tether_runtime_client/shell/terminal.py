@@ -35,33 +35,24 @@ class Terminal:
     def read(self, deliver: Callable[[memoryview], None], limit: int) -> bool:
         """Pass on what is there, at most about `limit` bytes, without waiting.
 
-        What `deliver` gets is a view of a buffer that is used again. Returns whether the
-        terminal is still open.
+        What `deliver` gets is a view of a buffer that is used again: 4 KiB at most on Linux. Each
+        goes at once, since the kernel has a worker move the next 4 KiB here meanwhile; a read
+        that comes before it is done sleeps for it, non-blocking or not. Collecting 64 KiB first
+        made a flood take 1.3 times as long. Returns whether the terminal is still open.
         """
         left = limit
         while left > 0:
-            filled, is_open = self._fill()
-            if filled:
-                left -= filled
-                deliver(self._view[:filled])
-            if is_open is not None:
-                return is_open
-        return True
-
-    def _fill(self) -> tuple[int, bool | None]:
-        """Fill the block: a read returns 4 KiB at most. The second value ends the reading."""
-        filled = 0
-        while filled <= _BLOCK - 4096:
             try:
-                got = os.readv(self.fd, [self._view[filled:] if filled else self._buffer])
+                got = os.readv(self.fd, [self._buffer])
             except BlockingIOError:
-                return filled, True
+                return True
             except OSError:  # EIO: nobody has the other end open any more
-                return filled, False
+                return False
             if not got:
-                return filled, False
-            filled += got
-        return filled, None
+                return False
+            left -= got
+            deliver(self._view[:got])
+        return True
 
     def write(self, data: bytes) -> int:
         """Type the bytes; returns how many were taken (0: the terminal's buffer is full)."""
