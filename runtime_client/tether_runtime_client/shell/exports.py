@@ -14,17 +14,24 @@ _OCTAL = re.compile(rb"[0-7]{1,3}")
 
 
 def parse_exports(text: bytes) -> dict[str, str]:
-    """The exported variables that have a value and are no arrays."""
+    """The exported variables that have a value and are no arrays, up to a value without an end.
+
+    Every command can write to where bash prints them, so anything may be there.
+    """
     found: dict[str, str] = {}
     position = 0
     while match := _LINE.search(text, position):
-        value, position = _value(text, match.end())
+        try:
+            value, position = _value(text, match.end())
+        except IndexError:
+            break
         if value is not None and not set(match[1] or b"") & set(b"aA"):
             found[match[2].decode()] = os.fsdecode(value)
     return found
 
 
 def _value(text: bytes, start: int) -> tuple[bytes | None, int]:
+    """The value that begins here and where it ends; raises IndexError when it does not end."""
     if text[start : start + 1] == b'"':
         return _double_quoted(text, start + 1)
     if text[start : start + 2] == b"$'":

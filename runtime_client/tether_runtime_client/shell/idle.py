@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
+
+_LIMIT = re.compile(r"[0-9]{1,6}")  # seconds; more is not worth a timer
 
 
 class IdleKeeper:
@@ -22,7 +25,7 @@ class IdleKeeper:
     def begin(self, limit: str) -> None:
         """`limit` is the value of TMOUT, whatever it may be."""
         self.end()
-        if limit.isascii() and limit.isdigit() and 0 < int(limit) < 1_000_000:
+        if _LIMIT.fullmatch(limit) and int(limit) > 0:
             self._pause = int(limit) / 2
             self._timer = self._loop.call_later(self._pause, self._beat)
 

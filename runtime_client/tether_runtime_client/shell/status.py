@@ -14,8 +14,11 @@ from typing import NamedTuple
 
 _PARTS = 4  # nothing, $PWD, $TMOUT and what follows, between the nonces
 _KEEP = 64 * 1024  # of an unfinished report; more than any path and value of TMOUT
-_TRAPS = re.compile(rb"(?:trap -- [^\0]*? (?:DEBUG|ERR)\n)+")
-_HEAD = re.compile(rb" (\d+) (x?)(\d+) (\S*) ")
+# What a trap does is quoted as one word. A pattern that could try an end at any place would take
+# seconds for what a hostile command can leave here.
+_TRAPS = re.compile(rb"(?:trap -- (?:'(?:[^'\0]|'\\'')*'|\$'(?:[^'\0\\]|\\.)*') (?:DEBUG|ERR)\n)+")
+# Also a trap that is told the nonce can report nothing but what a shell could.
+_HEAD = re.compile(rb" (\d{1,9}) (x?)(25[0-5]|2[0-4]\d|1?\d{1,2}) (\S*) ")
 
 
 class StatusRecord(NamedTuple):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,3 +49,14 @@ def test_nothing() -> None:
     assert parse_exports(b"") == {}
     assert parse_exports(b"declare -x A\n") == {}
     assert parse_exports(b"export A=x\n") == {}
+
+
+@pytest.mark.parametrize("tail", [b'B="x', b"B=$'x", b"B=$'x\\", b'B="x\\', b'B="'])
+def test_a_value_without_an_end(tail: bytes) -> None:
+    assert parse_exports(b'declare -x A="1"\ndeclare -x ' + tail) == {"A": "1"}
+
+
+@settings(database=None)
+@given(st.binary(max_size=200))
+def test_anything_may_be_there(junk: bytes) -> None:
+    assert "A" in parse_exports(b'declare -x A="1"\ndeclare -x B="' + junk)

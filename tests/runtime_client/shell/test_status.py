@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 
@@ -88,9 +89,38 @@ def test_a_guessed_nonce_without_a_report(parser: StatusParser) -> None:
     assert parser.discarded > 0
 
 
+@pytest.mark.parametrize("code", ["256", "-1", "9999999999", "9" * 5000, ""])
+def test_what_no_shell_reports_is_no_report(parser: StatusParser, code: str) -> None:
+    forged = report().replace(b" 0 0 ", b" 0 %s " % code.encode())
+    assert [record.exit_code for record in parser.feed(forged + report(255))] == [255]
+
+
 def test_another_commands_report_is_dropped(parser: StatusParser) -> None:
     parser.expect(b"f" * 16)
     assert parser.feed(report(7)) == []
+
+
+@pytest.mark.parametrize(
+    "traps",
+    [
+        b"trap -- '' DEBUG\n",
+        b"trap -- $'a\\'b' ERR\n",
+        b"trap -- 'a\n'\\'' DEBUG\n'\\''' DEBUG\ntrap -- 'b' ERR\n",
+    ],
+)
+def test_any_trap(parser: StatusParser, traps: bytes) -> None:
+    (record,) = parser.feed(traps + report())
+    assert (record.traps, parser.discarded) == (traps, 0)
+
+
+@pytest.mark.parametrize(
+    "junk", [b"trap -- ", b"trap -- '", b"trap -- ''", b"'\\''", b"trap -- $'"]
+)
+def test_unfinished_traps_cost_no_time(parser: StatusParser, junk: bytes) -> None:
+    began = time.process_time()
+    (record,) = parser.feed(junk * (60_000 // len(junk)) + report(9))
+    assert (record.exit_code, record.traps) == (9, b"")
+    assert time.process_time() - began < 1  # a millisecond or so; it was eight seconds
 
 
 def test_floods_are_bounded(parser: StatusParser) -> None:
