@@ -21,13 +21,20 @@ _PR_SET_CHILD_SUBREAPER = 36
 _libc: CDLL | None = None
 
 
-def _prctl(option: int, value: int | bytes) -> None:
+def load() -> None:
+    """Import what the calls need, so that a child does not import between fork and exec."""
     global _libc
     if _libc is None:
         import ctypes
 
         _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option: int, value: int | bytes) -> None:
+    load()
     import ctypes
+
+    assert _libc is not None
 
     argument = ctypes.c_char_p(value) if isinstance(value, bytes) else ctypes.c_ulong(value)
     zero = ctypes.c_ulong(0)

@@ -31,20 +31,33 @@ class Process:
     alone is used again.
     """
 
-    __slots__ = ("group", "pid", "ppid", "sid", "started", "state")
+    __slots__ = ("group", "pid", "ppid", "sid", "started", "state", "threads")
 
-    def __init__(self, pid: int, state: str, ppid: int, group: int, sid: int, started: int) -> None:
+    def __init__(
+        self,
+        pid: int,
+        state: str,
+        ppid: int,
+        group: int,
+        sid: int,
+        started: int,
+        threads: int = 1,
+    ) -> None:
         self.pid = pid
         self.state = state
         self.ppid = ppid
         self.group = group
         self.sid = sid
         self.started = started
+        self.threads = threads
 
     @property
     def alive(self) -> bool:
-        """False for one that has ended and only waits to be collected."""
-        return self.state not in "ZX"
+        """False for one that has ended and only waits to be collected.
+
+        Where only the first thread has ended, the state says so too, and the others go on.
+        """
+        return self.state not in "ZX" or self.threads > 1
 
     @property
     def key(self) -> tuple[int, int]:
@@ -69,8 +82,8 @@ def read_process(pid: int) -> Process | None:
         os.close(descriptor)
     # The name may hold spaces and brackets; the last closing bracket ends it.
     fields = data[data.rindex(b")") + 2 :].split()
-    ppid, group, sid, started = (int(fields[number]) for number in (1, 2, 3, 19))
-    return Process(pid, chr(fields[0][0]), ppid, group, sid, started)
+    ppid, group, sid, threads, started = (int(fields[number]) for number in (1, 2, 3, 17, 19))
+    return Process(pid, chr(fields[0][0]), ppid, group, sid, started, threads)
 
 
 def snapshot() -> dict[int, Process]:
@@ -131,14 +144,20 @@ def _send_by_pid(process: Process, signal_number: int) -> bool:
     return False
 
 
-def stop_all(find: Find) -> None:
-    """SIGSTOP what `find` finds until it finds nothing new, so that nothing can fork away."""
+def stop_all(find: Find) -> list[Process]:
+    """SIGSTOP what `find` finds until it finds nothing new, so that nothing can fork away.
+
+    Returns what it found last.
+    """
     stopped: set[tuple[int, int]] = set()
+    found: list[Process] = []
     for _ in range(_MAX_STOP_ROUNDS):
-        new = {process.key for process in signal_all(find, signal.SIGSTOP)} - stopped
+        found = signal_all(find, signal.SIGSTOP)
+        new = {process.key for process in found} - stopped
         if not new:
-            return
+            break
         stopped |= new
+    return found
 
 
 def signal_all(find: Find, signal_number: int) -> list[Process]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import functools
 import os
-import secrets
 import subprocess
 import termios
 from collections.abc import Callable, Mapping, Sequence
 
-from ..shell.processes import end_session
-from ..shell.shell_process import MARKER
+from ..shell.family import Family
+from ..shell.mark import VARIABLE, Mark
 from ..shell.terminal import Terminal
 from . import registry
 
@@ -37,13 +37,12 @@ class PtyProcess:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._registry = sessions
-        self._marker = f"{MARKER}={secrets.token_hex(8)}"
-        name, _, value = self._marker.partition("=")
+        self._family = Family()
         master, slave = os.openpty()
         try:
             self._terminal = Terminal(master)
             self._terminal.resize(*size)
-            self._child = _spawn(argv, slave, {**env, name: value}, cwd)
+            self._child = _spawn(argv, slave, env, cwd, self._family.mark)
         except BaseException:
             os.close(master)
             raise
@@ -53,6 +52,7 @@ class PtyProcess:
         self._watch()
 
     def _watch(self) -> None:
+        self._family.add(self._child.pid)
         registry.note(self._registry, self._child.pid)
         self._pidfd = os.pidfd_open(self._child.pid)
         self._loop.add_reader(self._pidfd, self._on_exit)
@@ -95,7 +95,7 @@ class PtyProcess:
 
     async def hang_up(self) -> None:
         """End everything that runs on this terminal or came from it. Twice is safe."""
-        await end_session([(self._child.pid, self._marker.encode())], _END_S)
+        await self._family.end(_END_S, ask_shells=True)
         await asyncio.wait([self.exited], timeout=_END_S)
 
     async def close(self) -> None:
@@ -126,20 +126,21 @@ def _resolve(ready: asyncio.Future[None]) -> None:
 
 
 def _spawn(
-    argv: Sequence[str], slave: int, env: Mapping[str, str], cwd: str
+    argv: Sequence[str], slave: int, env: Mapping[str, str], cwd: str, mark: Mark
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         argv,
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        env=env,
+        env={**env, VARIABLE: mark.value},
         cwd=cwd,
         start_new_session=True,
-        preexec_fn=_take_terminal,
+        preexec_fn=functools.partial(_become_program, mark),
     )
 
 
-def _take_terminal() -> None:
+def _become_program(mark: Mark) -> None:
     """Runs in the child: a session leader's terminal becomes the controlling one."""
+    mark.put_on()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)

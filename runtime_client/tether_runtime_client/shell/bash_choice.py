@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from .bring_up import Plan, bring_up, end_shell
 from .command import CommandEnd, EndReason, RunningCommand
 from .errors import NoShell, ShellStartError
+from .family import Family
 from .run import Request, Run
 from .shell import Shell
 from .status import StatusRecord
@@ -92,14 +93,15 @@ async def bash_selftest(
 ) -> SelfTest:
     """Bring up this bash and try what sessions need of it. Never raises for a bad candidate."""
     tried_in = {name: value for name, value in (env or {}).items() if name not in _OPTIONS}
-    plan = Plan(path, "/", tried_in, (24, 80), "none", timeout_s, restore=False)
+    family = Family()
+    plan = Plan(path, "/", tried_in, (24, 80), family, "none", timeout_s, restore=False)
     try:
         async with asyncio.timeout(timeout_s):
             shell = await bring_up(plan, _Owner(), _ignore)
             try:
                 return await _try_out(path, shell)
             finally:
-                await end_shell(shell)
+                await end_shell(shell, family)
     except ShellStartError as error:
         return SelfTest(path, "", str(error))
     except TimeoutError:

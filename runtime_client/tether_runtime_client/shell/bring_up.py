@@ -11,7 +11,8 @@ from .command import EndReason, RunningCommand
 from .config import Startup
 from .control import quote
 from .errors import ShellStartError
-from .processes import end_session
+from .family import Family
+from .mark import VARIABLE
 from .run import Request
 from .shell import Shell, ShellOwner
 
@@ -31,7 +32,7 @@ _STARTUP: Mapping[Startup, str] = {
         "done; unset -v __tether"
     ),
 }
-_SHELLS_OWN = frozenset({"PWD", "SHLVL", "_", "TETHER_SHELL"})
+_SHELLS_OWN = frozenset({"PWD", "SHLVL", "_", VARIABLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Plan:
     cwd: str
     env: Mapping[str, str]
     size: tuple[int, int]
+    family: Family
     startup: Startup
     startup_s: float
     restore: bool
@@ -59,16 +61,16 @@ async def bring_up(plan: Plan, owner: ShellOwner, warn: Callable[[str], None]) -
     if complaint is None:
         return shell
     warn(complaint)
-    await end_shell(shell)
+    await end_shell(shell, plan.family)
     return await _set_up(plan, owner)
 
 
 async def _set_up(plan: Plan, owner: ShellOwner) -> Shell:
-    shell = Shell(plan.bash, plan.cwd, plan.env, plan.size, owner)
+    shell = Shell(plan.bash, plan.cwd, plan.env, plan.size, plan.family, owner)
     command = RunningCommand("", Discard(), hidden=True)
     shell.set_up(command)
-    if await _end_of(shell, command, plan.startup_s) != "completed":
-        await end_shell(shell)
+    if await _end_of(shell, command, plan) != "completed":
+        await end_shell(shell, plan.family)
         raise ShellStartError(f"{plan.bash} did not become ready; is it a working bash?")
     return shell
 
@@ -79,7 +81,7 @@ async def _run_startup_files(shell: Shell, plan: Plan) -> str | None:
         return None
     command = RunningCommand(_STARTUP[plan.startup], Discard(), hidden=True)
     shell.begin(Request(command))
-    reason = await _end_of(shell, command, plan.startup_s)
+    reason = await _end_of(shell, command, plan)
     if reason == "session_ended":
         return "the startup files ended the shell; going on without them"
     if reason is None:
@@ -94,7 +96,7 @@ async def _restore(shell: Shell, plan: Plan) -> str | None:
     """Startup files set variables again that the earlier shell had changed since."""
     command = RunningCommand(_restoring(plan.cwd, plan.env), Discard(), hidden=True)
     shell.begin(Request(command))
-    if await _end_of(shell, command, plan.startup_s) == "completed":
+    if await _end_of(shell, command, plan) == "completed":
         return None
     return "the exported variables could not be restored after the startup files"
 
@@ -114,22 +116,22 @@ def _restoring(cwd: str, env: Mapping[str, str]) -> str:
     return "{ " + "\n".join(lines) + "\n} 2>/dev/null"
 
 
-async def _end_of(shell: Shell, command: RunningCommand, timeout_s: float) -> EndReason | None:
+async def _end_of(shell: Shell, command: RunningCommand, plan: Plan) -> EndReason | None:
     """How the command ended; None when it did not in time, or asks for input."""
     events: list[asyncio.Future[Any]] = [command.done, command.waiting]
     try:
-        await asyncio.wait(events, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(events, timeout=plan.startup_s, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
-        await end_shell(shell)
+        await end_shell(shell, plan.family)
         raise
     return command.done.result().reason if command.done.done() else None
 
 
-async def end_shell(shell: Shell) -> None:
+async def end_shell(shell: Shell, family: Family) -> None:
     """End what the shell started and free it, also while being cancelled."""
     shell.retire()
     try:
-        await asyncio.shield(end_session([(shell.pid, shell.process.marker)], _END_S))
+        await asyncio.shield(family.end_shell(shell.pid, _END_S))
     finally:
         shell.close()
 

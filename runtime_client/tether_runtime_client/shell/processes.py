@@ -1,20 +1,10 @@
-"""Which processes belong to a session, and how to end all of them.
-
-A process belongs to a shell when it is in the shell's kernel session, descends from it, or
-carries the shell's marker in its environment (a daemon that forked twice and called setsid).
-"""
+"""What /proc says of the processes at a terminal, and of those below a shell."""
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-
-_TERM_SHARE = 0.25  # of the time allowed, for an end by SIGHUP and SIGTERM
-_ROUND_S = 0.5  # then SIGKILL, in rounds, since the killed may have forked meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,102 +109,7 @@ def all_processes() -> Iterator[ProcessInfo]:
             yield info
 
 
-def session_processes(shell: int, marker: bytes) -> list[int]:
-    """The living processes of the shell with this pid, itself included."""
-    table = {info.pid: info for info in all_processes() if info.state not in "ZX"}
-    members = {pid for pid, info in table.items() if info.session == shell or pid == shell}
-    members |= {pid for pid in table.keys() - members if _carries(pid, marker)}
-    return sorted(_with_descendants(members, table))
-
-
-def _with_descendants(members: set[int], table: dict[int, ProcessInfo]) -> set[int]:
-    grown = True
-    while grown:
-        children = {pid for pid, info in table.items() if info.parent in members}
-        grown = not children <= members
-        members |= children
-    return members - {os.getpid()}
-
-
-def _carries(pid: int, marker: bytes) -> bool:
-    try:
-        return marker in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return False
-
-
 def foreground_names(shell: int, group: int) -> list[str]:
     """The names of the processes in a group, oldest first."""
     members = sorted(group_members(shell, group), key=lambda info: info.pid)
     return [info.name for info in members]
-
-
-async def end_session(shells: Iterable[tuple[int, bytes]], timeout_s: float) -> list[int]:
-    """End every process of these (pid, marker) shells: SIGHUP and SIGTERM, then SIGKILL.
-
-    Returns the pids that outlived the time allowed (a process in uninterruptible sleep can).
-    Zombies are not waited for: their parents reap them. Safe to call twice.
-    """
-    loop = asyncio.get_running_loop()
-    shells = list(shells)
-    deadline = loop.time() + timeout_s
-    await _signal_all(_members(shells), signal.SIGHUP, timeout_s * _TERM_SHARE)
-    while (members := _members(shells)) and (left := deadline - loop.time()) > 0:
-        await _signal_all(members, signal.SIGKILL, min(left, _ROUND_S))
-    return members
-
-
-def _members(shells: Iterable[tuple[int, bytes]]) -> list[int]:
-    return sorted({pid for shell in shells for pid in session_processes(*shell)})
-
-
-async def _signal_all(pids: Iterable[int], number: signal.Signals, timeout_s: float) -> None:
-    """Signal them all, then wait until all have ended or the time is over."""
-    handles = list(_open_all(pids))
-    try:
-        for handle in handles:
-            _signal_one(handle, number)
-        await _ended(handles, timeout_s)
-    finally:
-        for handle in handles:
-            os.close(handle)
-
-
-def _open_all(pids: Iterable[int]) -> Iterator[int]:
-    for pid in pids:
-        try:
-            yield os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-
-
-def _signal_one(handle: int, number: signal.Signals) -> None:
-    """A stopped process acts on nothing but SIGKILL until it is continued."""
-    wanted = [number] if number == signal.SIGKILL else [number, signal.SIGTERM, signal.SIGCONT]
-    for each in wanted:
-        try:
-            signal.pidfd_send_signal(handle, each)
-        except (ProcessLookupError, PermissionError):
-            return
-
-
-async def _ended(handles: Iterable[int], timeout_s: float) -> None:
-    """Wait until every process behind these pidfds has ended, or the time is over."""
-    loop = asyncio.get_running_loop()
-    waiting = set(handles)
-    done = loop.create_future()
-
-    def ended(handle: int) -> None:
-        loop.remove_reader(handle)
-        waiting.discard(handle)
-        if not waiting and not done.done():
-            done.set_result(None)
-
-    for handle in list(waiting):
-        loop.add_reader(handle, ended, handle)
-    try:
-        if waiting:
-            await asyncio.wait([done], timeout=timeout_s)
-    finally:
-        for handle in waiting:
-            loop.remove_reader(handle)

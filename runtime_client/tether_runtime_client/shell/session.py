@@ -16,12 +16,13 @@ from .errors import (
     SessionClosed,
     ShellStartError,
 )
+from .family import Family
 from .keys import key_bytes
 from .listener import SessionListener
-from .processes import end_session, foreground_names
+from .mark import VARIABLE
+from .processes import foreground_names
 from .run import Request, Run
 from .shell import Shell
-from .shell_process import MARKER
 from .status import StatusRecord
 from .terminal import check_lines
 
@@ -47,6 +48,7 @@ class ShellSession:
         self.last_status = 0
         self._listener = listener
         self._size = (config.rows, config.cols)
+        self._family = Family()
         self._shell: Shell | None = None
         self._former: list[Shell] = []
         self._env = {"TERM": "xterm-256color", **config.env}
@@ -54,6 +56,8 @@ class ShellSession:
         self._lost: StateLost | None = None
         self._restore = False
         self._bringing_up: asyncio.Task[None] | None = None
+        self._ending = asyncio.Lock()
+        self._startup_s = config.startup_timeout_s
         self._closed = False
 
     @property
@@ -74,7 +78,7 @@ class ShellSession:
         """The exported variables as of the last report."""
         current = self._shell.exports() if self._shell is not None else None
         found = dict(self._env if current is None else current)
-        found.pop(MARKER, None)
+        found.pop(VARIABLE, None)
         return found
 
     def foreground(self) -> list[str]:
@@ -90,7 +94,7 @@ class ShellSession:
         Raises ShellStartError, with everything freed, and SessionClosed.
         """
         self._check_open()
-        if self._shell is None:
+        while self._shell is None:
             await self._brought_up(self._bring_up_soon())
 
     def start_command(
@@ -171,11 +175,13 @@ class ShellSession:
         """
         self._check_open()
         lost = StateLost("the session was reset", KEPT, LOST)
-        await self._end_all(lost)
-        self._check_open()
-        self._lost = None
-        startup_s = min(_RESET_S, self.config.startup_timeout_s)
-        await self._brought_up(self._bring_up_soon(startup_s))
+        self._startup_s = min(_RESET_S, self.config.startup_timeout_s)
+        try:
+            await self._end_all(lost)
+            self._lost = None
+            await self.start()
+        finally:
+            self._startup_s = self.config.startup_timeout_s
         return lost
 
     async def close(self) -> None:
@@ -186,12 +192,16 @@ class ShellSession:
         await self._end_all(StateLost("the session was closed", (), (*KEPT, *LOST)))
 
     async def _end_all(self, lost: StateLost) -> None:
-        await self._stop_bringing_up()
-        self._refuse_queued(lost.reason)
-        self._give_up(lost, None)
-        await end_session([(s.pid, s.process.marker) for s in self._former], _END_S)
-        while self._former:
-            self._former.pop().close()
+        async with self._ending:
+            await self._stop_bringing_up()
+            self._refuse_queued(lost.reason)
+            self._give_up(lost, None)
+            left = await self._family.end(_END_S)
+            while self._former:
+                self._former.pop().close()
+        if left:
+            pids = ", ".join(map(str, left))
+            self._listener.warning(self, f"processes that could not be ended: {pids}")
 
     def _check_open(self) -> None:
         if self._closed:
@@ -244,6 +254,7 @@ class ShellSession:
             if shell.run is not None and shell.process.refused:
                 self._queued, shell.run = shell.run.request, None
             self._give_up(lost, exit_code)
+            shell.kill()
             self._bring_up_soon()
         elif shell.run is not None:
             shell.run.end_with_shell(lost, exit_code, shell.cwd)
@@ -272,31 +283,34 @@ class ShellSession:
         if run is not None:
             run.end_with_shell(lost, exit_code, self.cwd)
 
-    def _bring_up_soon(self, startup_s: float | None = None) -> asyncio.Task[None]:
+    def _bring_up_soon(self) -> asyncio.Task[None]:
         if self._bringing_up is None or self._bringing_up.done():
-            allowed = self.config.startup_timeout_s if startup_s is None else startup_s
-            self._bringing_up = asyncio.get_running_loop().create_task(self._bring_up(allowed))
+            self._bringing_up = asyncio.get_running_loop().create_task(self._bring_up())
             self._bringing_up.add_done_callback(_look_at)
         return self._bringing_up
 
     async def _brought_up(self, task: asyncio.Task[None]) -> None:
+        """Return when it is over, also where a reset has ended it; raise what it raised."""
+        current = asyncio.current_task()
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
-            if task.cancelled() and self._closed:
-                raise SessionClosed(self.name) from None
-            raise
+            if not task.cancelled() or (current is not None and current.cancelling()):
+                raise
+        self._check_open()
 
     async def _stop_bringing_up(self) -> None:
         if self._bringing_up is not None and not self._bringing_up.done():
             self._bringing_up.cancel()
             await asyncio.wait([self._bringing_up])
 
-    async def _bring_up(self, startup_s: float) -> None:
+    async def _bring_up(self) -> None:
         """Start a shell; hand it the command that waits for one, if any."""
+        async with self._ending:  # what is started now would be ended too
+            pass
         while self._shell is None:  # again where it ends before it can take the command
             try:
-                self._shell = await self._fresh_shell(startup_s)
+                self._shell = await self._fresh_shell()
             except ShellStartError as error:
                 self._refuse_queued(str(error))
                 raise
@@ -305,11 +319,11 @@ class ShellSession:
                 request, self._queued = self._queued, None
                 self._shell.begin(request)
 
-    async def _fresh_shell(self, startup_s: float) -> Shell:
+    async def _fresh_shell(self) -> Shell:
         config = self.config
         plan = Plan(
-            *(config.bash, self.cwd, self._env, self._size, config.startup),
-            startup_s=startup_s,
+            *(config.bash, self.cwd, self._env, self._size, self._family, config.startup),
+            startup_s=self._startup_s,
             restore=self._restore,
         )
         return await bring_up(plan, self, lambda text: self._listener.warning(self, text))

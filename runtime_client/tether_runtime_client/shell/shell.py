@@ -9,6 +9,7 @@ from typing import Protocol
 from .command import RunningCommand
 from .control import Carried, ReportTo
 from .exports import parse_exports
+from .family import Family
 from .idle import IdleKeeper
 from .run import Request, Run, fresh_nonce, how_it_ended
 from .shell_process import ShellProcess
@@ -49,11 +50,17 @@ class Shell:
     """Starts in the constructor; `set_up` it, then `begin` one request at a time.
 
     Raises ShellStartError. After `over`, `retire` keeps its terminal open for what it left
-    behind, and `close` frees it all; both kill the shell, and nothing else.
+    behind, and `close` frees it all. Only `kill` ends the shell, and nothing else does.
     """
 
     def __init__(
-        self, bash: str, cwd: str, env: Mapping[str, str], size: tuple[int, int], owner: ShellOwner
+        self,
+        bash: str,
+        cwd: str,
+        env: Mapping[str, str],
+        size: tuple[int, int],
+        family: Family,
+        owner: ShellOwner,
     ) -> None:
         self._owner = owner
         self._parser = StatusParser()
@@ -64,7 +71,7 @@ class Shell:
         self._hung_up = False
         self.run: Run | None = None
         self.cwd = cwd
-        self.process = ShellProcess(bash, cwd, env, size, self)
+        self.process = ShellProcess(bash, cwd, env, size, self, family)
         self.terminal = self.process.terminal
         self._watch = QuietWatch(self._look)
         self._idle = IdleKeeper(self.process.send)
@@ -262,13 +269,17 @@ class Shell:
             self._ask_again(run, repair=run.idle_looks == _ATTEMPTS)
         return True
 
-    def retire(self) -> None:
-        """Kill the shell, and let go of everything but the terminal.
+    def kill(self) -> None:
+        """Kill the shell alone, and retire. Twice is safe."""
+        self.process.kill()
+        self.retire()
 
-        What the shell left running may still write to it. Twice is safe.
+    def retire(self) -> None:
+        """Let go of everything but the terminal, which what runs may still write to.
+
+        The shell itself is still to be ended. Twice is safe.
         """
         self._retired = True
-        self.process.kill()
         self.run = None
         self._idle.end()
         self._watch.close()

@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import functools
 import os
-import secrets
 import signal
 import socket
 import termios
@@ -22,11 +21,11 @@ import ptyprocess
 
 from .control import ControlLines, Descriptors
 from .errors import ShellStartError
+from .family import Family
+from .mark import VARIABLE, Mark
 from .processes import process_info
 from .spawn import BashSpawn, become_shell, choose_base
 from .terminal import Terminal
-
-MARKER = "TETHER_SHELL"
 
 
 class ShellEvents(Protocol):
@@ -55,6 +54,7 @@ class ShellProcess:
         env: Mapping[str, str],
         size: tuple[int, int],
         events: ShellEvents,
+        family: Family,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._events = events
@@ -65,13 +65,12 @@ class ShellProcess:
         self.alive = True
         self.descriptors = Descriptors(choose_base())
         self.lines = ControlLines(self.descriptors)
-        value = secrets.token_hex(8)
-        self.marker = f"{MARKER}={value}".encode()
         argv = [bash, "--noediting", "--norc", "--noprofile", "-i"]
         with contextlib.ExitStack() as failed:
             handed = self._open(failed)
-            self._spawn(argv, cwd, {**env, MARKER: value}, size, handed)
+            self._spawn(argv, cwd, env, size, handed, family.mark)
             failed.callback(self._child.release)
+            family.add(self.pid)
             self._pidfd = os.pidfd_open(self.pid)
             failed.pop_all()
         info = process_info(self.pid)
@@ -101,10 +100,12 @@ class ShellProcess:
         env: Mapping[str, str],
         size: tuple[int, int],
         theirs: list[socket.socket],
+        mark: Mark,
     ) -> None:
         handed = [*(sock.fileno() for sock in theirs), *self._mailboxes]
         fds = self.descriptors
-        in_child = functools.partial(become_shell, fds, handed, cwd)
+        in_child = functools.partial(become_shell, fds, handed, cwd, mark)
+        env = {**env, VARIABLE: mark.value}
         try:
             self._child = BashSpawn(argv, env=env, size=size, pass_fds=handed, in_child=in_child)
         except (OSError, pexpect.ExceptionPexpect, ptyprocess.PtyProcessError) as error:

@@ -18,6 +18,7 @@ import ptyprocess
 
 from .control import Descriptors
 from .errors import ShellStartError
+from .mark import Mark
 
 if TYPE_CHECKING:
     _Spawn = pexpect.spawn[bytes]
@@ -83,7 +84,7 @@ def choose_base() -> int:
     return base
 
 
-def become_shell(fds: Descriptors, handed: Sequence[int], cwd: str) -> None:
+def become_shell(fds: Descriptors, handed: Sequence[int], cwd: str, mark: Mark) -> None:
     """Runs in the child, between fork and exec, with the terminal on 0, 1 and 2.
 
     `handed` are the control and status channels and the two mailboxes.
@@ -100,6 +101,7 @@ def become_shell(fds: Descriptors, handed: Sequence[int], cwd: str) -> None:
         os.close(fd)
     _reset_signals()
     _raise_oom_score()
+    mark.put_on()
     _enter(cwd)
 
 
