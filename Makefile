@@ -49,7 +49,7 @@ lint: setup  ## ruff and mypy
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-bench: setup  ## measure against floors, side by side
+bench: setup  ## measure against floors and peers, side by side
 	@docker/ready
 	@$(BIN)/python -m benchmarks
 

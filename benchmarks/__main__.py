@@ -13,15 +13,17 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from . import idle, injection, latency, machine, stages, startup, throughput
+from . import beside, crowd, idle, injection, latency, machine, stages, startup, throughput
 from .display import show
-from .plan import Plan
+from .plan import PEERS, Plan
 from .report import Report
 
 MEASUREMENTS: dict[str, Callable[[Plan], Awaitable[Report]]] = {
     "latency": latency.measure,
+    "beside": beside.measure,
     "stages": stages.measure,
     "throughput": throughput.measure,
+    "crowd": crowd.measure,
     "startup": startup.measure,
     "injection": injection.measure,
     "idle": idle.measure,
@@ -29,6 +31,7 @@ MEASUREMENTS: dict[str, Callable[[Plan], Awaitable[Report]]] = {
 IMAGE = "tether-test/debian:bookworm"
 
 _names = click.Choice(list(MEASUREMENTS))
+_peers = click.Choice(PEERS)
 _backends = click.Choice(["local", "docker"])
 
 
@@ -36,14 +39,20 @@ _backends = click.Choice(["local", "docker"])
 @click.option("--quick", is_flag=True, help="Tiny counts, local only: shows that it works.")
 @click.option("--only", type=_names, multiple=True, help="Only this measurement; may be repeated.")
 @click.option("--backend", "backends", type=_backends, multiple=True, help="Only this backend.")
+@click.option("--peer", "peers", type=_peers, multiple=True, help="Only beside this peer.")
 @click.option("--image", default=IMAGE, show_default=True, help="What docker is measured with.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the figures here.")
 def main(
-    quick: bool, only: tuple[str, ...], backends: tuple[str, ...], image: str, file: Path | None
+    quick: bool,
+    only: tuple[str, ...],
+    backends: tuple[str, ...],
+    peers: tuple[str, ...],
+    image: str,
+    file: Path | None,
 ) -> None:
-    """Measure Tether beside the floors of this machine: in turns, as ratios of medians."""
+    """Measure Tether beside floors and peers on this machine: in turns, as ratios of medians."""
     chosen = backends or (("local",) if quick else _all_backends())
-    plan = Plan(chosen, image, quick, lambda text: click.secho(text, err=True, dim=True))
+    plan = Plan(chosen, image, quick, _tell, peers or PEERS)
     facts = machine.describe()
     console = Console(soft_wrap=False)
     console.print("\n".join(f"{name}: {value}" for name, value in facts.items()), end="\n\n")
@@ -54,6 +63,10 @@ def main(
     if file is not None:
         data = {"machine": facts, "reports": [report.as_data() for report in reports]}
         file.write_text(json.dumps(data, indent=2) + "\n")
+
+
+def _tell(text: str) -> None:
+    click.secho(text, err=True, dim=True)
 
 
 def _measure(name: str, plan: Plan) -> Report:

@@ -22,7 +22,7 @@ def _table(report: Report) -> Table:
     caption = f"ratio: to {report.floor}" if report.floor else None
     table = Table(title=f"{report.name}: {report.title}", title_justify="left", caption=caption)
     table.add_column("", overflow="fold")
-    for heading in ("p50", "p95", "n", "ratio", "aim", "met"):
+    for heading in ("p50", "p95", "p99", "n", "ratio", "aim", "met"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in report.rows:
         table.add_row(*_cells(row))
@@ -30,10 +30,10 @@ def _table(report: Report) -> Table:
 
 
 def _cells(row: Row) -> list[Text]:
-    p95 = "" if row.p95 is None else _figure(row.p95, row.unit)
+    p95, p99 = ("" if it is None else _figure(it, row.unit) for it in (row.p95, row.p99))
     ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
     met = {None: Text(""), True: Text("yes", "green"), False: Text("no", "bold red")}[row.met]
-    plain = (row.name, _figure(row.value, row.unit), p95, str(row.count), ratio, _aim(row))
+    plain = (row.name, _figure(row.value, row.unit), p95, p99, str(row.count), ratio, _aim(row))
     return [*map(Text, plain), met]
 
 
@@ -51,7 +51,7 @@ def _aim(row: Row) -> str:
 
 
 def _limit(aim: Aim, unit: str) -> str:
-    return f"{aim.limit:g} x" if aim.of == "ratio" else f"{aim.limit:g} {unit}"
+    return f"{aim.limit:.3g} x" if aim.of == "ratio" else f"{aim.limit:g} {unit}"
 
 
 def _bars(report: Report) -> Table:

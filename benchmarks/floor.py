@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
+import selectors
 import subprocess
 import sys
 import termios
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal, Self
@@ -39,9 +40,28 @@ class PipeBash:
 
     def run(self, command: str) -> bytes:
         """Run a command that writes nothing; returns its status line."""
+        return os.read(self.begin(command), 100)
+
+    def begin(self, command: str) -> int:
+        """Hand over a command; its status line comes on the descriptor returned."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{command}\necho $? >&{self._told}\n".encode())
-        return os.read(self._status, 100)
+        return self._status
+
+
+def run_crowd(shells: Sequence[PipeBash], command: str, each: int) -> None:
+    """Run a command `each` times in each shell, all at once, in one thread."""
+    with selectors.DefaultSelector() as selector:
+        for shell in shells:
+            selector.register(shell.begin(command), selectors.EVENT_READ, (shell, each - 1))
+        while selector.get_map():
+            for key, _ in selector.select():
+                os.read(key.fd, 100)
+                shell, left = key.data
+                if left:
+                    selector.modify(shell.begin(command), key.events, (shell, left - 1))
+                else:
+                    selector.unregister(key.fd)
 
 
 class PtyBash(PipeBash):
@@ -63,12 +83,11 @@ class PtyBash(PipeBash):
 
     def read(self, command: str, size: int) -> None:
         """Run a command that writes `size` bytes, and read them in a tight loop."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{command}\necho $? >&{self._told}\n".encode())
+        status = self.begin(command)
         left = size
         while left > 0:
             left -= len(os.read(self._terminal, _READ))
-        os.read(self._status, 100)
+        os.read(status, 100)
 
 
 @asynccontextmanager

@@ -28,6 +28,7 @@ class Row:
     value: float
     unit: str
     p95: float | None = None
+    p99: float | None = None
     count: int = 1
     ratio: float | None = None
     aim: Aim | None = None
@@ -82,6 +83,7 @@ def time_row(
         value=middle * scale,
         unit=unit,
         p95=percentile(seconds, 95) * scale,
+        p99=percentile(seconds, 99) * scale,
         count=len(seconds),
         ratio=middle / median(floor) if floor else None,
         aim=aim,
@@ -91,19 +93,23 @@ def time_row(
 def rate_row(
     name: str,
     seconds: Sequence[float],
-    size: int,
+    amount: float,
     *,
+    unit: str = "MB/s",
     floor: Sequence[float] | None = None,
     aim: Aim | None = None,
 ) -> Row:
-    """A row of MB/s for `size` bytes; its p95 is the rate of the slow end."""
-    megabytes = size / 1e6
+    """A row of rates: `amount` of what `unit` counts in each sample; the slow end is its p95.
+
+    `floor` are the seconds that the same amount took there.
+    """
     middle = median(seconds)
     return Row(
         name=name,
-        value=megabytes / middle,
-        unit="MB/s",
-        p95=megabytes / percentile(seconds, 95),
+        value=amount / middle,
+        unit=unit,
+        p95=amount / percentile(seconds, 95),
+        p99=amount / percentile(seconds, 99),
         count=len(seconds),
         ratio=median(floor) / middle if floor else None,
         aim=aim,

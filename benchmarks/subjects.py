@@ -1,13 +1,17 @@
-"""What is measured: a runtime on each backend of the plan."""
+"""What is measured: a runtime on each backend of the plan, and the peers' shells."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from tether_server import CmdRunAction, EventStreamRuntime
 
+from .peers import Peer
+from .peers.base import Call
 from .plan import Plan
+from .turns import Step
 
 
 def new_runtime(backend: str, plan: Plan) -> EventStreamRuntime:
@@ -26,3 +30,19 @@ async def runtimes(plan: Plan) -> AsyncIterator[dict[str, EventStreamRuntime]]:
             started[backend] = await stack.enter_async_context(new_runtime(backend, plan))
             await started[backend].run(CmdRunAction(command="true"))
         yield started
+
+
+@asynccontextmanager
+async def peer_step(peer: Peer, command: str) -> AsyncIterator[Step]:
+    """A shell of a peer, and the step that runs a command in it; a call that blocks may block."""
+    if peer.open is not None:
+        async with peer.open() as run:
+            yield partial(run, command)
+        return
+    assert peer.opens_call is not None
+    async with peer.opens_call() as call:
+        yield partial(_block, call, command)
+
+
+async def _block(call: Call, command: str) -> int:
+    return call(command)

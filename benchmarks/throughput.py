@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from typing import cast
 
 from tether_server import CmdRunAction, EventStreamRuntime
 
 from .floor import PtyBash
+from .peers import Peer, open_peers
 from .plan import Plan
-from .report import Aim, Report, Row, rate_row
-from .subjects import runtimes
+from .report import Aim, Report, Row, median, rate_row
+from .subjects import peer_step, runtimes
 from .turns import Step, take_turns
 
 AIM = Aim(0.8, at="least")
+AHEAD = Aim(1, of="value", at="least")
 FOLDER = f"/tmp/tether-bench-{os.getpid()}"
-"""In each sandbox; with the local backend that is this machine."""
+"""In each sandbox; with the local backend, the floor and SSH that is this machine."""
 
 FLOOR = "bare terminal"
+TERMINAL = "ssh -tt, kept shell"
+_LINE = "the quick brown fox jumps over the lazy dog 0123456789"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +38,34 @@ class Output:
     size: int
     rounds: int
 
+    @property
+    def make(self) -> str:
+        """The command that makes what it needs, wherever it is to run."""
+        return f"mkdir -p {FOLDER}; yes {_LINE!r} | head -c {self.size} >{FOLDER}/{self.size}"
+
 
 async def measure(plan: Plan) -> Report:
-    """Rows for a flood and for lines, each with its own floor."""
+    """Rows for lines and for two floods, each with its own floor."""
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as folder, PtyBash() as bash:
-        async with runtimes(plan) as started:
-            for output in (_lines(plan), _flood(plan)):
-                rows += await _compare(output, bash, Path(folder), started)
+    with PtyBash() as bash, _local_folder():
+        async with runtimes(plan) as started, open_peers(plan) as peers:
+            for output in (_lines(plan), *_floods(plan)):
+                rows += await _compare(output, bash, started, peers)
     return Report(
         "throughput",
         "output of a command",
         tuple(rows),
         floor=f"the same from a {FLOOR}, read in a tight loop",
+        bars=False,
     )
+
+
+@contextmanager
+def _local_folder() -> Iterator[None]:
+    try:
+        yield
+    finally:
+        shutil.rmtree(FOLDER, ignore_errors=True)
 
 
 def _lines(plan: Plan) -> Output:
@@ -56,50 +75,71 @@ def _lines(plan: Plan) -> Output:
     return Output(f"seq 1 {last}", f"seq 1 {last}", size, plan.count(20, 2))
 
 
-def _flood(plan: Plan) -> Output:
+def _floods(plan: Plan) -> list[Output]:
     """Text from a file in memory: the cheapest producer, so that the reader is what is measured."""
-    size = plan.count(50_000_000, 500_000)
-    return Output(f"cat, {size / 1e6:g} MB", "cat flood", size, plan.count(7, 2))
+    sizes = {plan.count(1_000_000, 100_000): 20, plan.count(50_000_000, 500_000): 7}
+    return [
+        Output(f"cat, {size / 1e6:g} MB", f"cat {FOLDER}/{size}", size, plan.count(rounds, 2))
+        for size, rounds in sizes.items()
+    ]
 
 
 async def _compare(
-    output: Output, bash: PtyBash, folder: Path, started: Mapping[str, EventStreamRuntime]
+    output: Output,
+    bash: PtyBash,
+    started: Mapping[str, EventStreamRuntime],
+    peers: Sequence[Peer],
 ) -> list[Row]:
-    floor = f"{output.label}: {FLOOR}"
-    steps = {floor: _floor_step(output, bash, folder)}
+    bash.run(output.make)
+    steps: dict[str, Step] = {FLOOR: partial(_read, bash, output)}
     for backend, runtime in started.items():
-        await runtime.run(CmdRunAction(command=_make_flood(FOLDER, output.size)))
-        steps[f"{output.label}: Tether, {backend}"] = partial(_run, runtime, output)
-    samples = await take_turns(steps, rounds=output.rounds)
-    for runtime in started.values():
-        await runtime.run(CmdRunAction(command=f"cd /; rm -r {FOLDER}"))
-    return _rows(samples, floor, output.size)
+        await runtime.run(CmdRunAction(command=output.make))
+        steps[f"Tether, {backend}"] = partial(_run, runtime, output)
+    async with AsyncExitStack() as stack:
+        for peer in [peer for peer in peers if peer.most_output >= output.size]:
+            await (await stack.enter_async_context(peer_step(peer, output.make)))()
+            step = await stack.enter_async_context(peer_step(peer, output.command))
+            steps[peer.name] = partial(_run_peer, step, output)
+        return _rows(await take_turns(steps, rounds=output.rounds), output)
 
 
-def _floor_step(output: Output, bash: PtyBash, folder: Path) -> Step:
-    bash.run(_make_flood(str(folder), output.size))
-
-    async def read() -> None:
-        bash.read(output.command, output.size)
-
-    return read
-
-
-def _make_flood(folder: str, size: int) -> str:
-    line = "the quick brown fox jumps over the lazy dog 0123456789"
-    return f"mkdir -p {folder}; cd {folder}; yes {line!r} | head -c {size} >flood"
+async def _read(bash: PtyBash, output: Output) -> None:
+    bash.read(output.command, output.size)
 
 
 async def _run(runtime: EventStreamRuntime, output: Output) -> None:
     observation = await runtime.run(CmdRunAction(command=output.command))
-    if observation.total_bytes != output.size:
-        raise RuntimeError(f"{observation.total_bytes} bytes came instead of {output.size}")
+    _check(observation.total_bytes, output)
 
 
-def _rows(samples: Mapping[str, list[float]], floor: str, size: int) -> list[Row]:
+async def _run_peer(step: Step, output: Output) -> None:
+    """Some add bytes of the terminal's or their own to a command's output; none may be missing."""
+    _check(min(cast(int, await step()), output.size), output)
+
+
+def _check(size: int, output: Output) -> None:
+    if size != output.size:
+        raise RuntimeError(f"{size} bytes came instead of {output.size}")
+
+
+def _rows(samples: Mapping[str, list[float]], output: Output) -> list[Row]:
+    amount = output.size / 1e6
+    floor = samples[FLOOR]
+    rows = [rate_row(f"{output.label}: {FLOOR}", floor, amount)]
+    for name, times in samples.items():
+        if name != FLOOR:
+            aim = AIM if name.startswith("Tether") else None
+            rows.append(rate_row(f"{output.label}: {name}", times, amount, floor=floor, aim=aim))
+    return [*rows, *_beside_terminal(samples, output)]
+
+
+def _beside_terminal(samples: Mapping[str, list[float]], output: Output) -> list[Row]:
+    """How many times the rate of `ssh -tt` a session has."""
+    if TERMINAL not in samples:
+        return []
+    theirs = median(samples[TERMINAL])
     return [
-        rate_row(name, times, size)
-        if name == floor
-        else rate_row(name, times, size, floor=samples[floor], aim=AIM)
+        Row(f"{output.label}: {name}, times {TERMINAL}", theirs / median(times), "x", aim=AHEAD)
         for name, times in samples.items()
+        if name.startswith("Tether")
     ]

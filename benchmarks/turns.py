@@ -9,18 +9,24 @@ Step = Callable[[], Awaitable[object]]
 
 
 async def take_turns(
-    steps: Mapping[str, Step], *, rounds: int, block: int = 1
+    steps: Mapping[str, Step],
+    *,
+    rounds: int,
+    block: int = 1,
+    blocks: Mapping[str, int] | None = None,
 ) -> dict[str, list[float]]:
     """Seconds each step took, in `rounds` of `block` runs each: A A A B B B A A A B B B …
 
-    A block lets a step run with its own caches warm. Each step is run once before, unmeasured.
+    A block lets a step run with its own caches warm; `blocks` says where one is shorter. Each step
+    is run once before, unmeasured.
     """
+    sizes = dict.fromkeys(steps, block) | dict(blocks or {})
     samples: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():
         await step()
     for _ in range(rounds):
         for name, step in steps.items():
-            for _ in range(block):
+            for _ in range(sizes[name]):
                 begin = time.perf_counter()
                 await step()
                 samples[name].append(time.perf_counter() - begin)
