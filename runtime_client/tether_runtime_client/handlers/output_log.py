@@ -36,6 +36,7 @@ class OutputLog:
         self._timer: asyncio.TimerHandle | None = None
         self._early = bytearray()
         self._file = -1
+        self._in_file = False
         self._new = HeadTail()
         self._written = self._loop.time()
         self.total = 0
@@ -80,9 +81,9 @@ class OutputLog:
         new, self._new = self._new, HeadTail()
         kept = new.kept()
         content = render(kept, ansi=ansi)
-        if self._file < 0 and self.incomplete is None and content.encode() != kept:
+        if not self._in_file and self.incomplete is None and content.encode() != kept:
             self._open()
-        path = str(self._path) if self._file >= 0 and self.incomplete is None else None
+        path = str(self._path) if self._in_file and self.incomplete is None else None
         if last:
             self.close()
         return content, new.truncated, path
@@ -129,6 +130,7 @@ class OutputLog:
         except OSError as problem:
             self._give_up(problem)
             return
+        self._in_file = True
         early, self._early = self._early, bytearray()
         self._append(early)
 

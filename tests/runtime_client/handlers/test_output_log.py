@@ -91,6 +91,18 @@ async def test_a_flood_is_whole_in_file_and_deltas_and_cut_in_content(tmp_path: 
     log.assert_continuous()
 
 
+@pytest.mark.parametrize("size", [10, CONTENT_LIMIT + 10])
+async def test_a_report_after_the_end_leaves_the_file_whole(tmp_path: Path, size: int) -> None:
+    log = Log(tmp_path / "log")
+    log.write(b"\xff" * size)
+    log.report(ansi=False)
+    log.write(b"\xfe" * size)
+    log.close()
+    _, _, path = log.report(ansi=False, last=True)
+    assert path == str(tmp_path / "log")
+    assert (tmp_path / "log").read_bytes() == b"\xff" * size + b"\xfe" * size
+
+
 async def test_output_goes_out_by_itself(tmp_path: Path) -> None:
     log = Log(tmp_path / "log")
     log.write(b"soon")
