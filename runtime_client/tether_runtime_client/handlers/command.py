@@ -16,7 +16,9 @@ from .report import Report
 class Command:
     """Reports what is new since the last report, to whoever asks.
 
-    Its end is told once: in the report of whoever waits for it, else as a `CommandEnded` event.
+    Its end is told in the report of whoever waits for it. Where it ends unasked, or was reported
+    as going on before, it is a `CommandEnded` event too: who follows the stream by the id of the
+    action hears of it.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Command:
         self._lost_before = lost_before
         self._emit = emit
         self._reporters = 0
+        self._went_on = False
         running.watchers.append(self._on_end)
 
     @property
@@ -89,7 +92,7 @@ class Command:
         self._running.now_active()
 
     def _on_end(self) -> None:
-        if self._reporters or not self.over:
+        if not self.over or (self._reporters and not self._went_on):
             return
         end = self._running.done.result()
         self._output.close()
@@ -124,6 +127,7 @@ class Command:
         )
 
     def _going_on(self, *, timed_out: bool) -> o.CmdOutputObservation:
+        self._went_on = True
         content, truncated, path = self._output.report(ansi=self._ansi)
         evidence = self._running.wait_evidence
         status: o.CommandStatus = "timeout" if timed_out else "running"
