@@ -34,6 +34,7 @@ class Sessions:
         self._output = settings.state / "output"
         self._bash = bash
         self._emit = emit
+        self._sessions: dict[str, Session] = {}
         self._starting: dict[str, asyncio.Task[Session]] = {}
         self._names = settings.state / "shells"
         self._lost = _forget_names(self._names)
@@ -63,7 +64,9 @@ class Sessions:
         command = session.running()
         with shell_errors():
             if action.key is not None:
-                session.shell.send_key(action.key)
+                session.shell.send_key(action.key, application=command.keyboard.application)
+            elif action.paste is not None:
+                await session.shell.send_input(command.keyboard.pasted(action.paste))
             else:
                 await session.shell.send_input((action.text or "").encode())
         return await command.report(action.timeout_s)
@@ -82,22 +85,44 @@ class Sessions:
         return await self._existing(action.session).latest().report(action.timeout_s)
 
     async def reset(self, action: a.SessionResetAction, _: Context) -> o.SessionResetObservation:
-        """Kill everything in the session and start a fresh shell."""
-        session = await self._get(action.session)
+        """Kill everything in the session, also while it starts, and start a fresh shell."""
+        session = self._session(action.session)
         with shell_errors():
             lost = await session.shell.reset()
+        await self._get(action.session)
         state_lost = to_state_lost(lost)
         assert state_lost is not None
         return o.SessionResetObservation(
             session=action.session, cwd=session.shell.cwd, state_lost=state_lost
         )
 
+    async def resize(self, action: a.SessionResizeAction, _: Context) -> o.DoneObservation:
+        """Change the size of the session's terminal, now and for later."""
+        (await self._get(action.session)).resize(action.rows, action.cols)
+        return o.DoneObservation()
+
+    async def read_screen(self, action: a.ScreenReadAction, _: Context) -> o.ScreenObservation:
+        """Report what the newest command's output has made of the screen."""
+        session = self._existing(action.session)
+        session.shell.read_output()
+        shown = await session.latest().view.look(newline=session.shell.maps_newlines)
+        return o.ScreenObservation(
+            session=action.session,
+            content=shown.content,
+            rows=shown.rows,
+            cols=shown.cols,
+            cursor=o.ScreenCursor(row=shown.row, col=shown.col, visible=shown.cursor_visible),
+            alternate=shown.alternate,
+            complete=shown.complete,
+            total_bytes=shown.total_bytes,
+        )
+
     async def close(self) -> None:
         """End every session and everything that runs in it. Twice is safe."""
+        sessions, self._sessions = list(self._sessions.values()), {}
         starting, self._starting = list(self._starting.values()), {}
-        for session in await asyncio.gather(*starting, return_exceptions=True):
-            if isinstance(session, Session):
-                await session.shell.close()
+        await asyncio.gather(*(session.shell.close() for session in sessions))
+        await asyncio.gather(*starting, return_exceptions=True)
 
     async def _get(self, name: str) -> Session:
         """The session, started if it is new. Whoever else asks meanwhile waits for the same."""
@@ -111,11 +136,17 @@ class Sessions:
                 del self._starting[name]
             raise
 
+    def _session(self, name: str) -> Session:
+        """The session, which may not have a shell yet."""
+        if name not in self._sessions:
+            if not self._bash.path:
+                raise e.NoShell(f"there is no shell: {self._bash.reason}")
+            lost = CLIENT_RESTARTED if name in self._lost else None
+            self._sessions[name] = Session(name, self._bash.path, self._emit, lost)
+        return self._sessions[name]
+
     async def _start(self, name: str) -> Session:
-        if not self._bash.path:
-            raise e.NoShell(f"there is no shell: {self._bash.reason}")
-        lost = CLIENT_RESTARTED if name in self._lost else None
-        session = Session(name, self._bash.path, self._emit, lost)
+        session = self._session(name)
         with shell_errors():
             await session.shell.start()
         self._lost.discard(name)
@@ -123,10 +154,9 @@ class Sessions:
         return session
 
     def _existing(self, name: str) -> Session:
-        task = self._starting.get(name)
-        if task is None or not task.done():
+        if name not in self._sessions:
             raise e.NothingRunning(f"session {name!r} has not run a command yet")
-        return task.result()
+        return self._sessions[name]
 
 
 class Session:
@@ -159,6 +189,13 @@ class Session:
             emit=self._emit,
         )
         return self._latest
+
+    def resize(self, rows: int, cols: int) -> None:
+        """Change the terminal's size; what was written so far was for the former one."""
+        if self._latest is not None:
+            self.shell.read_output()
+            self._latest.view.resize(rows, cols)
+        self.shell.resize(rows, cols)
 
     def latest(self) -> Command:
         """The newest command; raises `NothingRunning` when there was none."""

@@ -209,6 +209,39 @@ async def test_cancelled_start(config: ShellConfig, no_leftovers: None, tmp_path
     await session.close()
 
 
+async def test_reset_while_startup_files_hang(
+    config: ShellConfig, no_leftovers: None, tmp_path: Path
+) -> None:
+    """It cuts them short; who waited for the start gets the shell of the reset."""
+    text = "trap '' HUP TERM INT; while :; do sleep 1; done"
+    env = {**config.env, **home(tmp_path, ".bashrc", text)}
+    session = ShellSession("x", replace(config, env=env, startup="bashrc"), listener=Listener())
+    starting = asyncio.create_task(session.start())
+    await asyncio.sleep(0.1)
+    began = time.monotonic()
+    await session.reset()
+    assert time.monotonic() - began < 3
+    await starting
+    assert await Driver(session, Listener()).say("echo a") == "a\n"
+    await session.close()
+
+
+async def test_resets_side_by_side(shell: Driver) -> None:
+    """A command that comes meanwhile runs in the last one's shell, or is told that it did not."""
+    resets = [asyncio.create_task(shell.session.reset()) for _ in range(5)]
+    queued = []
+    while not all(reset.done() for reset in resets):
+        await asyncio.sleep(0.002)
+        if shell.session.running is None:
+            queued.append(shell.start("echo a"))
+    for started in queued:
+        result = await started.result()
+        told = (result.end.reason, result.text)
+        assert told in {("completed", "a\n"), ("session_ended", "")}
+    assert await shell.say("echo b") == "b\n"
+    assert shell.listener.warnings == []
+
+
 async def test_close_while_running(config: ShellConfig, no_leftovers: None) -> None:
     commands = (
         "sleep 60",
