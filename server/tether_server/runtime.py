@@ -5,28 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack, overload
+from typing import TYPE_CHECKING, Self, Unpack
 
-from tether_runtime_client.protocol import actions as a
 from tether_runtime_client.protocol import auth
-from tether_runtime_client.protocol import observations as o
-from tether_runtime_client.protocol.bulk_io import TransferProgress
-from tether_runtime_client.protocol.errors import RuntimeClosed, error_from_code
-from tether_runtime_client.protocol.events import (
-    CmdOutputDelta,
-    Event,
-    ExecOutputDelta,
-    OutputOmitted,
-    SandboxStarted,
-    SandboxStopped,
-)
+from tether_runtime_client.protocol.errors import RuntimeClosed
+from tether_runtime_client.protocol.events import SandboxStarted, SandboxStopped
 
 from .backends import Backend, Progress, Sandbox, SandboxSpec, open_backend, silent
+from .calls import Calls
 from .event_stream import EventStream
 from .history import History
 from .link import Link
@@ -50,10 +40,8 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S = 60.0
 
-ShellAction = a.CmdRunAction | a.CmdInputAction | a.CmdInterruptAction | a.CmdPollAction
 
-
-class EventStreamRuntime:
+class EventStreamRuntime(Calls):
     """A sandbox and the event stream to and from it.
 
     An async context manager: entering starts (or, from `attach`, finds) the sandbox; leaving
@@ -209,106 +197,6 @@ class EventStreamRuntime:
                 self._history.close()
             await self._backend.close()
 
-    # --- actions
-
-    @overload
-    async def run(
-        self, action: ShellAction, *, id: str | None = None
-    ) -> o.CmdOutputObservation: ...
-    @overload
-    async def run(self, action: a.ExecAction, *, id: str | None = None) -> o.ExecObservation: ...
-    @overload
-    async def run(
-        self, action: a.SessionResetAction, *, id: str | None = None
-    ) -> o.SessionResetObservation: ...
-    @overload
-    async def run(
-        self, action: a.FileReadAction, *, id: str | None = None
-    ) -> o.FileReadObservation: ...
-    @overload
-    async def run(
-        self, action: a.FileWriteAction, *, id: str | None = None
-    ) -> o.FileWriteObservation: ...
-    @overload
-    async def run(
-        self, action: a.FileEditAction, *, id: str | None = None
-    ) -> o.FileEditObservation: ...
-    @overload
-    async def run(
-        self, action: a.ListFilesAction, *, id: str | None = None
-    ) -> o.ListFilesObservation: ...
-    @overload
-    async def run(self, action: a.Action, *, id: str | None = None) -> o.Observation: ...
-
-    async def run(self, action: a.Action, *, id: str | None = None) -> o.Observation:
-        """Run an action and return its observation; raises the `ActionError` it ended in.
-
-        The action is stored under `id` (a random one when None) before it is sent. Running the
-        same id again, in this process or a later one, never runs the action again: it returns
-        the observation, as soon as there is one. A cancelled `run` leaves the action running.
-        """
-        return raise_error(await self._active.submit(action, id).answer)
-
-    async def stream(
-        self, action: a.Action, *, id: str | None = None
-    ) -> AsyncIterator[CmdOutputDelta | ExecOutputDelta | OutputOmitted | o.Observation]:
-        """Run an action; yields its output as it comes, then its observation. Raises as `run`."""
-        shown = (CmdOutputDelta, ExecOutputDelta, OutputOmitted, o.Observation)
-        async with aclosing(self._follow(action, id)) as events:
-            async for event in events:
-                if isinstance(event, shown):
-                    yield event
-
-    async def exec(
-        self,
-        command: Sequence[str] | str,
-        *,
-        stdin: bytes = b"",
-        env: Mapping[str, str] | None = None,
-        cwd: str | None = None,
-        user: str | None = None,
-        timeout_s: float | None = None,
-    ) -> o.ExecObservation:
-        """Run a process without a terminal: a list of arguments, or text for `sh -c`.
-
-        `stdout` and `stderr` of the observation are whole, however long, and the bytes exact.
-        """
-        is_text = isinstance(command, str)
-        action = a.ExecAction(
-            argv=None if is_text else tuple(command),
-            command=command if isinstance(command, str) else None,
-            stdin=stdin,
-            env=dict(env) if env is not None else None,
-            cwd=cwd,
-            user=user,
-            timeout_s=timeout_s,
-        )
-        return await self._bulk.complete(await self.run(action))
-
-    async def upload(
-        self,
-        source: str | os.PathLike[str],
-        target: str,
-        *,
-        progress: TransferProgress | None = None,
-    ) -> o.TransferObservation:
-        """Copy a file or a folder's tree into the sandbox, under the name `target`.
-
-        A tree is merged into a folder that is there already. `progress` is called with the bytes
-        that have crossed, and with their number in all or None where that is not known.
-        """
-        return await self._bulk.upload(Path(source), target, progress=progress)
-
-    async def download(
-        self,
-        source: str,
-        target: str | os.PathLike[str],
-        *,
-        progress: TransferProgress | None = None,
-    ) -> o.TransferObservation:
-        """Copy a file or a folder's tree out of the sandbox; otherwise as `upload`."""
-        return await self._bulk.download(source, Path(target), progress=progress)
-
     # --- the event stream
 
     @property
@@ -330,19 +218,6 @@ class EventStreamRuntime:
             self._link.cut()
 
     # --- inside
-
-    async def _follow(self, action: a.Action, id: str | None = None) -> AsyncGenerator[Event, None]:
-        """Run an action; yields every event about it, its observation last. Raises as `run`."""
-        since = 0 if id else self.events.last_seq
-        submission = self._active.submit(action, id)
-        async for event in self.events.subscribe(since, action_id=submission.action_id):
-            if isinstance(event, o.Observation):
-                yield raise_error(event)
-                return
-            yield event
-        if submission.answer.cancelled():
-            raise RuntimeClosed("the runtime was closed while the action ran")
-        yield raise_error(submission.answer.result())
 
     @property
     def _active(self) -> Submissions:
@@ -439,12 +314,3 @@ class EventStreamRuntime:
             self._submissions.record(SandboxStopped(reason="the runtime was closed"))
             self._submissions.save()
         drop_record(self.name)
-
-
-def raise_error(observation: o.Observation) -> o.Observation:
-    """The observation, unless it is an error: then the matching `TetherError` is raised."""
-    if isinstance(observation, o.ErrorObservation):
-        raise error_from_code(
-            observation.code, observation.message, observation.hint, observation.data
-        )
-    return observation

@@ -19,9 +19,10 @@ from tether_runtime_client.protocol.events import (
 )
 
 from .backends import Progress
+from .calls import ShellAction
 from .event_stream import EventStream
 from .loop_thread import LoopThread
-from .runtime import EventStreamRuntime, ShellAction
+from .runtime import EventStreamRuntime
 
 T = TypeVar("T")
 

@@ -24,7 +24,7 @@ from tether_runtime_client.protocol.channel import server_channel
 from tether_runtime_client.protocol.events import ClientStarted, Event, TransferReady
 from tether_runtime_client.protocol.observations import ExecObservation, TransferObservation
 from tether_server import EventStreamRuntime
-from tether_server.runtime import raise_error
+from tether_server.calls import raise_error
 from tether_server.transfer import Transfers, open_bulk
 from tether_server.transports import Transport
 
