@@ -16,6 +16,7 @@ from tether_runtime_client.protocol.errors import RuntimeClosed
 from tether_runtime_client.protocol.events import SandboxStarted, SandboxStopped
 
 from .backends import Backend, Progress, Sandbox, SandboxSpec, open_backend, silent
+from .backends.base import START_TIMEOUT_S
 from .calls import Calls
 from .event_stream import EventStream
 from .history import History
@@ -37,8 +38,6 @@ from .transports import Transport
 
 if TYPE_CHECKING:
     from .sync import RuntimeOptions, SyncEventStreamRuntime
-
-START_TIMEOUT_S = 60.0
 
 
 class EventStreamRuntime(Calls):

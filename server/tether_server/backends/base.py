@@ -24,6 +24,8 @@ def silent(message: str) -> None:
 INJECTS = ("build", "mount")
 TRANSPORTS = ("auto", "unix", "tcp", "exec")
 ENTRYPOINTS = ("through", "beside", "skip")
+START_TIMEOUT_S = 60.0
+"""How long a started sandbox may take until its client answers, where nothing else is asked."""
 
 
 _OWN = {

@@ -46,7 +46,7 @@ class Execution:
         self._signalling: asyncio.Task[None] | None = None
 
     async def run(self, action: ExecAction) -> int:
-        """Returns the exit code: the command's own, or 128 + N when signal N came to us."""
+        """Returns the exit code: the command's own, also when a signal was passed on to it."""
         try:
             with self._interrupts.diverted(self._pass_on):
                 observation = await self._show(action)
@@ -56,8 +56,6 @@ class Execution:
             return BROKEN_PIPE
         finally:
             await self._leave_nothing()
-        if self._interrupts.received is not None:
-            return 128 + self._interrupts.received
         return observation.exit_code
 
     async def _show(self, action: ExecAction) -> ExecObservation:

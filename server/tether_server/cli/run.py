@@ -40,7 +40,7 @@ def command(
 
     With --attach it runs in a sandbox that is there, which stays. Standard output and error come
     through as they are, byte for byte. Standard input is passed on when it is not a terminal.
-    Ctrl-C interrupts CMD. There is no shell unless CMD is one.
+    Ctrl-C interrupts CMD, whose exit code counts then too. There is no shell unless CMD is one.
     """
     if not words:
         raise click.UsageError("there is no command to run: give it behind --")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..backends.base import ENTRYPOINTS, INJECTS, TRANSPORTS
+from ..backends.base import ENTRYPOINTS, INJECTS, START_TIMEOUT_S, TRANSPORTS
 
 if TYPE_CHECKING:
     from ..backends import Progress
@@ -28,12 +29,17 @@ class StartOptions:
     workdir: str | None
     user: str | None
     mount: tuple[str, ...]
+    memory: str | None
+    cpus: float | None
+    pids_limit: int | None
+    resource: tuple[str, ...]
     network: str | None
     transport: str
     inject: str
     entrypoint: str
     name: str | None
     keep: bool
+    start_timeout: float
 
     def open(self, attach: str | None, progress: Progress) -> EventStreamRuntime:
         """A runtime for a fresh sandbox, or for the running one named `attach`, beside its server.
@@ -61,16 +67,29 @@ class StartOptions:
                 workdir=self.workdir,
                 user=self.user,
                 mounts=self.mount,
+                resources=self.resources(),
                 network=self.network,
                 transport=self.transport,
                 inject=self.inject,
                 entrypoint=self.entrypoint,
                 name=self.name,
                 keep=self.keep,
+                start_timeout_s=self.start_timeout,
                 progress=progress,
             )
         except ValueError as problem:
             raise click.UsageError(str(problem)) from None
+
+    def resources(self) -> dict[str, object]:
+        """The limits as the engine's SDK names them. Raises `click.UsageError`."""
+        limits: dict[str, object] = dict(map(_resource, self.resource))
+        if self.memory is not None:
+            limits["mem_limit"] = self.memory
+        if self.cpus is not None:
+            limits["nano_cpus"] = round(self.cpus * 1e9)
+        if self.pids_limit is not None:
+            limits["pids_limit"] = self.pids_limit
+        return limits
 
     def for_new(self) -> str:
         """The options given that only a fresh sandbox can have, for a message; or nothing."""
@@ -79,12 +98,17 @@ class StartOptions:
             "--local": self.local,
             "--user": self.user,
             "--mount": self.mount,
+            "--memory": self.memory,
+            "--cpus": self.cpus,
+            "--pids-limit": self.pids_limit,
+            "--resource": self.resource,
             "--network": self.network,
             "--transport": self.transport != "auto",
             "--inject": self.inject != "build",
             "--entrypoint": self.entrypoint != "skip",
             "--name": self.name,
             "--keep": self.keep,
+            "--start-timeout": self.start_timeout != START_TIMEOUT_S,
         }
         return ", ".join(option for option, value in given.items() if value)
 
@@ -109,6 +133,17 @@ def environment(words: tuple[str, ...]) -> dict[str, str]:
     return values
 
 
+def _resource(word: str) -> tuple[str, object]:
+    """`NAME=VALUE`; what reads as a number, true, false or another value of JSON is one."""
+    name, given, text = word.partition("=")
+    if not name or not given:
+        raise click.UsageError(f"{word!r} is no resource: NAME=VALUE, such as shm_size=1g")
+    try:
+        return name, json.loads(text)
+    except ValueError:
+        return name, text
+
+
 def start_options(function: F) -> F:
     """Add them to a command."""
     for option in reversed(_OPTIONS):
@@ -123,6 +158,17 @@ _OPTIONS: list[Callable[[F], F]] = [
     click.option("-u", "--user", metavar="USER", help="Run as this user (name, uid or uid:gid)."),
     click.option(
         "-v", "--mount", multiple=True, metavar="HOST:DIR[:ro]", help="Mount a host folder."
+    ),
+    click.option("-m", "--memory", metavar="SIZE", help="The most memory it may use, such as 2g."),
+    click.option(
+        "--cpus", type=click.FloatRange(min=0.01), metavar="N", help="How many processors, as 1.5."
+    ),
+    click.option(
+        "--pids-limit", type=click.IntRange(min=1), metavar="N", help="The most processes."
+    ),
+    click.option(
+        "--resource", multiple=True, metavar="NAME=VALUE",
+        help="Another limit, as the engine's SDK names it.",
     ),
     click.option("--network", metavar="NAME", help="An engine network, or none."),
     click.option(
@@ -139,5 +185,9 @@ _OPTIONS: list[Callable[[F], F]] = [
     ),
     click.option("--name", metavar="NAME", help="Name the sandbox."),
     click.option("--keep", is_flag=True, help="Leave the sandbox when the command has ended."),
+    click.option(
+        "--start-timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+        default=START_TIMEOUT_S, show_default=True, help="How long the client may take to answer.",
+    ),
 ]  # fmt: skip
 """In the order of the help."""

@@ -71,6 +71,12 @@ def test_options_of_the_sandbox(tether: Tether, tmp_path: Path) -> None:
     assert said(done.stdout) == f"a=b on absent {tmp_path}\n"
 
 
+def test_a_start_that_takes_too_long(tether: Tether) -> None:
+    done = tether("run", "--local", "--start-timeout", "0.001", "--", "true")
+    assert done.returncode == 125
+    assert "no answer within 0.001 s" in said(done.stderr)
+
+
 def test_options_may_stand_behind_the_image(tether: Tether) -> None:
     done = tether("run", "some-image", "--local", "--", "true")
     assert done.returncode == 125
@@ -85,6 +91,11 @@ def test_options_may_stand_behind_the_image(tether: Tether) -> None:
         (("--local", "--name", "A B", "--", "true"), "no usable name"),
         (("--local", "--env", "=x", "--", "true"), "no variable"),
         (("--local", "--user", "nobody", "--", "true"), "has no user"),
+        (("--local", "--memory", "1g", "--", "true"), "has no resources"),
+        (("an-image", "--resource", "x", "--", "true"), "NAME=VALUE"),
+        (("an-image", "--resource", "x=1", "--", "true"), "no resource 'x'"),
+        (("an-image", "--cpus", "0", "--", "true"), "'--cpus'"),
+        (("an-image", "--start-timeout", "0", "--", "true"), "'--start-timeout'"),
     ],
 )
 def test_what_cannot_be_is_said(tether: Tether, arguments: tuple[str, ...], message: str) -> None:
@@ -163,7 +174,16 @@ def test_the_command_may_clean_up(start_tether: StartTether) -> None:
     first_line(process)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
-    assert (process.returncode, out) == (130, b"cleaned\n")
+    assert (process.returncode, out) == (3, b"cleaned\n")
+
+
+@pytest.mark.parametrize(("then", "code"), [("exit 0", 0), ("kill -KILL $$", 137)])
+def test_the_command_says_how_it_ended(start_tether: StartTether, then: str, code: int) -> None:
+    script = f"trap '{then}' INT; echo on; while :; do sleep .1; done"
+    process = start_tether(*LOCAL, "bash", "-c", script)
+    first_line(process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == code
 
 
 def test_a_second_signal_does_not_wait_for_the_command(start_tether: StartTether) -> None:
@@ -270,6 +290,20 @@ def test_in_a_container(tether: Tether, debian: str, tmp_path: Path) -> None:
     assert done.stderr == b""
     assert done.stdout == b"1000\n/tmp\nfrom the host\nlo\n" + EVERY_BYTE
     assert done.returncode == 9
+
+
+@pytest.mark.engine
+def test_limits_of_a_container(tether: Tether, debian: str) -> None:
+    shown = (
+        "cd /sys/fs/cgroup; cat memory.max memory/memory.limit_in_bytes;"
+        "cat pids.max pids/pids.max;"
+        "cut -d' ' -f1 cpu.max cpu/cpu.cfs_quota_us; df -k --output=size /dev/shm | tail -n 1"
+    )
+    done = tether(
+        *("run", debian, "-q", "-m", "256m", "--cpus", "0.5", "--pids-limit", "200"),
+        *("--resource", "shm_size=16m", "--start-timeout", "50", "--", "sh", "-c", shown),
+    )
+    assert done.stdout.split() == [b"268435456", b"200", b"50000", b"16384"]
 
 
 @pytest.mark.engine
