@@ -58,6 +58,10 @@ class Calls(ABC):
     ) -> o.SessionResetObservation: ...
     @overload
     async def run(
+        self, action: a.ScreenReadAction, *, id: str | None = None
+    ) -> o.ScreenObservation: ...
+    @overload
+    async def run(
         self, action: a.FileReadAction, *, id: str | None = None
     ) -> o.FileReadObservation: ...
     @overload

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from ..dispatcher import Tell
 from ..protocol import observations as o
 from ..protocol.events import CommandEnded, Event
+from ..screen.keyboard import Keyboard
+from ..screen.view import ScreenView
 from ..shell import CommandEnd, RunningCommand, ShellSession, StateLost
 from .output_log import OutputLog
 from .report import Report
@@ -20,6 +22,10 @@ class Command:
     as going on before, it is a `CommandEnded` event too: who follows the stream by the id of the
     action hears of it.
     """
+
+    # Most commands need neither.
+    _view: ScreenView | None = None
+    _keyboard: Keyboard | None = None
 
     def __init__(
         self,
@@ -47,6 +53,20 @@ class Command:
     def over(self) -> bool:
         """Whether the command has ended."""
         return self._running.done.done()
+
+    @property
+    def view(self) -> ScreenView:
+        """Its screen. The terminal's size must not change before this was asked for."""
+        if self._view is None:
+            self._view = ScreenView(self._output, *self._shell.size)
+        return self._view
+
+    @property
+    def keyboard(self) -> Keyboard:
+        """What it has asked of the keyboard by now."""
+        if self._keyboard is None:
+            self._keyboard = Keyboard(self._output)
+        return self._keyboard.update()
 
     def report_to(
         self, tell: Tell, timeout_s: float | None, no_output_timeout_s: float | None = None

@@ -60,6 +60,34 @@ class OutputLog:
         """The loop's time of the newest output, or of the command's start."""
         return self._written
 
+    def tail(self, offset: int, limit: int) -> tuple[int, bytes]:
+        """The bytes from `offset` on, the last `limit` at most, and where the first of them is.
+
+        It is a later one than asked for where the log is not kept whole.
+        """
+        start = max(offset, self.total - limit)
+        if len(self._early) == self.total:
+            return start, bytes(self._early[start:])
+        data = self._read(start) if self.incomplete is None else None
+        if data is None:
+            data = self._new.tail()[-(self.total - start) :] if start < self.total else b""
+            start = self.total - len(data)
+        return start, data
+
+    def _read(self, start: int) -> bytes | None:
+        """From the file; None where it is not there any more."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            file = os.open(self._path, flags)
+        except OSError:
+            return None
+        try:
+            return os.pread(file, self.total - start, start)
+        except OSError:
+            return None
+        finally:
+            os.close(file)
+
     def flush(self, *, last: bool = False) -> None:
         """Send what waits as a delta now. Cuts between characters, but for the `last` one."""
         if self._timer is not None:

@@ -34,6 +34,8 @@ def register_handlers(
     dispatcher.register(a.CmdInterruptAction, sessions.interrupt)
     dispatcher.register(a.CmdPollAction, sessions.poll)
     dispatcher.register(a.SessionResetAction, sessions.reset)
+    dispatcher.register(a.SessionResizeAction, sessions.resize)
+    dispatcher.register(a.ScreenReadAction, sessions.read_screen)
     execs = Execs(settings)
     dispatcher.register(a.ExecAction, execs.handle)
     dispatcher.register(a.ExecSignalAction, execs.signal)

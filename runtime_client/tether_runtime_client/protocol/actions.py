@@ -13,6 +13,8 @@ SessionName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za
 SignalName = Annotated[str, Field(pattern=r"^SIG[A-Z0-9]+$")]
 Environment = dict[Annotated[str, Field(pattern=r"^[^=\x00]+$")], str]
 TerminalSide = Annotated[int, Field(ge=1, le=10_000)]
+MAX_CELLS = 100_000
+"""The most cells a session's terminal has: rows times columns."""
 
 
 class Action(Message):
@@ -42,22 +44,29 @@ class CmdRunAction(Action):
 
 
 class CmdInputAction(Action):
-    """Type into what runs in a session, `text` as it is or one `key` → `CmdOutputObservation`.
+    """Type into what runs in a session → `CmdOutputObservation`.
 
-    No newline is added to `text`. Keys: `Enter`, `Tab`, `Escape`, `Up`, `C-c`, `C-d`, …
+    Exactly one of `text`, which is typed as it is (no newline is added), `key`, and `paste`, which
+    goes in as a terminal pastes: line ends as the Enter key sends them, and between marks where
+    the program asked for them (bracketed paste), so that an editor does not indent it and a prompt
+    does not run it line by line.
+    Keys: one character, `Enter`, `Tab`, `Backtab`, `Escape`, `Space`, `Backspace`, `Delete`,
+    `Insert`, `Up`, `Down`, `Left`, `Right`, `Home`, `End`, `PageUp`, `PageDown`, `F1` to `F12`;
+    with control as `C-c`, with meta as `M-x`.
     Returns what is new at the command's end, when it next waits for input, or after `timeout_s`.
     """
 
     action: Literal["input"] = "input"
     text: str | None = None
     key: str | None = None
+    paste: str | None = None
     session: SessionName = "default"
     timeout_s: Seconds | None = 10.0
 
     @model_validator(mode="after")
-    def _one_of_text_and_key(self) -> Self:
-        if (self.text is None) == (self.key is None):
-            raise ValueError("give exactly one of text and key")
+    def _one_of_text_key_and_paste(self) -> Self:
+        if sum(given is not None for given in (self.text, self.key, self.paste)) != 1:
+            raise ValueError("give exactly one of text, key and paste")
         return self
 
 
@@ -85,6 +94,36 @@ class SessionResetAction(Action):
     """Kill all of a session and start a fresh shell under its name → `SessionResetObservation`."""
 
     action: Literal["reset"] = "reset"
+    session: SessionName = "default"
+
+
+class SessionResizeAction(Action):
+    """Give a session's terminal another size → `DoneObservation`.
+
+    What runs gets a SIGWINCH; later commands and shells of the session keep the size. It is 24
+    rows of 200 columns at first, and never more than 100,000 cells.
+    """
+
+    action: Literal["resize"] = "resize"
+    session: SessionName = "default"
+    rows: TerminalSide
+    cols: TerminalSide
+
+    @model_validator(mode="after")
+    def _not_too_many_cells(self) -> Self:
+        if self.rows * self.cols > MAX_CELLS:
+            raise ValueError(f"a terminal has at most {MAX_CELLS:,} cells")
+        return self
+
+
+class ScreenReadAction(Action):
+    """Read what a session's terminal shows, as a person would see it → `ScreenObservation`.
+
+    It is what the newest command has drawn, running or not. Reading takes nothing from the next
+    output and never waits for a program; poll or type first to give it time to draw.
+    """
+
+    action: Literal["screen"] = "screen"
     session: SessionName = "default"
 
 
@@ -240,6 +279,8 @@ AnyAction = Annotated[
     | CmdInterruptAction
     | CmdPollAction
     | SessionResetAction
+    | SessionResizeAction
+    | ScreenReadAction
     | ExecAction
     | ExecSignalAction
     | FileReadAction

@@ -64,6 +64,35 @@ class SessionResetObservation(Observation):
     state_lost: StateLost
 
 
+class ScreenCursor(Message):
+    """Where the cursor is. `row` and `col` count from 1; programs may hide it."""
+
+    row: int
+    col: int
+    visible: bool
+
+
+class ScreenObservation(Observation):
+    """A session's terminal as text, after the first `total_bytes` of its newest command's output.
+
+    `content` has the `rows` from the top, without blanks at their ends and without blank rows at
+    the end. A wide character is one character there and two columns of the screen's `cols`.
+    `alternate` is whether a program has taken the whole screen (an editor, a pager), and the
+    former screen comes back after it. Without `complete` parts of it may be missing: too much
+    output went by since the last look.
+    """
+
+    observation: Literal["screen"] = "screen"
+    session: str
+    content: str
+    rows: int
+    cols: int
+    cursor: ScreenCursor
+    alternate: bool
+    complete: bool
+    total_bytes: int
+
+
 class ExecObservation(Observation):
     """The end of a process. `exit_code` is 128 + `signal` when a signal ended it.
 
@@ -178,6 +207,7 @@ class ErrorObservation(Observation):
 AnyObservation = Annotated[
     CmdOutputObservation
     | SessionResetObservation
+    | ScreenObservation
     | ExecObservation
     | DoneObservation
     | FileReadObservation

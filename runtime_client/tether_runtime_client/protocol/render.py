@@ -77,6 +77,10 @@ class HeadTail:
         """Whether bytes were dropped."""
         return self.total > len(self._head) + min(self._tail_size, self._half)
 
+    def tail(self) -> bytes:
+        """The last of it, without a hole."""
+        return (b"" if self._tail_size else bytes(self._head)) + b"".join(self._tail)
+
     def kept(self) -> bytes:
         """What was kept, with a line that says how much is missing where some is."""
         tail = b"".join(self._tail)[-self._half :]

@@ -41,23 +41,25 @@ _NAMED = MappingProxyType(
     }
 )
 _FOLDED = MappingProxyType({name.casefold(): sent for name, sent in _NAMED.items()})
+_CURSOR_KEYS = tuple(_NAMED[name] for name in ("Up", "Down", "Right", "Left", "Home", "End"))
 
 
-def key_bytes(key: str) -> bytes:
+def key_bytes(key: str, *, application: bool = False) -> bytes:
     """The bytes the key sends, in an xterm's encoding.
 
     Names are those of the table, in any case, with `C-` (control) and `M-` (meta) prefixes, or
-    one character. Raises UnknownKey for anything else.
+    one character. `application` is how screen programs want their cursor keys: they switch it on
+    (DECCKM) and read nothing else. Raises UnknownKey for anything else.
     """
     if key[:2] in ("M-", "m-") and len(key) > 2:
-        return b"\x1b" + key_bytes(key[2:])
+        return b"\x1b" + key_bytes(key[2:], application=application)
     if key[:2] in ("C-", "c-"):
         return _control(key, key[2:])
     if key[:1] == "^" and len(key) == 2:
         return _control(key, key[1:])
     named = _FOLDED.get(key.casefold())
     if named is not None:
-        return named
+        return b"\x1bO" + named[2:] if application and named in _CURSOR_KEYS else named
     if len(key) == 1 and key != "\0":
         return key.encode("utf-8", "surrogateescape")
     raise UnknownKey(key)

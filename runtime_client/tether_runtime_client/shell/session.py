@@ -22,7 +22,7 @@ from .listener import SessionListener
 from .mark import VARIABLE
 from .processes import foreground_names
 from .run import Request, Run
-from .shell import Shell
+from .shell import READ_PER_WAKE, Shell
 from .status import StatusRecord
 from .terminal import check_lines
 
@@ -81,6 +81,21 @@ class ShellSession:
         found.pop(VARIABLE, None)
         return found
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """The terminal's rows and columns."""
+        return self._size
+
+    @property
+    def maps_newlines(self) -> bool:
+        """Whether a line feed also goes to the start of the line, by the terminal's mode."""
+        return self._shell is None or self._shell.terminal.maps_newlines()
+
+    def read_output(self) -> None:
+        """Take what is there of the output now; the loop would a moment later."""
+        if self._shell is not None:
+            self._shell.read_terminal(READ_PER_WAKE)
+
     def foreground(self) -> list[str]:
         """Names of the processes in front: what runs, or the shell itself."""
         if self._shell is None:
@@ -133,9 +148,12 @@ class ShellSession:
         """
         self._type(data)
 
-    def send_key(self, key: str) -> None:
-        """Press a key: `C-c`, `C-d`, `Enter`, `Up` and so on. Raises UnknownKey, NoForeground."""
-        data = key_bytes(key)
+    def send_key(self, key: str, *, application: bool = False) -> None:
+        """Press a key: `C-c`, `C-d`, `Enter`, `Up` and so on. Raises UnknownKey, NoForeground.
+
+        `application` is the mode of the cursor keys that the program has asked for.
+        """
+        data = key_bytes(key, application=application)
         running = self._running()
         if running is not None and running[1].terminal.interrupts_on(data):
             self.interrupt()

@@ -94,6 +94,10 @@ class Terminal:
     def echoes(self) -> bool:
         return bool(termios.tcgetattr(self.fd)[3] & termios.ECHO)
 
+    def maps_newlines(self) -> bool:
+        """Whether what programs write has line feeds that stand for new lines."""
+        return bool(termios.tcgetattr(self.fd)[1] & termios.ONLCR)
+
     def interrupts_on(self, byte: bytes) -> bool:
         """Whether typing this byte makes the terminal send SIGINT."""
         mode = termios.tcgetattr(self.fd)

@@ -41,6 +41,8 @@ def _run(x: a.CmdRunAction, width: int) -> str:
 
 
 def _input(x: a.CmdInputAction, width: int) -> str:
+    if x.paste is not None:
+        return f'paste into {x.session}: "{shortened(x.paste, width)}"'
     typed = f"key {x.key or ''}" if x.text is None else f'"{shortened(x.text, width)}"'
     return f"type into {x.session}: {typed}"
 
@@ -92,6 +94,11 @@ def _command(x: o.CmdOutputObservation, width: int) -> str:
     return ", ".join(parts)
 
 
+def _screen(x: o.ScreenObservation, width: int) -> str:
+    where = f"row {x.cursor.row}, column {x.cursor.col}"
+    return f"{x.session} shows, cursor in {where}: {shortened(x.content, width)}"
+
+
 def _exec_done(x: o.ExecObservation, _: int) -> str:
     ended = f"signal {x.signal}" if x.signal else f"exit code {x.exit_code}"
     late = ", out of time" if x.timed_out else ""
@@ -129,6 +136,8 @@ _says(a.CmdInputAction, _input)
 _says(a.CmdInterruptAction, lambda x, _: f"{x.signal} to {x.session}")
 _says(a.CmdPollAction, lambda x, _: f"poll {x.session}")
 _says(a.SessionResetAction, lambda x, _: f"reset {x.session}")
+_says(a.SessionResizeAction, lambda x, _: f"{x.rows} rows of {x.cols} columns for {x.session}")
+_says(a.ScreenReadAction, lambda x, _: f"the screen of {x.session}")
 _says(a.ExecAction, _exec)
 _says(a.ExecSignalAction, lambda x, _: f"{x.signal} to exec {x.target_id[:6]}")
 _says(a.FileReadAction, lambda x, width: f"read {shortened(x.path, width)}")
@@ -175,6 +184,7 @@ _says(e.HistoryGap, _gap)
 
 _says(o.CmdOutputObservation, _command)
 _says(o.SessionResetObservation, lambda x, _: f"{x.session} is fresh, in {x.cwd}")
+_says(o.ScreenObservation, _screen)
 _says(o.ExecObservation, _exec_done)
 _says(o.DoneObservation, lambda _, __: "done")
 _says(o.FileReadObservation, lambda x, _: f"read {x.path} ({size(x.total_bytes)})")

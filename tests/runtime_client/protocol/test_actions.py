@@ -21,6 +21,7 @@ from tether_runtime_client.protocol.actions import (
     FileReadAction,
     FileWriteAction,
     ListFilesAction,
+    SessionResizeAction,
     TerminalAction,
     action_adapter,
 )
@@ -52,6 +53,7 @@ def _least(kind: type[Action]) -> Action:
     given = {
         CmdRunAction: {"command": "x"},
         CmdInputAction: {"text": "x"},
+        SessionResizeAction: {"rows": 1, "cols": 1},
         ExecAction: {"command": "x"},
         FileWriteAction: {"path": "x", "content": ""},
         FileEditAction: {"path": "x", "command": "view"},
@@ -72,8 +74,11 @@ def test_no_timeout_is_not_the_default_timeout(kind: type[Any]) -> None:
 @pytest.mark.parametrize(
     ("kind", "fields", "problem"),
     [
-        (CmdInputAction, {}, "exactly one of text and key"),
-        (CmdInputAction, {"text": "a", "key": "Enter"}, "exactly one of text and key"),
+        (CmdInputAction, {}, "exactly one of text, key and paste"),
+        (CmdInputAction, {"text": "a", "key": "Enter"}, "exactly one of text, key and paste"),
+        (CmdInputAction, {"key": "a", "paste": ""}, "exactly one of text, key and paste"),
+        (SessionResizeAction, {"rows": 0, "cols": 1}, "greater than or equal to 1"),
+        (SessionResizeAction, {"rows": 10_000, "cols": 11}, "at most 100,000 cells"),
         (ExecAction, {}, "exactly one of argv and command"),
         (ExecAction, {"argv": ("a",), "command": "a"}, "exactly one of argv and command"),
         (ExecAction, {"argv": ()}, "at least 1 item"),
