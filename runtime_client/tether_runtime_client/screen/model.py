@@ -85,9 +85,13 @@ class ScreenModel(pyte.Screen):
     # --- moving
 
     def linefeed(self) -> None:
-        """Down, and to the line's start where the terminal's mode has it so."""
+        """Down, and to the line's start where the terminal's mode has it so.
+
+        The mode is known as it is now. What is on the main screen behind a program that has the
+        alternate one was mostly written in line mode.
+        """
         self.index()
-        if self.newline or mo.LNM in self.mode:
+        if self.newline or not self.alternate or mo.LNM in self.mode:
             self.carriage_return()
 
     def next_line(self) -> None:

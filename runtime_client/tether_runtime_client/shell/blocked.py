@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 _MOST = 4096  # descriptors one poll or select may name, before it is not looked into
 _READABLE = 0x0001 | 0x0040  # POLLIN, POLLRDNORM; the same bits in epoll
@@ -15,10 +16,14 @@ _READABLE = 0x0001 | 0x0040  # POLLIN, POLLRDNORM; the same bits in epoll
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """A thread that waits for one of these descriptors to become readable."""
+    """A thread that waits for one of these descriptors to become readable.
+
+    `timeout_s` is after how long it goes on all the same; None is never.
+    """
 
     pid: int
     fds: tuple[int, ...]
+    timeout_s: float | None = None
 
 
 def blocked_threads(pid: int) -> list[Blocked] | None:
@@ -39,10 +44,11 @@ def _blocked(pid: int, tid: str) -> Blocked | None:
         return None
     if len(fields) < 7:  # "running", or blocked outside of a system call
         return None
-    find = _CALLS.get(int(fields[0]))
-    if find is None:
+    call = _CALLS.get(int(fields[0]))
+    if call is None:
         return None
-    return Blocked(pid, tuple(find(pid, [int(field, 16) for field in fields[1:7]])))
+    arguments = [int(field, 16) for field in fields[1:7]]
+    return Blocked(pid, tuple(call.find(pid, arguments)), call.timeout(pid, arguments))
 
 
 def _first(pid: int, arguments: Sequence[int]) -> list[int]:
@@ -71,6 +77,38 @@ def _epoll(pid: int, arguments: Sequence[int]) -> list[int]:
     return [int(word[1]) for word in words if int(word[3], 16) & _READABLE]
 
 
+def _restarted(pid: int, arguments: Sequence[int]) -> list[int]:
+    """A call that a signal had interrupted, mostly by stopping the process: poll, or a sleep."""
+    try:
+        return _poll(pid, arguments)
+    except OSError:  # a sleep's arguments do not lead to a list of descriptors
+        return []
+
+
+def _never(pid: int, arguments: Sequence[int]) -> None:
+    return None
+
+
+def _milliseconds(position: int) -> _Timeout:
+    def timeout(pid: int, arguments: Sequence[int]) -> float | None:
+        value = arguments[position] & 0xFFFFFFFF
+        return value / 1000 if value < 1 << 31 else None
+
+    return timeout
+
+
+def _pointed_to(position: int, unit: float) -> _Timeout:
+    """Seconds and parts of them, where this argument points."""
+
+    def timeout(pid: int, arguments: Sequence[int]) -> float | None:
+        if not arguments[position]:
+            return None
+        seconds, parts = struct.unpack("=qq", _memory(pid, arguments[position], 16))
+        return float(seconds + parts * unit)
+
+    return timeout
+
+
 def _memory(pid: int, address: int, size: int) -> bytes:
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as file:
         file.seek(address)
@@ -78,20 +116,46 @@ def _memory(pid: int, address: int, size: int) -> bytes:
 
 
 _Finder = Callable[[int, Sequence[int]], list[int]]
-_BY_MACHINE: dict[str, dict[int, _Finder]] = {
+_Timeout = Callable[[int, Sequence[int]], float | None]
+
+
+class _Call(NamedTuple):
+    find: _Finder
+    timeout: _Timeout = _never
+
+
+_READ = _Call(_first)
+_POLL = _Call(_poll, _milliseconds(2))
+_PPOLL = _Call(_poll, _pointed_to(2, 1e-9))
+_SELECT = _Call(_select, _pointed_to(4, 1e-6))
+_PSELECT = _Call(_select, _pointed_to(4, 1e-9))
+_EPOLL = _Call(_epoll, _milliseconds(3))
+_EPOLL2 = _Call(_epoll, _pointed_to(3, 1e-9))
+_RESTART = _Call(_restarted)
+_BY_MACHINE: dict[str, dict[int, _Call]] = {
     "x86_64": {
-        0: _first,  # read
-        17: _first,  # pread64
-        19: _first,  # readv
-        7: _poll,
-        271: _poll,  # ppoll
-        23: _select,
-        270: _select,  # pselect6
-        232: _epoll,  # epoll_wait
-        281: _epoll,  # epoll_pwait
-        441: _epoll,  # epoll_pwait2
+        0: _READ,
+        17: _READ,  # pread64
+        19: _READ,  # readv
+        7: _POLL,
+        271: _PPOLL,
+        23: _SELECT,
+        270: _PSELECT,
+        232: _EPOLL,  # epoll_wait
+        281: _EPOLL,  # epoll_pwait
+        441: _EPOLL2,
+        219: _RESTART,
     },
     # The generic table: aarch64, riscv64, loongarch64.
-    "": {63: _first, 65: _first, 67: _first, 73: _poll, 72: _select, 22: _epoll, 441: _epoll},
+    "": {
+        63: _READ,
+        65: _READ,
+        67: _READ,
+        73: _PPOLL,
+        72: _PSELECT,
+        22: _EPOLL,
+        441: _EPOLL2,
+        128: _RESTART,
+    },
 }
 _CALLS = MappingProxyType(_BY_MACHINE.get(platform.machine(), _BY_MACHINE[""]))

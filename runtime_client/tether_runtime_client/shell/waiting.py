@@ -2,8 +2,9 @@
 
 Exact: a thread of a process in front is blocked in a read, poll, select or epoll that names the
 terminal. A program that computes, sleeps, or waits for a socket, a child or a file is not
-waiting. Relays (script, sudo with its own terminal, tmux, ssh) always watch the terminal; for
-them the terminal behind is asked where it can be seen, and the answer is `inferred`.
+waiting; nor is one that gives the terminal a moment to answer, as editors do when they leave,
+until the moment is over. Relays (script, sudo with its own terminal, tmux, ssh) always watch the
+terminal; for them the terminal behind is asked where it can be seen, and the answer is `inferred`.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from .terminal import slave_device
 _DEV_TTY = os.makedev(5, 0)
 _DEV_PTMX = os.makedev(5, 2)
 _NETWORK_QUIET_S = 1.0  # a relay in line mode may be busy at its far end
-_RELAY_QUIET_S = 0.2
+_RELAY_QUIET_S = 0.15
 _HIDDEN_QUIET_S = 0.1
 _UNKNOWN_QUIET_S = 5.0
+_MOMENT_S = 0.2  # a longer timeout is of a program that does something now and then
+_AGAIN_S = 0.03  # after the moment: then it waits for input again and again
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +45,30 @@ def find_wait(terminal: WatchedTerminal, quiet_s: float) -> WaitEvidence | None:
 
     `quiet_s` is how long there has been neither output nor input: weak signs need longer.
     """
-    members = in_front(terminal.shell, terminal.group)
+    # One that is stopped stands in its read, and reads nothing.
+    members = [m for m in in_front(terminal.shell, terminal.group) if m.state not in "Tt"]
     found: set[WaitEvidence | None] = set()
-    hidden = 0
+    hidden: list[ProcessInfo] = []
     for member in members:
         blocked = blocked_threads(member.pid)
         if blocked is None:
-            hidden += 1
+            hidden.append(member)
             continue
         found |= {_judge(member, thread, terminal, quiet_s) for thread in blocked}
         if "exact" in found:
             return "exact"
     if "inferred" in found:
         return "inferred"
-    return _hidden(members, terminal, quiet_s) if hidden and hidden == len(members) else None
+    return _hidden(members, hidden, terminal, quiet_s) if hidden else None
 
 
 def _judge(
     process: ProcessInfo, thread: Blocked, terminal: WatchedTerminal, quiet_s: float
 ) -> WaitEvidence | None:
     """What this blocked thread says. `thread.fds` is what it waits for."""
+    moment = thread.timeout_s
+    if moment is not None and moment < _MOMENT_S and quiet_s < moment + _AGAIN_S:
+        return None
     own = (terminal.device, _DEV_TTY if process.terminal == terminal.device else 0)
     kinds = {fd: _kind(thread.pid, fd, own) for fd in thread.fds}
     if "terminal" in kinds.values():
@@ -75,7 +82,7 @@ def _judge(
     # A client of something that has the terminal, or watches it too: tmux, ssh, a container's
     # shell. What waits, if anything does, is at the far end.
     if _raw(terminal.fd):
-        return "inferred" if quiet_s >= _RELAY_QUIET_S or "terminal" in kinds.values() else None
+        return "inferred" if quiet_s >= _RELAY_QUIET_S else None
     return "inferred" if quiet_s >= _NETWORK_QUIET_S and "terminal" in kinds.values() else None
 
 
@@ -124,14 +131,33 @@ def _slave_index(pid: int, fd: int) -> int | None:
 
 
 def _hidden(
-    members: Iterable[ProcessInfo], terminal: WatchedTerminal, quiet_s: float
+    members: Iterable[ProcessInfo],
+    hidden: Iterable[ProcessInfo],
+    terminal: WatchedTerminal,
+    quiet_s: float,
 ) -> WaitEvidence | None:
-    """Nothing in front can be looked into (another user's, or a kernel that does not tell)."""
+    """Some cannot be looked into (another user's, setuid, or a kernel that does not tell).
+
+    Nobody is at work, and nobody else waits for input. The terminal's mode is a sign that they
+    do; without it nothing can be known, unless others in front are there for more than them.
+    """
     if any(member.state != "S" for member in members) or quiet_s < _HIDDEN_QUIET_S:
         return None
     if _raw(terminal.fd) or not _echoes(terminal.fd):
         return "inferred"
-    return "unknown" if quiet_s >= _UNKNOWN_QUIET_S else None
+    if quiet_s < _UNKNOWN_QUIET_S or not _only_parents(members, hidden):
+        return None
+    return "unknown"
+
+
+def _only_parents(members: Iterable[ProcessInfo], hidden: Iterable[ProcessInfo]) -> bool:
+    """Whether all but the hidden ones are parents of hidden ones: they wait for them."""
+    parent = {member.pid: member.parent for member in members}
+    related = {member.pid for member in hidden}
+    for pid in list(related):
+        while (pid := parent.get(pid, 0)) in parent:
+            related.add(pid)
+    return related == parent.keys()
 
 
 def _raw(fd: int) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 FIRST_LOOK_S = 0.02  # after the last output
-LONGEST_S = 0.25
+LONGEST_S = 0.2
 _GROWTH = 1.6
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 import termios
@@ -92,7 +93,8 @@ def test_terminal_and_socket(pair: Pair) -> None:
     assert find_wait(pair.terminal, 0.1) is None  # the far end may be at work
     assert find_wait(pair.terminal, 1.5) == "inferred"
     pair.set_mode(lines=False)
-    assert find_wait(pair.terminal, 0.0) == "inferred"
+    assert find_wait(pair.terminal, 0.0) is None
+    assert find_wait(pair.terminal, 0.2) == "inferred"
 
 
 @on("import select\nselect.select([], [0], [], 0.01)\nselect.select([], [], [0])")
@@ -136,6 +138,44 @@ def test_nobody_in_front() -> None:
 def test_blocked_threads(pair: Pair) -> None:
     assert blocked_threads(pair.process.pid) == [Blocked(pair.process.pid, (0,))]
     assert blocked_threads(2**22 + 1) is None
+
+
+@on("import select\nselect.select([0], [], [], 60)")
+def test_a_long_timeout_is_a_wait(pair: Pair) -> None:
+    assert find_wait(pair.terminal, 0.0) == "exact"
+
+
+MOMENTS = {
+    "select": "import select\nwhile True: select.select([0], [], [], 0.1)",
+    "poll": "import select\np = select.poll()\np.register(0, 1)\nwhile True: p.poll(100)",
+    "epoll": "import select\np = select.epoll()\np.register(0, 1)\nwhile True: p.poll(0.1)",
+}
+
+
+@pytest.mark.parametrize("pair", MOMENTS.values(), indirect=True, ids=MOMENTS.keys())
+def test_a_moment_is_a_wait_when_it_is_over(pair: Pair) -> None:
+    assert {find_wait(pair.terminal, 0.05) for _ in range(20)} == {None}
+    # Seen once it may be between two waits.
+    assert "exact" in {find_wait(pair.terminal, 0.15) for _ in range(20)}
+
+
+@on("import select\np = select.poll()\np.register(0, 1)\np.poll()")
+def test_a_wait_that_was_stopped_is_a_wait_again(pair: Pair) -> None:
+    pair.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, pair.process.pid, os.WSTOPPED)
+    assert find_wait(pair.terminal, 0.0) is None
+    pair.process.send_signal(signal.SIGCONT)
+    pair.settle()
+    assert find_wait(pair.terminal, 0.0) == "exact"
+
+
+@on("import time\ntime.sleep(60)")
+def test_a_sleep_that_was_stopped_is_none(pair: Pair) -> None:
+    pair.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, pair.process.pid, os.WSTOPPED)
+    pair.process.send_signal(signal.SIGCONT)
+    pair.settle()
+    assert find_wait(pair.terminal, 100) is None
 
 
 def test_device_numbers() -> None:
