@@ -85,15 +85,18 @@ class Shell:
 class Places:
     """The started runtime of each place that a test has asked for."""
 
-    def __init__(self, stack: AsyncExitStack) -> None:
+    def __init__(self, stack: AsyncExitStack, home: Path) -> None:
         self._stack = stack
+        self._home = home
         self._runtimes: dict[str, EventStreamRuntime] = {}
 
     async def runtime(self, place: str, image: str | None) -> EventStreamRuntime:
         """The place's runtime; the first to ask starts it."""
         if place not in self._runtimes:
             backend = "local" if image is None else "docker"
-            runtime = EventStreamRuntime(image, backend=backend)
+            # Not the files of whoever runs the tests: they take their time, or hang.
+            env = {"HOME": str(self._home)} if image is None else None
+            runtime = EventStreamRuntime(image, backend=backend, env=env)
             self._runtimes[place] = await self._stack.enter_async_context(runtime)
         return self._runtimes[place]
 
@@ -117,10 +120,10 @@ def state_dir(shared_state_dir: Path) -> Iterator[Path]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def places() -> AsyncIterator[Places]:
+async def places(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Places]:
     """The runtimes of this process; they end with its last test."""
     async with AsyncExitStack() as stack:
-        yield Places(stack)
+        yield Places(stack, tmp_path_factory.mktemp("home"))
 
 
 @pytest_asyncio.fixture(params=PLACES, loop_scope="session")
