@@ -3,11 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 FIRST_LOOK_S = 0.02  # after the last output
 LONGEST_S = 0.2
 _GROWTH = 1.6
+_REST = 4  # times as long as a look took nobody looks: all sessions share a fifth of the loop
+
+
+class _Turns:
+    """Lets one after another look. A look takes about a millisecond, and fifty sessions whose
+    commands wait for the processor would take all of it by looking whether they do.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._rested = 0.0
+
+    def ask(self, look: Callable[[], None]) -> None:
+        """Call `look` now if it may be, else when its turn comes."""
+        self._waiting.append(look)
+        if self._timer is None:
+            self._next()
+
+    def _next(self) -> None:
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while self._waiting and began >= self._rested:
+            self._waiting.popleft()()
+            ended = loop.time()
+            self._rested, began = ended + _REST * (ended - began), ended
+        if self._waiting:
+            self._timer = loop.call_at(self._rested, self._next)
+
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns] = WeakKeyDictionary()
 
 
 class QuietWatch:
@@ -20,6 +54,8 @@ class QuietWatch:
     def __init__(self, look: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._look = look
+        self._turns = _turns.setdefault(self._loop, _Turns())
+        self._asked = False
         self._timer: asyncio.TimerHandle | None = None
         self._running = False
         self._since = 0.0
@@ -62,11 +98,17 @@ class QuietWatch:
         return self._loop.time() - self._since
 
     def _arm(self, delay: float) -> None:
-        if self._timer is None:
+        if self._timer is None and not self._asked:
             self._timer = self._loop.call_later(delay, self._fire)
 
     def _fire(self) -> None:
         self._timer = None
+        if self._running:
+            self._asked = True
+            self._turns.ask(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._asked = False
         if not self._running:
             return
         early = FIRST_LOOK_S - self.quiet_s

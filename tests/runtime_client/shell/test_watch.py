@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import time
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
@@ -84,3 +87,23 @@ async def test_close_twice(looks: Looks) -> None:
     await asyncio.sleep(FIRST_LOOK_S * 3)
     assert looks.times == []
     assert looks.watch.quiet_s > 0
+
+
+async def test_many_watches_leave_most_of_the_time_to_others() -> None:
+    """They take turns, and each has its turn."""
+    looked: Counter[int] = Counter()
+
+    def look(number: int) -> None:
+        looked[number] += 1
+        time.sleep(0.005)
+
+    watches = [QuietWatch(functools.partial(look, number)) for number in range(20)]
+    for watch in watches:
+        watch.begin()
+    began = time.monotonic()
+    await asyncio.sleep(1)
+    lasted = time.monotonic() - began
+    for watch in watches:
+        watch.close()
+    assert looked.keys() == set(range(20))
+    assert looked.total() * 0.005 < lasted / 3
