@@ -21,6 +21,7 @@ _TOKEN = re.compile(
     r"|\x1b\[(?P<csi>[0-?]*)(?P<middle>[ -/]*)(?P<final>[@-~])"
     r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # titles, links, the clipboard
     r"|\x1b[PX^_][^\x1b]*\x1b\\"  # pictures, messages to other programs
+    r"|\x1b\[[0-?]*[ -/]*(?![@-~])"  # cut off by another one
     r"|\x1b(?P<esc>[ -/]*[0-~])"
     r"|(?P<control>[\x00-\x1f])"
     r"|[\x7f-\x9f]"

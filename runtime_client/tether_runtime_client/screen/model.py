@@ -123,6 +123,19 @@ class ScreenModel(pyte.Screen):
         change(count)
         self.cursor.x, self.cursor.y = x, y
 
+    def delete_lines(self, count: int | None = None) -> None:
+        """Delete lines of the region; pyte would leave some that blank ones should replace."""
+        top, bottom = self.margins or (0, self.lines - 1)
+        if not top <= self.cursor.y <= bottom:
+            return
+        for y in range(self.cursor.y, bottom + 1):
+            below = y + (count or 1)
+            line = self.buffer.pop(below, None) if below <= bottom else None
+            self.buffer.pop(y, None)
+            if line is not None:
+                self.buffer[y] = line
+        self.carriage_return()
+
     def cursor_to_line(self, line: int | None = None) -> None:
         """To a line, in the same column."""
         self.cursor_position(line, self.cursor.x + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import re
 import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,6 +19,8 @@ WINDOW = 1024 * 1024
 
 _PATIENCE_S = 2.0  # for drawing it: a screen can be filled anew by every three bytes
 _LAST = 16 * 1024  # drawn then, of what was left
+_BOUNDARY = re.compile(rb"[\x1b\n]")
+_LONGEST_END = 1024  # of a sequence that began before what is drawn
 _SIZES = 64  # changes of size that are remembered until the next look
 
 
@@ -74,6 +77,7 @@ class ScreenView:
         end = start + len(data)
         if start > self._drawn:
             self._skip(emulator)
+            start, data = _from_a_boundary(start, data)
         until = time.monotonic() + _PATIENCE_S
         in_time = True
         for size in sizes:
@@ -83,7 +87,8 @@ class ScreenView:
             emulator.screen.resize(size.rows, size.cols)
         if not (in_time and self._feed(emulator, data, until)):
             self._skip(emulator)
-            self._feed(emulator, data[-_LAST:], until + _PATIENCE_S / 2)
+            _, data = _from_a_boundary(0, data[-_LAST:])
+            self._feed(emulator, data, until + _PATIENCE_S / 2)
         self._drawn = end
         return _shown(emulator, end)
 
@@ -94,6 +99,13 @@ class ScreenView:
     def _skip(self, emulator: Emulator) -> None:
         self._decoder.reset()
         emulator.skipped()
+
+
+def _from_a_boundary(start: int, data: bytes) -> tuple[int, bytes]:
+    """The same without what may be the end of a control sequence."""
+    boundary = _BOUNDARY.search(data, 0, _LONGEST_END)
+    cut = boundary.start() if boundary else 0
+    return start + cut, data[cut:]
 
 
 def _new_emulator(size: Size) -> Emulator:
