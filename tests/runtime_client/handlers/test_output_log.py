@@ -122,3 +122,39 @@ async def test_a_file_that_cannot_be_written_is_told_once(tmp_path: Path) -> Non
     [warning] = [event for event in log.events if isinstance(event, SessionWarning)]
     assert "cannot be kept whole" in warning.message
     log.assert_continuous()
+
+
+async def test_the_end_of_it_from_memory_and_from_the_file(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log")
+    assert log.tail(0, 10) == (0, b"")
+    log.write(b"0123456789")
+    assert log.tail(0, 100) == (0, b"0123456789")
+    assert log.tail(4, 100) == (4, b"456789")
+    assert log.tail(0, 3) == (7, b"789")
+    log.write(b"x" * CONTENT_LIMIT)
+    log.write(b"end")
+    assert log.tail(0, 5) == (log.total - 5, b"xxend")
+    assert log.tail(0, 2 * CONTENT_LIMIT) == (0, b"0123456789" + b"x" * CONTENT_LIMIT + b"end")
+    log.close()
+    assert log.tail(log.total - 3, 100) == (log.total - 3, b"end")
+    assert log.tail(log.total, 100) == (log.total, b"")
+
+
+@pytest.mark.parametrize("gone", ["unlinked", "a fifo", "a link"])
+async def test_the_end_of_it_without_the_file(tmp_path: Path, gone: str) -> None:
+    """Whoever runs commands may do anything to the file; the last of it is in memory."""
+    log = Log(tmp_path / "log")
+    log.write(b"x" * CONTENT_LIMIT)
+    log.write(b"0123456789")
+    (tmp_path / "log").unlink()
+    if gone == "a fifo":
+        os.mkfifo(tmp_path / "log")
+    elif gone == "a link":
+        (tmp_path / "log").symlink_to("/etc/passwd")
+    assert log.tail(0, 5) == (log.total - 5, b"56789")
+    start, data = log.tail(0, 2 * CONTENT_LIMIT)
+    assert 0 < start == log.total - len(data)
+    assert data.endswith(b"x0123456789")
+    log.report(ansi=False)
+    assert log.tail(0, 5) == (log.total, b"")
+    log.close()

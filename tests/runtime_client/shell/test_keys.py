@@ -44,3 +44,19 @@ def test_unknown(key: str) -> None:
     with pytest.raises(UnknownKey) as caught:
         key_bytes(key)
     assert "C-c" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "sent"),
+    [
+        ("Up", b"\x1bOA"),
+        ("end", b"\x1bOF"),
+        ("M-Left", b"\x1b\x1bOD"),
+        ("PageUp", b"\x1b[5~"),
+        ("F1", b"\x1bOP"),
+        ("Enter", b"\r"),
+        ("C-c", b"\x03"),
+    ],
+)
+def test_cursor_keys_as_screen_programs_ask_for_them(key: str, sent: bytes) -> None:
+    assert key_bytes(key, application=True) == sent
