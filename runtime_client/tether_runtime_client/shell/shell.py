@@ -23,8 +23,11 @@ DRAIN_LIMIT = 256 * 1024  # after a report
 _ATTEMPTS = 3  # to get a lost report again
 _GONE = "the shell was replaced by a program that waits for input (exec)"
 _DEAF = "the shell no longer reads its commands"
-_UNREAD = "the command's line was lost on its way into the shell; it was not run"
+_UNREAD = "the command's line or its report was lost: it may not have been run"
 _BROKEN = "the shell reads commands again, but its report was lost"
+_PROMPTING = "the shell runs what its prompt variables say (PROMPT_COMMAND), and not the command"
+_HUNG_UP = "the shell's terminal was hung up (vhangup)"
+_PROMPT_S = 0.5  # for what a prompt that cannot be unset runs
 
 
 class ShellOwner(Protocol):
@@ -68,7 +71,7 @@ class Shell:
         self._mail: list[ReportTo] = []  # the last two reports, newest last
         self._replaced = False
         self._retired = False
-        self._hung_up = False
+        self._closed = False
         self.run: Run | None = None
         self.cwd = cwd
         self.process = ShellProcess(bash, cwd, env, size, self, family)
@@ -142,7 +145,7 @@ class Shell:
         """Called by the process."""
         if not self.read_terminal(READ_PER_WAKE):
             process.stop_reading()
-            self._hung_up = True
+            self._closed = True
             self._gone_if_all_ended()
 
     def read_terminal(self, limit: int) -> bool:
@@ -178,6 +181,8 @@ class Shell:
         self._mail = [*self._mail[-1:], run.to]
         self._tidy(run, run.result)
         self._owner.finished(self, run, run.result)
+        if self.terminal.hung_up:
+            self._owner.over(self, _HUNG_UP, None)
 
     def _tidy(self, run: Run, record: StatusRecord) -> None:
         """Leave nothing of the command to the next one, but what a shell carries."""
@@ -217,7 +222,7 @@ class Shell:
         self._owner.over(self, how_it_ended(process.exit_code), process.exit_code)
 
     def _gone_if_all_ended(self) -> None:
-        if self._retired and self._hung_up and not self.process.alive:
+        if self._retired and self._closed and not self.process.alive:
             self._owner.gone(self)
 
     def _look(self) -> None:
@@ -227,6 +232,12 @@ class Shell:
             return
         group = self.terminal.foreground_group()
         if group == self.process.group and (self._is_deaf(run) or self._is_idle(run)):
+            return
+        if group != self.process.group and self._is_prompting(run):
+            return
+        self.terminal.start_output()
+        if self.terminal.hung_up:
+            self._owner.over(self, _HUNG_UP, None)
             return
         self._replaced = self._replaced or self.process.replaced_by_program()
         evidence = find_wait(self._watched(group), self._watch.quiet_s)
@@ -267,6 +278,18 @@ class Shell:
                 # one, now that nothing is being read, clears the parser.
                 self.terminal.signal(signal.SIGINT)
             self._ask_again(run, repair=run.idle_looks == _ATTEMPTS)
+        return True
+
+    def _is_prompting(self, run: Run) -> bool:
+        """Whether the shell waits for a program of its prompt, which has kept it for too long.
+
+        Such variables are unset between commands; read-only ones cannot be.
+        """
+        if not self.process.sleeps_between_commands():
+            return False
+        self.status_readable(self.process)
+        if self.run is run and self._watch.quiet_s > _PROMPT_S:
+            self._owner.over(self, _PROMPTING, None)
         return True
 
     def kill(self) -> None:

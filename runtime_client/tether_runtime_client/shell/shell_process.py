@@ -24,8 +24,10 @@ from .errors import ShellStartError
 from .family import Family
 from .mark import VARIABLE, Mark
 from .processes import process_info
-from .spawn import BashSpawn, become_shell, choose_base
+from .spawn import BashSpawn, become_shell, choose_base, take_terminal
 from .terminal import Terminal
+
+_MAILBOX_LIMIT = 8 * 1024 * 1024  # more than a program can be started with
 
 
 class ShellEvents(Protocol):
@@ -70,6 +72,7 @@ class ShellProcess:
             handed = self._open(failed)
             self._spawn(argv, cwd, env, size, handed, family.mark)
             failed.callback(self._child.release)
+            failed.callback(self.terminal.let_go)
             family.add(self.pid)
             self._pidfd = os.pidfd_open(self.pid)
             failed.pop_all()
@@ -113,7 +116,7 @@ class ShellProcess:
         for sock in theirs:
             sock.close()
         self.pid = self.group = int(self._child.ptyproc.pid)
-        self.terminal = Terminal(int(self._child.ptyproc.fd))
+        self.terminal = Terminal(int(self._child.ptyproc.fd), take_terminal(self._status))
 
     def _watch(self) -> None:
         self._loop.add_reader(self.terminal.fd, self._events.terminal_readable, self)
@@ -226,6 +229,7 @@ class ShellProcess:
         self._loop.remove_reader(self._status.fileno())
         self._loop.remove_reader(self._control.fileno())
         self._loop.remove_writer(self._control.fileno())
+        self.terminal.let_go()
 
     def ignores_line(self) -> bool:
         """Whether bash sleeps although there is something for it to read."""
@@ -233,12 +237,15 @@ class ShellProcess:
         return info is not None and info.state == "S"
 
     def awaits_line(self) -> bool:
-        """Whether bash has taken all it was sent and waits for more, at its top level.
+        """Whether bash has taken all it was sent and waits for more, at its top level."""
+        in_front = self.terminal.foreground_group() == self.pid
+        return in_front and not self.unread() and self.sleeps_between_commands()
+
+    def sleeps_between_commands(self) -> bool:
+        """Whether bash waits for something while no command has begun: a line, or its prompt's end.
 
         While a command runs, its standard input is the terminal and not the channel.
         """
-        if self.unread() or self.terminal.foreground_group() != self.pid:
-            return False
         info = process_info(self.pid)
         try:
             reads = os.stat(f"/proc/{self.pid}/fd/0").st_ino
@@ -248,7 +255,9 @@ class ShellProcess:
 
     def true_cwd(self, reported: str, last: str) -> str:
         """$PWD, which keeps symbolic links, unless it is not where the shell is."""
-        if reported == last or _same_file(reported, f"/proc/{self.pid}/cwd"):
+        if reported == last:
+            return reported
+        if reported.startswith("/") and _same_file(reported, f"/proc/{self.pid}/cwd"):
             return reported
         try:
             return os.readlink(f"/proc/{self.pid}/cwd").removesuffix(" (deleted)")
@@ -265,8 +274,8 @@ class ShellProcess:
 
     def read_mailbox(self, number: int, nonce: bytes) -> bytes | None:
         """The exported variables as `declare -px` printed them, or None if not all is there."""
-        mailbox = self._mailboxes[number]
-        content = os.pread(mailbox, os.fstat(mailbox).st_size, 0)
+        # A command can make the file as long as it likes.
+        content = os.pread(self._mailboxes[number], _MAILBOX_LIMIT, 0)
         text, found, _ = content.partition(nonce + b"\n")
         return text if found else None
 
@@ -295,6 +304,7 @@ class ShellProcess:
             self._loop.remove_reader(fd)
         for fd in (self.terminal.fd, self._control.fileno()):
             self._loop.remove_writer(fd)
+        self.terminal.let_go()
         self._child.release()
         self._control.close()
         self._status.close()

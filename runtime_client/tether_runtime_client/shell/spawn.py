@@ -7,6 +7,7 @@ import fcntl
 import os
 import resource
 import signal
+import socket
 import termios
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -90,6 +91,7 @@ def become_shell(fds: Descriptors, handed: Sequence[int], cwd: str, mark: Mark) 
     `handed` are the control and status channels and the two mailboxes.
     """
     _plain_mode(0)
+    _hand_back(handed[1], 0)
     null = os.open(os.devnull, os.O_RDWR)
     sources = [*handed, 1, 1, null, null]
     targets = [0, fds.status, *fds.mailboxes, fds.terminal, fds.stderr, fds.null, 2]
@@ -103,6 +105,18 @@ def become_shell(fds: Descriptors, handed: Sequence[int], cwd: str, mark: Mark) 
     _raise_oom_score()
     mark.put_on()
     _enter(cwd)
+
+
+def _hand_back(channel: int, terminal: int) -> None:
+    """Give the client the open file itself, which it cannot open a second time."""
+    with socket.socket(fileno=os.dup(channel)) as sock:
+        socket.send_fds(sock, [b"\0"], [terminal])
+
+
+def take_terminal(channel: socket.socket) -> int:
+    """What the child handed back, before it executed anything."""
+    _, (terminal,), *_ = socket.recv_fds(channel, 1, 1, socket.MSG_CMSG_CLOEXEC)
+    return terminal
 
 
 def _plain_mode(fd: int) -> None:

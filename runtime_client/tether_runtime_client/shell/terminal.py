@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
 import struct
 import sys
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from .errors import InputTooLong
 
@@ -16,18 +17,24 @@ LINE_LIMIT = 4095  # bytes a terminal in line mode takes in one line (N_TTY_BUF_
 _BLOCK = 64 * 1024
 _NO_MODE = bytes(64)  # room for the kernel's struct termios
 _TIOCSIG = 0x40045436
-_TIOCGPTPEER = 0x5441
 _TIOCGPTN = 0x80045430
 _KEYBOARD_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
 
 
 class Terminal:
-    """The client's end of the pseudo-terminal."""
+    """The client's end of the pseudo-terminal.
 
-    def __init__(self, fd: int) -> None:
+    `other_end` is the one that programs have, as they have it: some things can only be done
+    there, and the flags of an open file are shared by all that inherited it. It is this object's
+    to close; while it is open the terminal has no end.
+    """
+
+    def __init__(self, fd: int, other_end: int = -1) -> None:
         self.fd = fd
+        self._other_end = other_end
+        self.hung_up = False  # by a command, for good: nobody can use it any more
         os.set_blocking(fd, False)
-        self._mode = self._get_mode()
+        self._mode: bytes = fcntl.ioctl(fd, termios.TCGETS, _NO_MODE)
         self.device = _slave_device(fd)
         self._buffer = bytearray(_BLOCK)
         self._view = memoryview(self._buffer)
@@ -104,20 +111,47 @@ class Terminal:
         return bool(mode[3] & termios.ISIG) and mode[6][termios.VINTR] == byte
 
     def restore_mode(self) -> None:
-        """Undo what the last command did to the mode. Cheap when it did nothing."""
-        if self._get_mode() != self._mode:
-            fcntl.ioctl(self.fd, termios.TCSETS, self._mode)
+        """Undo what the last command did to the mode. Cheap when it did nothing.
 
-    def _get_mode(self) -> bytes:
-        return fcntl.ioctl(self.fd, termios.TCGETS, _NO_MODE)
+        A program that leaves the terminal non-blocking has done so to all that come after it.
+        """
+        try:
+            if fcntl.ioctl(self._other_end, termios.TCGETS, _NO_MODE) != self._mode:
+                fcntl.ioctl(self.fd, termios.TCSETS, self._mode)
+        except OSError:
+            self.hung_up = True
+        if not os.get_blocking(self._other_end):
+            os.set_blocking(self._other_end, True)
+
+    def let_go(self) -> None:
+        """Close the programs' end, so that the terminal ends when the last of them does. Twice
+        is safe.
+        """
+        if self._other_end >= 0:
+            os.close(self._other_end)
+            self._other_end = -1
+
+    def start_output(self) -> None:
+        """Let programs write again where one has stopped the terminal (`tcflow`, or C-s typed).
+
+        Nothing else would: no person is there to type C-q. The two calls undo either way.
+        """
+        with self._unless_hung_up():
+            termios.tcflow(self._other_end, termios.TCOOFF)
+            termios.tcflow(self._other_end, termios.TCOON)
 
     def flush_input(self) -> None:
-        """Drop what was typed and not read. Only the other end can do that, so it is opened."""
-        peer = fcntl.ioctl(self.fd, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        """Drop what was typed and not read."""
+        with self._unless_hung_up():
+            termios.tcflush(self._other_end, termios.TCIFLUSH)
+
+    @contextlib.contextmanager
+    def _unless_hung_up(self) -> Iterator[None]:
+        """Around what is asked of the programs' end, which only fails there."""
         try:
-            termios.tcflush(peer, termios.TCIFLUSH)
-        finally:
-            os.close(peer)
+            yield
+        except (OSError, termios.error):
+            self.hung_up = True
 
     def resize(self, rows: int, cols: int) -> None:
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
