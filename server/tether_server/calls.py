@@ -77,6 +77,10 @@ class Calls(ABC):
         self, action: a.ListFilesAction, *, id: str | None = None
     ) -> o.ListFilesObservation: ...
     @overload
+    async def run(
+        self, action: a.ListProcessesAction, *, id: str | None = None
+    ) -> o.ListProcessesObservation: ...
+    @overload
     async def run(self, action: a.Action, *, id: str | None = None) -> o.Observation: ...
 
     async def run(self, action: a.Action, *, id: str | None = None) -> o.Observation:

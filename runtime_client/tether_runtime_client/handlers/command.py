@@ -107,6 +107,15 @@ class Command:
         finally:
             self._reporters -= report.cancel()
 
+    async def ends_within(self, limit_s: float | None) -> bool:
+        """Wait for its end without a report, which whoever waits is to ask for then."""
+        self._reporters += 1
+        try:
+            await asyncio.wait([self._running.done], timeout=limit_s)
+        finally:
+            self._reporters -= 1
+        return self.over
+
     def forget_wait(self) -> None:
         """The command was given something: an earlier wait for input does not count any more."""
         self._running.now_active()

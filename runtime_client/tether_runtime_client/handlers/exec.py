@@ -17,6 +17,7 @@ from ..protocol.observations import DoneObservation, ExecObservation
 from ..settings import ClientSettings
 from . import registry
 from .exec_output import ExecOutput
+from .signals import signal_number
 from .text_shell import TextShell
 
 END_S = 5.0
@@ -62,7 +63,7 @@ class Execs:
 
     async def signal(self, action: ExecSignalAction, _: Context) -> DoneObservation:
         """Signal the process group of a running exec."""
-        number = _signal_number(action.signal)
+        number = signal_number(action.signal)
         process = self._running.get(action.target_id)
         if process is None or not process.signal(number):
             raise e.NoSuchProcess(f"no exec with the id {action.target_id!r} is running")
@@ -131,10 +132,3 @@ def _start_errors() -> Iterator[None]:
     except ProcessStartError as problem:
         kind = e.ERRORS_BY_CODE[problem.code]
         raise kind(problem.message, hint=problem.hint or None, **problem.data) from None
-
-
-def _signal_number(name: str) -> signal.Signals:
-    try:
-        return signal.Signals[name]
-    except KeyError:
-        raise e.InvalidAction(f"there is no signal {name!r}") from None

@@ -10,6 +10,7 @@ from ..shell import BashChoice
 from ..tickets import Tickets
 from .exec import Execs
 from .files import Files
+from .processes import Processes
 from .shell import Sessions
 from .terminal import Terminals
 from .transfer import Transfers
@@ -36,6 +37,9 @@ def register_handlers(
     dispatcher.register(a.SessionResetAction, sessions.reset)
     dispatcher.register(a.SessionResizeAction, sessions.resize)
     dispatcher.register(a.ScreenReadAction, sessions.read_screen)
+    processes = Processes(sessions)
+    dispatcher.register(a.ListProcessesAction, processes.list_all)
+    dispatcher.register(a.ProcessSignalAction, processes.signal)
     execs = Execs(settings)
     dispatcher.register(a.ExecAction, execs.handle)
     dispatcher.register(a.ExecSignalAction, execs.signal)

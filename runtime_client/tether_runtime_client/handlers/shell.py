@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,8 +16,10 @@ from ..protocol import observations as o
 from ..protocol.events import BackgroundOutput, Event, SessionEnded, SessionWarning
 from ..protocol.render import render
 from ..settings import ClientSettings
+from .action_times import ActionTimes
 from .command import Command, to_state_lost
 from .output_log import OutputLog
+from .signals import signal_number
 
 CLIENT_RESTARTED = o.StateLost(
     reason="the runtime client was restarted, and every session with it",
@@ -60,7 +62,7 @@ class Sessions:
 
     async def type_in(self, action: a.CmdInputAction, _: Context) -> o.Observation:
         """Type into the running command; report as `run` does."""
-        session = self._existing(action.session)
+        session = self.existing(action.session)
         command = session.running()
         with shell_errors():
             if action.key is not None:
@@ -73,16 +75,19 @@ class Sessions:
 
     async def interrupt(self, action: a.CmdInterruptAction, _: Context) -> o.Observation:
         """Signal the running command; report its end, or that it goes on."""
-        session = self._existing(action.session)
+        signal_number(action.signal)
+        session = self.existing(action.session)
         command = session.running()
-        command.forget_wait()
-        with shell_errors():
-            session.shell.interrupt(action.signal)
+        session.interrupt(command, action.signal)
+        for harder in _harder(action.signal) if action.escalate else ():
+            if await command.ends_within(action.timeout_s):
+                break
+            session.interrupt(command, harder)
         return await command.report(action.timeout_s)
 
     async def poll(self, action: a.CmdPollAction, _: Context) -> o.Observation:
         """Report what is new of the running command, or of one that ended unasked."""
-        return await self._existing(action.session).latest().report(action.timeout_s)
+        return await self.existing(action.session).latest().report(action.timeout_s)
 
     async def reset(self, action: a.SessionResetAction, _: Context) -> o.SessionResetObservation:
         """Kill everything in the session, also while it starts, and start a fresh shell."""
@@ -103,7 +108,7 @@ class Sessions:
 
     async def read_screen(self, action: a.ScreenReadAction, _: Context) -> o.ScreenObservation:
         """Report what the newest command's output has made of the screen."""
-        session = self._existing(action.session)
+        session = self.existing(action.session)
         session.shell.read_output()
         shown = await session.latest().view.look(newline=session.shell.maps_newlines)
         return o.ScreenObservation(
@@ -153,7 +158,12 @@ class Sessions:
         (self._names / name).touch()
         return session
 
-    def _existing(self, name: str) -> Session:
+    def all(self) -> list[Session]:
+        """Every session that was asked for."""
+        return list(self._sessions.values())
+
+    def existing(self, name: str) -> Session:
+        """Raises `NothingRunning` for a session that nobody has used."""
         if name not in self._sessions:
             raise e.NothingRunning(f"session {name!r} has not run a command yet")
         return self._sessions[name]
@@ -171,6 +181,7 @@ class Session:
         self._emit = emit
         self._lost = lost
         self._latest: Command | None = None
+        self.times = ActionTimes()
 
     def start(self, action: a.CmdRunAction, context: Context, output: OutputLog) -> Command:
         """Hand a command to the shell."""
@@ -178,6 +189,7 @@ class Session:
             running = self.shell.start_command(
                 action.command, output, cwd=action.cwd, env=action.env, hidden=action.hidden
             )
+        self.times.add(running.started, context.action_id)
         lost, self._lost = self._lost, None
         self._latest = Command(
             context.action_id,
@@ -196,6 +208,12 @@ class Session:
             self.shell.read_output()
             self._latest.view.resize(rows, cols)
         self.shell.resize(rows, cols)
+
+    def interrupt(self, command: Command, signal: str) -> None:
+        """Signal what is in front of the running command."""
+        command.forget_wait()
+        with shell_errors():
+            self.shell.interrupt(signal)
 
     def latest(self) -> Command:
         """The newest command; raises `NothingRunning` when there was none."""
@@ -227,6 +245,12 @@ class Session:
     def ended(self, _: core.ShellSession, lost: core.StateLost) -> None:
         """The shell is gone, and a new one takes its place."""
         self._emit(SessionEnded(session=self._name, reason=lost.reason))
+
+
+def _harder(signal: str) -> Sequence[str]:
+    """What follows on a signal that did not end a command."""
+    rising = ("SIGTERM", "SIGKILL")
+    return rising[rising.index(signal) + 1 :] if signal in rising else rising
 
 
 def _forget_names(folder: Path) -> set[str]:

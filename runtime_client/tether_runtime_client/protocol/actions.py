@@ -73,13 +73,22 @@ class CmdInputAction(Action):
 class CmdInterruptAction(Action):
     """Send a signal to what runs in a session's foreground → `CmdOutputObservation`.
 
-    Returns at the command's end or after `timeout_s`, if it goes on all the same.
+    Returns at the command's end or after `timeout_s`, if it goes on all the same: nothing else is
+    done to it then. With `escalate` a command that goes on gets SIGTERM, and SIGKILL if that does
+    not end it either; `timeout_s` holds for each of the signals.
     """
 
     action: Literal["interrupt"] = "interrupt"
     session: SessionName = "default"
     signal: SignalName = "SIGINT"
     timeout_s: Seconds | None = 5.0
+    escalate: bool = False
+
+    @model_validator(mode="after")
+    def _escalates_in_time(self) -> Self:
+        if self.escalate and self.timeout_s is None:
+            raise ValueError("escalate needs timeout_s: how long to wait before the next signal")
+        return self
 
 
 class CmdPollAction(Action):
@@ -125,6 +134,33 @@ class ScreenReadAction(Action):
 
     action: Literal["screen"] = "screen"
     session: SessionName = "default"
+
+
+class ListProcessesAction(Action):
+    """List what runs in the shell sessions, or in one of them → `ListProcessesObservation`.
+
+    Jobs in the background and daemons that their sessions' shells have started are among it,
+    whatever they did to be on their own. Oldest first, and `limit` of them at most.
+    """
+
+    action: Literal["list_processes"] = "list_processes"
+    session: SessionName | None = None
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 1_000
+
+
+class ProcessSignalAction(Action):
+    """Send a signal to a process that `ListProcessesAction` lists → `DoneObservation`.
+
+    It goes to the whole process group, which is one job of a shell, or with `whole_group=False` to
+    the process alone; never to a session's shell, for which there is `SessionResetAction`. With
+    `started`, as it was listed, a later process of the same pid is not taken for it.
+    """
+
+    action: Literal["process_signal"] = "process_signal"
+    pid: Annotated[int, Field(ge=1)]
+    signal: SignalName = "SIGTERM"
+    whole_group: bool = True
+    started: float | None = None
 
 
 class ExecAction(Action):
@@ -281,6 +317,8 @@ AnyAction = Annotated[
     | SessionResetAction
     | SessionResizeAction
     | ScreenReadAction
+    | ListProcessesAction
+    | ProcessSignalAction
     | ExecAction
     | ExecSignalAction
     | FileReadAction

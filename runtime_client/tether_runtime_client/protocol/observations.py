@@ -14,6 +14,7 @@ CommandStatus = Literal[
 ]
 WaitEvidence = Literal["exact", "inferred", "unknown"]
 ErrorCode = Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9_.:-]+$")]
+ProcessState = Literal["running", "sleeping", "uninterruptible", "stopped"]
 FileType = Literal["file", "directory", "symlink", "fifo", "socket", "device"]
 
 
@@ -91,6 +92,35 @@ class ScreenObservation(Observation):
     alternate: bool
     complete: bool
     total_bytes: int
+
+
+class ProcessEntry(Message):
+    """One process. `parent` and `group` are pids, `started` is in seconds since 1970.
+
+    `session` is the shell session it came of, and `action_id` the action that ran there when it,
+    or what it came from, was started: None where that is not known. Its name and its arguments
+    are what it says of itself; of long ones the first 4 KiB are told. `foreground` means that it
+    is part of the running command.
+    """
+
+    pid: int
+    parent: int
+    group: int
+    name: str
+    argv: tuple[str, ...]
+    state: ProcessState
+    session: str | None = None
+    action_id: str | None = None
+    started: float
+    foreground: bool = False
+
+
+class ListProcessesObservation(Observation):
+    """What runs, oldest first: `total` processes, of which `processes` has the first."""
+
+    observation: Literal["list_processes"] = "list_processes"
+    processes: tuple[ProcessEntry, ...]
+    total: int
 
 
 class ExecObservation(Observation):
@@ -208,6 +238,7 @@ AnyObservation = Annotated[
     CmdOutputObservation
     | SessionResetObservation
     | ScreenObservation
+    | ListProcessesObservation
     | ExecObservation
     | DoneObservation
     | FileReadObservation

@@ -30,6 +30,7 @@ KEPT = ("working directory", "exported variables")
 LOST = ("shell variables", "functions", "aliases", "options", "jobs")
 _END_S = 1.0  # for the processes of a session to end
 _FORMER = 16  # shells whose terminals stay open for what they left running
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGKILL)
 _RESET_S = 1.0  # for startup files, when the session is reset
 
 
@@ -96,6 +97,17 @@ class ShellSession:
         if self._shell is not None:
             self._shell.read_terminal(READ_PER_WAKE)
 
+    @property
+    def family(self) -> Family:
+        """All processes that came of its shells."""
+        return self._family
+
+    @property
+    def foreground_group(self) -> int:
+        """The process group in front while a command runs, else 0."""
+        running = self._running()
+        return running[1].terminal.foreground_group() if running is not None else 0
+
     def foreground(self) -> list[str]:
         """Names of the processes in front: what runs, or the shell itself."""
         if self._shell is None:
@@ -156,15 +168,17 @@ class ShellSession:
         data = key_bytes(key, application=application)
         running = self._running()
         if running is not None and running[1].terminal.interrupts_on(data):
-            self.interrupt()
+            self.interrupt(whole=False)
         else:
             self._type(data)
 
-    def interrupt(self, signal_name: str = "SIGINT") -> None:
+    def interrupt(self, signal_name: str = "SIGINT", *, whole: bool = True) -> None:
         """Signal what is in front: the command's processes, or the shell's own loop.
 
-        A command that still waits for a shell is not run. Raises NoForeground when nothing is in
-        front, ValueError for an unknown signal.
+        After a signal that is to end it, what the command has behind that is not run, however
+        the program ends; with `whole=False` the shell decides, as when a key is pressed. A command
+        that still waits for a shell is not run. Raises NoForeground when nothing is in front,
+        ValueError for an unknown signal.
         """
         number = _signal(signal_name)
         if self._queued is not None:
@@ -174,7 +188,7 @@ class ShellSession:
         try:
             if running is None:
                 raise NoForeground(self.name)
-            running[1].interrupt(running[0], number)
+            running[1].interrupt(running[0], number, whole=whole and number in _ENDING)
         except ProcessLookupError:
             raise NoForeground(self.name) from None
 
@@ -269,7 +283,7 @@ class ShellSession:
         """Called by a shell that ended or broke: the next one takes its place."""
         lost = StateLost(reason, KEPT, LOST)
         if shell is self._shell:
-            if shell.run is not None and shell.process.refused:
+            if shell.run is not None and shell.never_ran:
                 self._queued, shell.run = shell.run.request, None
             self._give_up(lost, exit_code)
             shell.kill()

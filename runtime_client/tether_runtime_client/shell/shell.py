@@ -40,7 +40,7 @@ class ShellOwner(Protocol):
     def over(self, shell: Shell, reason: str, exit_code: int | None, /) -> None:
         """The shell ended or is no use any more. The run it had, if any, is still `shell.run`.
 
-        With `shell.process.refused` that run never reached the shell.
+        With `shell.never_ran` that run never reached the shell.
         """
 
     def warning(self, shell: Shell, message: str, /) -> None: ...
@@ -83,6 +83,14 @@ class Shell:
     def pid(self) -> int:
         return self.process.pid
 
+    @property
+    def never_ran(self) -> bool:
+        """Whether the shell did not take the line of its run, and cannot any more.
+
+        A line that asks for the report again may come too late; the command itself was read then.
+        """
+        return self.process.refused and self.run is not None and not self.run.repeats
+
     def set_up(self, command: RunningCommand) -> None:
         """Send the first line. `finished` is called when bash is ready for commands."""
         run = self._expect(Request(command), ReportTo(fresh_nonce()))
@@ -115,10 +123,15 @@ class Shell:
         self._watch.begin()
         return self.run
 
-    def interrupt(self, run: Run, number: int) -> None:
-        """Signal what is in front, and ask for the report again: this one may be dropped."""
+    def interrupt(self, run: Run, number: int, *, whole: bool = False) -> None:
+        """Signal what is in front, and ask for the report again: this one may be dropped.
+
+        With `whole` the shell does not go on behind what is in front, however that ends.
+        """
         run.signals.add(number)
         self.active(run)
+        if whole and self.terminal.foreground_group() != self.process.group:
+            self.process.interrupt()
         self.terminal.signal(number)
         self._ask_again(run)
 

@@ -224,6 +224,12 @@ class ShellProcess:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
+    def interrupt(self) -> None:
+        """SIGINT to the shell alone. One that waits for a program heeds it when that has ended."""
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGINT)
+
     def retire(self) -> None:
         """Keep only the terminal: what the shell left running may still write to it."""
         self._loop.remove_reader(self._status.fileno())

@@ -21,6 +21,7 @@ from tether_runtime_client.protocol.actions import (
     FileReadAction,
     FileWriteAction,
     ListFilesAction,
+    ProcessSignalAction,
     SessionResizeAction,
     TerminalAction,
     action_adapter,
@@ -57,6 +58,7 @@ def _least(kind: type[Action]) -> Action:
         ExecAction: {"command": "x"},
         FileWriteAction: {"path": "x", "content": ""},
         FileEditAction: {"path": "x", "command": "view"},
+        ProcessSignalAction: {"pid": 1},
     }
     needed = {n: "x" for n, field in kind.model_fields.items() if field.is_required()}
     return kind.model_validate({**needed, **given.get(kind, {})})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -205,5 +205,6 @@ def open_descriptors() -> list[str]:
 def children() -> Iterator[int]:
     """Children of this process, the dead and unreaped ones too."""
     for task in os.listdir("/proc/self/task"):
-        text = Path(f"/proc/self/task/{task}/children").read_text()
-        yield from map(int, text.split())
+        with suppress(FileNotFoundError):  # a thread that ends
+            text = Path(f"/proc/self/task/{task}/children").read_text()
+            yield from map(int, text.split())

@@ -97,6 +97,38 @@ async def test_killing_a_builtin_loop_kills_the_shell(shell: Driver) -> None:
     assert await shell.say("echo next") == "next\n"
 
 
+async def test_a_command_whose_shell_was_killed_is_not_run_again(shell: Driver) -> None:
+    for command in ("while :; do :; done", "x=$(sleep 60)", "read x"):
+        started = shell.start(f"echo x >>ran; {command}")
+        await asyncio.sleep(0.1)
+        shell.session.interrupt("SIGKILL")
+        assert (await started.result()).end.reason == "session_ended"
+        assert await shell.say("cat ran; rm ran") == "x\n"
+
+
+HANDLED = "bash -c 'trap \"exit 3\" INT TERM QUIT; echo on; while :; do sleep 0.01; done'"
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGQUIT", "SIGKILL"])
+@pytest.mark.parametrize("rest", ["\necho no", "; echo no", " || echo no", " | cat; echo no"])
+async def test_what_is_behind_does_not_run(shell: Driver, name: str, rest: str) -> None:
+    """However the program that got the signal ends; the status is its own."""
+    started = shell.start(f"set -o pipefail; {HANDLED}{rest}")
+    await started.output.until(b"on\n")
+    shell.session.interrupt(name)
+    result = await started.result()
+    assert result.code in (3, 137, 143, 131, 130)
+    assert b"no\n" not in result.output
+    assert await shell.say("echo next") == "next\n"
+
+
+async def test_a_key_leaves_it_to_the_shell(shell: Driver) -> None:
+    started = shell.start(f"{HANDLED}; echo and on")
+    await started.output.until(b"on\n")
+    shell.session.send_key("C-c")
+    assert (await started.result()).text.endswith("and on\n")
+
+
 async def test_many_interrupts_at_once(shell: Driver) -> None:
     started = shell.start("bash -c 'trap \"\" INT; echo on; sleep 0.5'; echo after")
     await started.output.until(b"on\n")

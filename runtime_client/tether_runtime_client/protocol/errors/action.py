@@ -138,9 +138,15 @@ class SpawnFailed(ProcessError):
 
 
 class NoSuchProcess(ProcessError):
-    """No exec of that action id is running."""
+    """No exec of that action id is running, or no process of that pid in a session."""
 
     code = "no_such_process"
+
+
+class SignalRefused(ProcessError):
+    """The process may not be signalled: it is another user's."""
+
+    code = "signal_refused"
 
 
 class FileError(ActionError):
