@@ -71,6 +71,9 @@ def _judge(
         return None
     own = (terminal.device, _DEV_TTY if process.terminal == terminal.device else 0)
     kinds = {fd: _kind(thread.pid, fd, own) for fd in thread.fds}
+    if "socket" in kinds.values():
+        within = _pairs_within(thread.pid)
+        kinds = {fd: kind for fd, kind in kinds.items() if fd not in within}
     if "terminal" in kinds.values():
         masters = [fd for fd, kind in kinds.items() if kind == "master"]
         if masters:
@@ -98,6 +101,23 @@ def _kind(pid: int, fd: int, own: tuple[int, int]) -> str:
     if status.st_rdev in own:
         return "terminal"
     return "master" if status.st_rdev == _DEV_PTMX else "other"
+
+
+def _pairs_within(pid: int) -> set[int]:
+    """The descriptors of socket pairs both of whose ends the process has, as event loops do.
+
+    The kernel numbers the two ends of a pair one after the other.
+    """
+    numbers: dict[int, list[int]] = {}
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        path = f"/proc/{pid}/fd/{name}"
+        try:
+            if os.getxattr(path, "system.sockprotoname").startswith(b"UNIX"):
+                numbers.setdefault(os.stat(path).st_ino, []).append(int(name))
+        except OSError:  # no socket, or closed meanwhile
+            continue
+    paired = (n for n in numbers if n + 1 in numbers or n - 1 in numbers)
+    return {fd for number in paired for fd in numbers[number]}
 
 
 def _behind(pid: int, masters: Iterable[int], mode_fd: int, quiet_s: float) -> WaitEvidence | None:

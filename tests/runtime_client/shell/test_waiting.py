@@ -76,19 +76,42 @@ def test_a_sleep_is_nothing(pair: Pair) -> None:
         assert find_wait(pair.terminal, 100) is None
 
 
-@on("import select, socket\na, b = socket.socketpair()\nselect.select([a], [], [])")
+ASYNCIO = (
+    "import asyncio\nasync def main():\n loop = asyncio.get_running_loop()\n {}\n"
+    " await loop.create_future()\nasyncio.run(main())"
+)
+
+
+@on(ASYNCIO.format("loop.add_reader(0, print)"))
+def test_an_event_loop_s_sockets_to_itself_are_nothing(pair: Pair) -> None:
+    assert find_wait(pair.terminal, 0) == "exact"
+
+
+@on(ASYNCIO.format("pass"))
+def test_an_idle_event_loop_is_nothing(pair: Pair) -> None:
+    pair.set_mode(lines=False)
+    assert find_wait(pair.terminal, 100) is None
+
+
+FAR = (
+    "import select, socket\nserver = socket.create_server(('127.0.0.1', 0))\n"
+    "far = socket.create_connection(server.getsockname())\nselect.select([{}far], [], [])"
+)
+
+
+@on(FAR.format(""))
 def test_a_socket_is_nothing_in_line_mode(pair: Pair) -> None:
     assert find_wait(pair.terminal, 100) is None
 
 
-@on("import select, socket\na, b = socket.socketpair()\nselect.select([a], [], [])")
+@on(FAR.format(""))
 def test_a_socket_client_with_a_raw_terminal_is_inferred(pair: Pair) -> None:
     pair.set_mode(lines=False)
     assert find_wait(pair.terminal, 0.0) is None
     assert find_wait(pair.terminal, 0.3) == "inferred"
 
 
-@on("import select, socket\na, b = socket.socketpair()\nselect.select([0, a], [], [])")
+@on(FAR.format("0, "))
 def test_terminal_and_socket(pair: Pair) -> None:
     assert find_wait(pair.terminal, 0.1) is None  # the far end may be at work
     assert find_wait(pair.terminal, 1.5) == "inferred"
