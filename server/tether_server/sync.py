@@ -150,6 +150,10 @@ class SyncEventStreamRuntime:
         self, action: a.ListFilesAction, *, id: str | None = None
     ) -> o.ListFilesObservation: ...
     @overload
+    def run(
+        self, action: a.ListProcessesAction, *, id: str | None = None
+    ) -> o.ListProcessesObservation: ...
+    @overload
     def run(self, action: a.Action, *, id: str | None = None) -> o.Observation: ...
 
     def run(self, action: a.Action, *, id: str | None = None) -> o.Observation:
