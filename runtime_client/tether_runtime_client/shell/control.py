@@ -8,6 +8,9 @@ Everything is on one physical line, which bash reads whole before it runs any of
 command runs nothing is left in the channel for it to steal, and no continuation prompt is made.
 The group is what an interrupt ends as one. Outside of it the shell's standard error is
 /dev/null: prompts, `set -v` echoes, traces of these lines and job notices go there.
+
+A command finds `$?` and `$_` as the last one left them. What `$_` became is known from the text of
+a plain command, and else saved by a line after it (see `text_end`).
 """
 
 from __future__ import annotations
@@ -19,10 +22,13 @@ from typing import NamedTuple
 
 from .errors import CommandInvalid
 from .status import StatusRecord
+from .text_end import plain_last_word, takes_line_after
 
 # A line after an interrupt can lose its first bytes to the interrupt: one for each signal.
 PADDING = b"\n\n"
 RECOVERY_PADDING = b"\n\n\n\n\n\n\n\n"
+
+LONGEST_LAST_WORD = 8000  # characters of `$_` that are carried; a longer one is forgotten
 
 # Builtins that the lines here use, and that a function of the same name would stand in for.
 _REPORTING = ("builtin", "exec", "eval", "printf", "trap", "unset", "set", "declare", "return")
@@ -87,12 +93,15 @@ class Carried(NamedTuple):
     exit_code: int = 0
     traps: bytes = b""
     suspended: str = ""  # the letters among `set -v` and `set -x` that are on
+    last_word: str = ""
 
     @classmethod
-    def of(cls, record: StatusRecord) -> Carried:
-        """What this report says."""
+    def of(cls, record: StatusRecord, text: str) -> Carried:
+        """What this report says, and the text of its command."""
         suspended = "".join(flag for flag in "vx" if flag in record.flags)
-        return cls(record.exit_code, record.traps, suspended)
+        last = plain_last_word(text) or record.last_word
+        kept = last if len(last) <= LONGEST_LAST_WORD else ""
+        return cls(record.exit_code, record.traps, suspended, kept)
 
     @property
     def watching(self) -> bool:
@@ -136,8 +145,12 @@ class ControlLines:
     def __init__(self, descriptors: Descriptors) -> None:
         self._fds = descriptors
         self._close = b"; } <&%d 2>&%d\n" % (descriptors.terminal, descriptors.stderr)
+        self._save = _save(descriptors)
         self._reports = [_report(descriptors, mailbox) for mailbox in descriptors.mailboxes]
-        self._plain = [_filled(report, 0).replace(b"<BACK>", b"") for report in self._reports]
+        self._plain = [
+            _filled(report, 0, quiet=False, saved=False).replace(b"<BACK>", b"")
+            for report in self._reports
+        ]
 
     def setup(self, to: ReportTo) -> bytes:
         """The first line of a shell: private descriptors, no history, plain prompts."""
@@ -146,7 +159,7 @@ class ControlLines:
             + self._private()
             + rb"\builtin set +o history +H; \builtin history -c; "
             + rb"\builtin unset -v HISTFILE PROMPT_COMMAND; PS2='\[\]'; { "
-            + self._report(to, 0)
+            + self._report(to, 0, saved=False)
             + self._close
         )
 
@@ -166,10 +179,16 @@ class ControlLines:
         """
         # After `NAME=value builtin eval` only the first command would get the variable.
         run = _assignments(env) + (rb"\builtin command eval " if env else rb"\builtin eval ")
-        run += self._quoted(text, carried)
+        plain = plain_last_word(text) is not None
+        saved = not plain and "v" not in carried.suspended and takes_line_after(text)
+        recall = _recall(carried, plain=plain)
+        save = self._save.replace(b"<N>", to.nonce) if saved else b""
+        run += self._quoted(text, carried, recall, save)
+        before = self._hide() if carried.watching else recall
         if cwd is not None:
-            run = rb"\builtin cd -- " + quote(_plain_path(cwd)) + b" && " + run
-        before, report = self._before(carried), self._report(to, 0)
+            run = rb"\builtin cd -- %b && { %b%b; }" % (quote(_plain_path(cwd)), before, run)
+            before = b""
+        report = self._report(to, 0, quiet=carried.watching, saved=saved)
         return PADDING + b"{ " + before + run + b"; " + report + self._close
 
     def recovery(self, to: ReportTo, number: int) -> bytes:
@@ -179,7 +198,7 @@ class ControlLines:
         tells which repeat arrived. Where the command's own report was begun it has the exit
         status from there; else the status is `$?` with an `x` before it.
         """
-        return RECOVERY_PADDING + b"{ " + self._report(to, number) + self._close
+        return RECOVERY_PADDING + b"{ " + self._report(to, number, saved=True) + self._close
 
     def repair(self, to: ReportTo, number: int) -> bytes:
         """A recovery that first takes back what keeps reports from being made.
@@ -196,28 +215,28 @@ class ControlLines:
         )
         return PADDING + first.encode() + b"\n" + self.recovery(to, number)
 
-    def _before(self, carried: Carried) -> bytes:
-        """Set `$?`; switch off what would show these lines, which is rarely on."""
-        if not carried.watching:
-            return _status_call(carried.exit_code)
+    def _hide(self) -> bytes:
+        """Switch off what would show these lines, which is rarely on."""
         null = self._fds.null
         return rb"{ \builtin trap - DEBUG ERR; \builtin set +vx; } 2>&%d >&%d; " % (null, null)
 
-    def _quoted(self, text: str, carried: Carried) -> bytes:
-        """The command, where needed after a line that switches traces and traps on again."""
-        if not carried.watching:
-            return quote(text)
-        first = rf"\builtin set -{carried.suspended}; " if carried.suspended else ""
-        first += carried.traps.decode("utf-8", "surrogateescape")
-        first += _status_call(carried.exit_code).decode() or r"\builtin :; "
-        return quote(f"{{ {first}}} 2>&{self._fds.null} >&{self._fds.null}\n{text}")
+    def _quoted(self, text: str, carried: Carried, recall: bytes, save: bytes) -> bytes:
+        """The command and the line after it, if any; where needed after one that switches traces
+        and traps on again.
+        """
+        if carried.watching:
+            first = rf"\builtin set -{carried.suspended}; " if carried.suspended else ""
+            first += carried.traps.decode("utf-8", "surrogateescape")
+            first += (recall or rb"\builtin :; ").decode("utf-8", "surrogateescape")
+            text = f"{{ {first}}} 2>&{self._fds.null} >&{self._fds.null}\n{text}"
+        return quote(text)[:-1] + save + b"'"
 
-    def _report(self, to: ReportTo, number: int) -> bytes:
-        if not number and to.back is None:
+    def _report(self, to: ReportTo, number: int, *, quiet: bool = False, saved: bool) -> bytes:
+        if not number and to.back is None and not quiet and not saved:
             return self._plain[to.mailbox].replace(b"<N>", to.nonce)
         back = rb"\builtin cd -- " + quote(to.back) + b"; " if to.back is not None else b""
-        template = self._reports[to.mailbox]
-        return _filled(template, number).replace(b"<N>", to.nonce).replace(b"<BACK>", back)
+        report = _filled(self._reports[to.mailbox], number, quiet=quiet, saved=saved)
+        return report.replace(b"<N>", to.nonce).replace(b"<BACK>", back)
 
     def _private(self) -> bytes:
         """Make the block close-on-exec, so that no program inherits it.
@@ -240,11 +259,12 @@ def _report(fds: Descriptors, mailbox: int) -> bytes:
     # `exec 2>file` is kept by copying 2; bash would undo a duplicate onto a descriptor that is
     # close-on-exec, so that one is closed first. An interrupt makes bash flush what a builtin has
     # printed so far, to wherever it then goes; so the report is one conversion that ends its
-    # line, which is written at once. No command can know the name of the variable.
+    # line, which is written at once. No command can know the names of the variables.
     return (
         rb"{ __tether_<N>=<VALUE>; \builtin trap -p DEBUG ERR; "
-        rb"""\builtin printf %%s "<N> <NUMBER> $__tether_<N> $- <N>${PWD-}<N>${TMOUT-}<N>"$'\n'; """
-        rb"\builtin unset -v __tether_<N> PROMPT_COMMAND PS0; \builtin printf -v PS1 %%s '\[\]'; "
+        rb"""\builtin printf %%s "<N> <NUMBER> $__tether_<N> $- """
+        rb"""<N>${PWD-}<N>${TMOUT-}<N><LAST><N>"$'\n'; <QUIET>"""
+        rb"\builtin unset -v <NAMES> PROMPT_COMMAND PS0; \builtin printf -v PS1 %%s '\[\]'; "
         rb"\builtin set +o history; <BACK>"
         rb"[[ . ]] %d>&%d && \exec %d>&- %d>&%d; "
         rb"{ \builtin declare -px; \builtin printf %%s <N>$'\n'; } >&%d; "
@@ -255,22 +275,46 @@ def _report(fds: Descriptors, mailbox: int) -> bytes:
     )
 
 
-def _filled(report: bytes, number: int) -> bytes:
-    """The report for the command's own line (0), or for a repeat of it; see `recovery`."""
-    value = b"${__tether_<N>-x$?}" if number else b"$?"
-    return report.replace(b"<VALUE>", value).replace(b"<NUMBER>", b"%d" % number)
+def _filled(report: bytes, number: int, *, quiet: bool, saved: bool) -> bytes:
+    """The report for the command's own line (0), or for a repeat of it; see `recovery`.
 
-
-def _status_call(exit_code: int) -> bytes:
-    """Shell text that leaves `$?` at the value, by a function that removes itself.
-
-    `&&` keeps `set -e` and ERR traps from taking the value for a failure. The name is always the
-    same: bash does not free what it keeps of functions with names it never sees again.
+    `quiet` makes the rest of it invisible to traps and traces; `saved` says that there may be
+    what `_save` saves.
     """
-    if exit_code == 0:
-        return b""
-    body = rb"\builtin unset -f __tether; \builtin return %d" % exit_code
-    return rb"__tether() { %s; }; __tether && \builtin :; " % body
+    value, last, names = b"$?", b"", b"__tether_<N>"
+    if saved:
+        value = b"${__tether_<N>-x$?}" if number else b"${__tether_<N>-$?}"
+        last, names = b"${__tether_<N>_+${__tether_<N>_//<N>}}", names + b" __tether_<N>_"
+    off = rb"\builtin trap - DEBUG ERR; \builtin set +vx; " if quiet else b""
+    filled = report.replace(b"<VALUE>", value).replace(b"<NUMBER>", b"%d" % number)
+    return filled.replace(b"<LAST>", last).replace(b"<NAMES>", names).replace(b"<QUIET>", off)
+
+
+def _save(fds: Descriptors) -> bytes:
+    """The line after a command, as part of its quoted text.
+
+    An incomplete text cannot take it for its own: `!` does not go on what `for x` or `f()` began.
+    It takes itself out of a history that the command has switched on, and ends well, or `set -e`
+    would have `eval` end the shell.
+    """
+    return (
+        rb"\n! { __tether_<N>=$? __tether_<N>_=${_:0:%d}; "
+        rb"[[ -o history ]] && \\builtin history -d -1 && [[ ! . ]]; } >&%d 2>&%d"
+    ) % (LONGEST_LAST_WORD + 1, fds.null, fds.null)
+
+
+def _recall(carried: Carried, *, plain: bool) -> bytes:
+    """Shell text that leaves `$?` and `$_` at their values; `$_` is nothing to a plain command.
+
+    A function that removes itself does it; `&&` keeps `set -e` and ERR traps from taking the
+    value for a failure. The name is always the same: bash does not free what it keeps of
+    functions with names it never sees again.
+    """
+    word = b"" if plain else b" " + quote(carried.last_word)
+    if carried.exit_code == 0:
+        return rb"\builtin :%b; " % word if word else b""
+    body = rb"\builtin unset -f __tether; \builtin return %d" % carried.exit_code
+    return rb"__tether() { %b; }; __tether%b && \builtin :; " % (body, word)
 
 
 def _assignments(env: Mapping[str, str] | None) -> bytes:

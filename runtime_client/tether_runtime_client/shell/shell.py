@@ -202,7 +202,7 @@ class Shell:
         self.terminal.restore_mode()
         if run.typed:
             self.process.forget_typed()
-        before, self._carried = self._carried, Carried.of(record)
+        before, self._carried = self._carried, Carried.of(record, run.command.command)
         count = self._parser.discarded
         if count and not (before.traps or self._carried.traps):  # a trap traces our lines too
             self._owner.warning(self, f"{count} bytes on the status channel were not the shell's")

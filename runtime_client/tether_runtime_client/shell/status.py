@@ -1,9 +1,9 @@
 """Reads the shell's reports from the status channel. Pure: bytes in, records out.
 
-A report is one line, `NONCE repeat [x]$? $- NONCE $PWD NONCE $TMOUT NONCE` (the spaces around the
-last ones are not there), with the traps that `trap -p DEBUG ERR` prints before it. The nonce is
-fresh and random for every command. Anything else on the channel was written by the command and
-is counted and dropped.
+A report is one line, `NONCE repeat [x]$? $- NONCE $PWD NONCE $TMOUT NONCE $_ NONCE` (the spaces
+around the last ones are not there, `$_` only where it was saved), with the traps that
+`trap -p DEBUG ERR` prints before it. The nonce is fresh and random for every command. Anything
+else on the channel was written by the command and is counted and dropped.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import os
 import re
 from typing import NamedTuple
 
-_PARTS = 4  # nothing, $PWD, $TMOUT and what follows, between the nonces
-_KEEP = 64 * 1024  # of an unfinished report; more than any path and value of TMOUT
+_PARTS = 5  # nothing, $PWD, $TMOUT, $_ and what follows, between the nonces
+_KEEP = 64 * 1024  # of an unfinished report; more than any path and value of TMOUT and $_
 # What a trap does is quoted as one word. A pattern that could try an end at any place would take
 # seconds for what a hostile command can leave here.
 _TRAPS = re.compile(rb"(?:trap -- (?:'(?:[^'\0]|'\\'')*'|\$'(?:[^'\0\\]|\\.)*') (?:DEBUG|ERR)\n)+")
+_NO_TRAP = re.compile(rb"trap -- - (?:DEBUG|ERR)\n")  # told in POSIX mode
 # Also a trap that is told the nonce can report nothing but what a shell could.
 _HEAD = re.compile(rb" (\d{1,9}) (x?)(25[0-5]|2[0-4]\d|1?\d{1,2}) (\S*) ")
 
@@ -35,6 +36,7 @@ class StatusRecord(NamedTuple):
     traps: bytes
     repeat: int
     torn: bool
+    last_word: str = ""
 
 
 class StatusParser:
@@ -88,9 +90,13 @@ class StatusParser:
             traps=traps,
             repeat=int(head[1]),
             torn=bool(head[2]),
+            last_word=os.fsdecode(parts[3]),
         )
 
     def _traps(self, before: bytes) -> bytes:
+        if not before:
+            return b""
+        before = _NO_TRAP.sub(b"", before)
         found = _TRAPS.findall(before)
         self.discarded += len(before) - sum(map(len, found))
         return found[-1] if found else b""

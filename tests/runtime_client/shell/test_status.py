@@ -11,10 +11,15 @@ NONCE = b"0123456789abcdef"
 
 
 def report(
-    code: int = 0, repeat: int = 0, flags: str = "himBs", cwd: bytes = b"/", limit: bytes = b""
+    code: int = 0,
+    repeat: int = 0,
+    flags: str = "himBs",
+    cwd: bytes = b"/",
+    limit: bytes = b"",
+    last: bytes = b"",
 ) -> bytes:
     head = b"%s %d %d %s " % (NONCE, repeat, code, flags.encode())
-    return head + NONCE + cwd + NONCE + limit + NONCE + b"\n"
+    return head + NONCE + cwd + NONCE + limit + NONCE + last + NONCE + b"\n"
 
 
 @pytest.fixture
@@ -51,6 +56,17 @@ def test_directories(parser: StatusParser, cwd: bytes) -> None:
 def test_torn(parser: StatusParser) -> None:
     (record,) = parser.feed(report(repeat=2).replace(b" 2 0 ", b" 2 x130 "))
     assert (record.exit_code, record.repeat, record.torn) == (130, 2, True)
+
+
+@pytest.mark.parametrize("last", ["", "a b\n", "/\udcff", "x" * 8001])
+def test_the_last_word(parser: StatusParser, last: str) -> None:
+    (record,) = parser.feed(report(last=last.encode("utf-8", "surrogateescape")))
+    assert record.last_word == last
+
+
+def test_what_posix_mode_prints_is_no_trap(parser: StatusParser) -> None:
+    (record,) = parser.feed(b"trap -- - DEBUG\ntrap -- - ERR\n" + report())
+    assert (record.traps, parser.discarded) == (b"", 0)
 
 
 def test_no_flags(parser: StatusParser) -> None:
