@@ -38,6 +38,7 @@ class ScreenModel(pyte.Screen):
     alternate = False
     newline = True  # a line feed goes to the line's start too, as on a terminal in line mode
     unknown = 0  # rows, from the top, that may show what is there no more
+    _astray = False  # the cursor's column is not known either, nor where lines wrap
     _other: Cells | None = None
 
     def reset(self) -> None:
@@ -45,11 +46,11 @@ class ScreenModel(pyte.Screen):
         super().reset()
         self.g1_charset = charsets.LAT1_MAP
         self.savepoints.clear()
-        self.alternate, self._other, self.unknown = False, None, 0
+        self.alternate, self._other, self.unknown, self._astray = False, None, 0, False
 
     def skipped(self) -> None:
         """Output was left out here: nothing on the screen is certain any more."""
-        self.unknown = self.lines
+        self.unknown, self._astray = self.lines, True
 
     # --- text
 
@@ -60,7 +61,9 @@ class ScreenModel(pyte.Screen):
         elif mo.IRM not in self.mode and mo.DECAWM in self.mode and not self._translated:
             self._draw_plain(data)
             return
+        astray = self._astray
         super().draw(data)
+        self._astray = astray  # a line that wrapped began nowhere in particular
 
     @property
     def _translated(self) -> bool:
@@ -71,8 +74,8 @@ class ScreenModel(pyte.Screen):
         """The same for ASCII, fifty times faster."""
         while data:
             if self.cursor.x >= self.columns:
-                self.carriage_return()
-                self.linefeed()
+                self.index()
+                self.cursor.x = 0
             x = self.cursor.x
             part, data = data[: self.columns - x], data[self.columns - x :]
             self.cursor.x += len(part)
@@ -83,6 +86,15 @@ class ScreenModel(pyte.Screen):
         """Colours are not kept."""
 
     # --- moving
+
+    def carriage_return(self) -> None:
+        """To the start of the line."""
+        self.cursor.x, self._astray = 0, False
+
+    def cursor_position(self, line: int | None = None, column: int | None = None) -> None:
+        """To a place on the screen."""
+        super().cursor_position(line, column)
+        self._astray = False
 
     def linefeed(self) -> None:
         """Down, and to the line's start where the terminal's mode has it so.
@@ -105,7 +117,7 @@ class ScreenModel(pyte.Screen):
         if self.cursor.y > bottom:  # below the region nothing scrolls
             self.cursor.y = min(self.cursor.y + 1, self.lines - 1)
             return
-        if self.cursor.y == bottom and self.margins is None:
+        if self.cursor.y == bottom and self.margins is None and not self._astray:
             self.unknown = max(0, self.unknown - 1)
         super().index()
 

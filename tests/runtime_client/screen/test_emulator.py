@@ -145,7 +145,11 @@ def test_what_is_unknown_after_a_hole() -> None:
     emulator = drawn("1\n2\n")
     emulator.skipped()
     assert emulator.screen.unknown == 4
-    emulator.feed("3\n4\n5", lambda: True)
+    emulator.feed("x" * 100, lambda: True)
+    assert emulator.screen.unknown == 4  # where lines begin is not known
+    emulator.feed("3\n4", lambda: True)
+    assert emulator.screen.unknown == 4
+    emulator.feed("\n5", lambda: True)
     assert emulator.screen.unknown == 3  # one row has scrolled by
     for whole in ("\x1b[2J", "\x1b[H\x1b[J", "\x1bc", "\x1b[?1049h", "\n" * 8):
         emulator.skipped()
