@@ -11,6 +11,7 @@ from ..protocol.events import CommandEnded, Event
 from ..screen.keyboard import Keyboard
 from ..screen.view import ScreenView
 from ..shell import CommandEnd, RunningCommand, ShellSession, StateLost
+from .action_times import ActionTime
 from .output_log import OutputLog
 from .report import Report
 
@@ -29,7 +30,7 @@ class Command:
 
     def __init__(
         self,
-        action_id: str,
+        when: ActionTime,
         shell: ShellSession,
         running: RunningCommand,
         output: OutputLog,
@@ -38,7 +39,7 @@ class Command:
         lost_before: o.StateLost | None,
         emit: Callable[[Event], None],
     ) -> None:
-        self._action_id = action_id
+        self._when = when
         self._shell = shell
         self._running = running
         self._output = output
@@ -121,13 +122,16 @@ class Command:
         self._running.now_active()
 
     def _on_end(self) -> None:
-        if not self.over or (self._reporters and not self._went_on):
+        if not self.over:
+            return
+        self._when.ended = asyncio.get_running_loop().time()
+        if self._reporters and not self._went_on:
             return
         end = self._running.done.result()
         self._output.close()
         self._emit(
             CommandEnded(
-                action_id=self._action_id,
+                action_id=self._when.action_id,
                 session=self._shell.name,
                 exit_code=end.exit_code,
                 status=end.reason,

@@ -16,7 +16,7 @@ from ..protocol import observations as o
 from ..protocol.events import BackgroundOutput, Event, SessionEnded, SessionWarning
 from ..protocol.render import render
 from ..settings import ClientSettings
-from .action_times import ActionTimes
+from .action_times import ActionTime, ActionTimes
 from .command import Command, to_state_lost
 from .output_log import OutputLog
 from .signals import signal_number
@@ -189,10 +189,11 @@ class Session:
             running = self.shell.start_command(
                 action.command, output, cwd=action.cwd, env=action.env, hidden=action.hidden
             )
-        self.times.add(running.started, context.action_id)
+        when = ActionTime(context.action_id, running.started)
+        self.times.add(when)
         lost, self._lost = self._lost, None
         self._latest = Command(
-            context.action_id,
+            when,
             self.shell,
             running,
             output,

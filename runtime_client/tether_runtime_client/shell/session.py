@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from collections.abc import Mapping
 
@@ -32,6 +33,7 @@ _END_S = 1.0  # for the processes of a session to end
 _FORMER = 16  # shells whose terminals stay open for what they left running
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGKILL)
 _RESET_S = 1.0  # for startup files, when the session is reset
+_MORE = re.compile(r"[\n;&({`]|\|\|")  # where a command may have more than one program in a row
 
 
 class ShellSession:
@@ -176,9 +178,10 @@ class ShellSession:
         """Signal what is in front: the command's processes, or the shell's own loop.
 
         After a signal that is to end it, what the command has behind that is not run, however
-        the program ends; with `whole=False` the shell decides, as when a key is pressed. A command
-        that still waits for a shell is not run. Raises NoForeground when nothing is in front,
-        ValueError for an unknown signal.
+        the program ends (the status is 130 then, if the program's own is below 128); with
+        `whole=False` the shell decides, as when a key is pressed. A command that still waits for
+        a shell is not run. Raises NoForeground when nothing is in front, ValueError for an
+        unknown signal.
         """
         number = _signal(signal_name)
         if self._queued is not None:
@@ -188,7 +191,9 @@ class ShellSession:
         try:
             if running is None:
                 raise NoForeground(self.name)
-            running[1].interrupt(running[0], number, whole=whole and number in _ENDING)
+            run, shell = running
+            more = whole and number in _ENDING and _MORE.search(run.command.command) is not None
+            shell.interrupt(run, number, whole=more)
         except ProcessLookupError:
             raise NoForeground(self.name) from None
 
