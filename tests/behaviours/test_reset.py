@@ -75,13 +75,18 @@ async def test_the_remains_of_many_shells(shell: Shell) -> None:
     assert await naps(shell.runtime, nap) == 0
 
 
+# Each would go on for longer than a reset may take, and none for ever: a reset that fails here must
+# not take the machine with it.
 STORMS = {
-    "daemons": "while sleep 0.01; do (setsid {nap} &); done",
-    "doubling": "f() {{ {nap} & sleep 0.2; f & f; }}; f",
+    "daemons": "for i in {{1..500}}; do sleep 0.01; (setsid {nap} &); done",
+    "doubling": "f() {{ {nap} & (($1)) || return; sleep 0.2; f $(($1 - 1)) & f $(($1 - 1)); }}; f 7",
     "daemons of daemons": (
-        "(setsid \"$BASH\" -c 'while sleep 0.02; do setsid {nap} & done' &); sleep 0.5"
+        "(setsid \"$BASH\" -c 'for i in {{1..300}}; do sleep 0.02; setsid {nap} & done' &); sleep 0.5"
     ),
-    "comets": "(setsid \"$BASH\" -c 'f() {{ sleep 0.003; (f &); }}; f' &); {nap}",
+    "comets": (
+        "(setsid \"$BASH\" -c 'f() {{ (($1)) || exit; sleep 0.003; (f $(($1 - 1)) &); }}; f 1000' &);"
+        " {nap}"
+    ),
 }
 
 
