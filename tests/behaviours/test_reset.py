@@ -79,13 +79,16 @@ async def test_the_remains_of_many_shells(shell: Shell) -> None:
 # not take the machine with it.
 STORMS = {
     "daemons": "for i in {{1..500}}; do sleep 0.01; (setsid {nap} &); done",
-    "doubling": "f() {{ {nap} & (($1)) || return; sleep 0.2; f $(($1 - 1)) & f $(($1 - 1)); }}; f 7",
+    "doubling": (
+        "f() {{ {nap} & (($1)) || return; sleep 0.2; f $(($1 - 1)) & f $(($1 - 1)); }}; f 7"
+    ),
     "daemons of daemons": (
-        "(setsid \"$BASH\" -c 'for i in {{1..300}}; do sleep 0.02; setsid {nap} & done' &); sleep 0.5"
+        "(setsid \"$BASH\" -c 'for i in {{1..300}}; do sleep 0.02; setsid {nap} & done' &);"
+        " sleep 0.5"
     ),
     "comets": (
-        "(setsid \"$BASH\" -c 'f() {{ (($1)) || exit; sleep 0.003; (f $(($1 - 1)) &); }}; f 1000' &);"
-        " {nap}"
+        '(setsid "$BASH" -c'
+        " 'f() {{ (($1)) || exit; sleep 0.003; (f $(($1 - 1)) &); }}; f 1000' &); {nap}"
     ),
 }
 
