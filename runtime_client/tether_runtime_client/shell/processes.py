@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+_MOST = 1000  # processes of one family that are looked at: a command may start any number
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def group_members(shell: int, group: int) -> list[ProcessInfo]:
 
     Going down from the shell is cheap; where that finds nothing all processes are looked at.
     """
-    found = [info for info in _family(shell) if info.group == group and info.state not in "ZX"]
+    found = [info for info in family(shell) if info.group == group and info.state not in "ZX"]
     if found:
         return found
     return [info for info in all_processes() if info.group == group and info.state not in "ZX"]
@@ -76,18 +79,23 @@ def in_front(shell: int, group: int) -> list[ProcessInfo]:
     for member in list(members.values()):
         members |= {
             info.pid: info
-            for info in _family(member.pid)
+            for info in family(member.pid)
             if info.session not in own and info.state not in "ZX"
         }
     return list(members.values())
 
 
-def _family(pid: int) -> Iterator[ProcessInfo]:
-    info = process_info(pid)
-    if info is not None:
-        yield info
-    for child in _children(pid):
-        yield from _family(child)
+def family(pid: int) -> Iterator[ProcessInfo]:
+    """The process and those that descend from it: those that are nearer first, `_MOST` at most."""
+    found = deque([pid])
+    for _ in range(_MOST):
+        if not found:
+            return
+        pid = found.popleft()
+        info = process_info(pid)
+        if info is not None:
+            yield info
+        found.extend(_children(pid))
 
 
 def _children(pid: int) -> list[int]:

@@ -167,6 +167,11 @@ def slave_device(index: int) -> int:
     return os.makedev(136 + index // 256, index % 256)
 
 
+def terminal_index(device: int) -> int:
+    """The other way round."""
+    return (os.major(device) - 136) * 256 + os.minor(device)
+
+
 def check_lines(data: bytes) -> None:
     """Raises InputTooLong where a terminal in line mode would cut a line silently."""
     longest = max(map(len, data.replace(b"\r", b"\n").split(b"\n")))

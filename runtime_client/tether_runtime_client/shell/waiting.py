@@ -12,13 +12,14 @@ from __future__ import annotations
 import os
 import stat
 import termios
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from .blocked import Blocked, blocked_threads
 from .command import WaitEvidence
-from .processes import ProcessInfo, all_processes, in_front
-from .terminal import slave_device
+from .processes import ProcessInfo, family, in_front
+from .terminal import slave_device, terminal_index
 
 _DEV_TTY = os.makedev(5, 0)
 _DEV_PTMX = os.makedev(5, 2)
@@ -26,18 +27,23 @@ _NETWORK_QUIET_S = 1.0  # a relay in line mode may be busy at its far end
 _RELAY_QUIET_S = 0.15
 _HIDDEN_QUIET_S = 0.1
 _UNKNOWN_QUIET_S = 5.0
+_DEEPEST = 4  # relays behind relays; a program can make itself one of its own terminal
 _MOMENT_S = 0.2  # a longer timeout is of a program that does something now and then
 _AGAIN_S = 0.03  # after the moment: then it waits for input again and again
 
 
 @dataclass(frozen=True, slots=True)
 class WatchedTerminal:
-    """A terminal: its device number, a descriptor to ask its mode of, who has it."""
+    """A terminal: its device number, a descriptor to ask its mode of, who has it.
+
+    `depth` is of how many relays it is behind.
+    """
 
     device: int
     fd: int
     shell: int
     group: int
+    depth: int = 0
 
 
 def find_wait(terminal: WatchedTerminal, quiet_s: float) -> WaitEvidence | None:
@@ -77,10 +83,10 @@ def _judge(
     if "terminal" in kinds.values():
         masters = [fd for fd, kind in kinds.items() if kind == "master"]
         if masters:
-            return _behind(thread.pid, masters, terminal.fd, quiet_s)
+            return _behind(process, masters, terminal, quiet_s)
         if "socket" not in kinds.values():
             return "exact"
-    if "socket" not in kinds.values():
+    if "socket" not in kinds.values() or process.terminal not in (0, terminal.device):
         return None
     # A client of something that has the terminal, or watches it too: tmux, ssh, a container's
     # shell. What waits, if anything does, is at the far end.
@@ -120,24 +126,50 @@ def _pairs_within(pid: int) -> set[int]:
     return {fd for number in paired for fd in numbers[number]}
 
 
-def _behind(pid: int, masters: Iterable[int], mode_fd: int, quiet_s: float) -> WaitEvidence | None:
-    """What the terminals behind a relay's master descriptors say, as hearsay."""
-    for index in (_slave_index(pid, fd) for fd in masters):
-        if index is None:
-            if _raw(mode_fd) and quiet_s >= _NETWORK_QUIET_S:
-                return "inferred"
-        elif _waits_behind(index, mode_fd, quiet_s):
-            return "inferred"
+def _behind(
+    relay: ProcessInfo, masters: Iterable[int], terminal: WatchedTerminal, quiet_s: float
+) -> WaitEvidence | None:
+    """What the terminals behind a relay's master descriptors say."""
+    indexes = [_slave_index(relay.pid, fd) for fd in masters]
+    if None in indexes and _raw(terminal.fd) and quiet_s >= _NETWORK_QUIET_S:
+        return "inferred"
+    devices = {slave_device(index) for index in indexes if index is not None}
+    return _hearsay(family(relay.pid), devices, terminal, quiet_s)
+
+
+def _hearsay(
+    processes: Iterable[ProcessInfo],
+    devices: Collection[int],
+    terminal: WatchedTerminal,
+    quiet_s: float,
+) -> WaitEvidence | None:
+    """What those of the processes that are in front on one of these other terminals say."""
+    if terminal.depth >= _DEEPEST:
+        return None
+    for process in processes:
+        if process.terminal in devices and process.group == process.foreground:
+            with _opened(process.terminal) as fd:
+                inner = WatchedTerminal(
+                    process.terminal, fd, process.session, process.group, terminal.depth + 1
+                )
+                evidence = find_wait(inner, quiet_s)
+            return "inferred" if evidence == "exact" else evidence
     return None
 
 
-def _waits_behind(index: int, mode_fd: int, quiet_s: float) -> bool:
-    device = slave_device(index)
-    for process in all_processes():
-        if process.terminal == device and process.group == process.foreground:
-            inner = WatchedTerminal(device, mode_fd, process.session, process.group)
-            return find_wait(inner, quiet_s) is not None
-    return False
+@contextmanager
+def _opened(device: int) -> Iterator[int]:
+    """A descriptor to ask a terminal's mode of, or -1 where it cannot be opened."""
+    path = f"/dev/pts/{terminal_index(device)}"
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        yield -1
+        return
+    try:
+        yield fd if os.fstat(fd).st_rdev == device else -1
+    finally:
+        os.close(fd)
 
 
 def _slave_index(pid: int, fd: int) -> int | None:
@@ -163,6 +195,9 @@ def _hidden(
     """
     if any(member.state != "S" for member in members) or quiet_s < _HIDDEN_QUIET_S:
         return None
+    others = {member.terminal for member in members} - {0, terminal.device}
+    if others:  # a relay that cannot be looked into, but perhaps those behind it
+        return _hearsay(members, others, terminal, quiet_s)
     if _raw(terminal.fd) or not _echoes(terminal.fd):
         return "inferred"
     if quiet_s < _UNKNOWN_QUIET_S or not _only_parents(members, hidden):
@@ -181,8 +216,8 @@ def _only_parents(members: Iterable[ProcessInfo], hidden: Iterable[ProcessInfo])
 
 
 def _raw(fd: int) -> bool:
-    return not termios.tcgetattr(fd)[3] & termios.ICANON
+    return fd >= 0 and not termios.tcgetattr(fd)[3] & termios.ICANON
 
 
 def _echoes(fd: int) -> bool:
-    return bool(termios.tcgetattr(fd)[3] & termios.ECHO)
+    return fd < 0 or bool(termios.tcgetattr(fd)[3] & termios.ECHO)

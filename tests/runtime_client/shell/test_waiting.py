@@ -14,7 +14,7 @@ import pytest
 
 from tether_runtime_client.shell import waiting
 from tether_runtime_client.shell.blocked import Blocked, blocked_threads
-from tether_runtime_client.shell.terminal import slave_device
+from tether_runtime_client.shell.terminal import slave_device, terminal_index
 from tether_runtime_client.shell.waiting import WatchedTerminal, find_wait
 
 SETTLE = "import time; time.sleep(0.2)"
@@ -201,6 +201,65 @@ def test_a_sleep_that_was_stopped_is_none(pair: Pair) -> None:
     assert find_wait(pair.terminal, 100) is None
 
 
+SELF_RELAY = """
+import fcntl, os, select, termios
+from os import openpty
+master, slave = openpty()
+if os.fork() == 0:
+    os.setsid()
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+    os.dup2(slave, 0)
+    select.select([0, master], [], [])
+select.select([0, master], [], [])
+"""
+
+
+@on(SELF_RELAY)
+def test_a_relay_of_its_own_terminal_is_not_followed_for_ever(pair: Pair) -> None:
+    assert find_wait(pair.terminal, 100) is None
+
+
+RELAY = """
+import os, pty, select, sys
+child, master = pty.fork()
+if child == 0:
+    os.execv(sys.executable, [sys.executable, "-c", {!r}])
+select.select([0, master], [], [])
+select.select([0, master], [], [])
+"""
+FAR_END = FAR.format("") + "; import time; time.sleep(60)"
+
+
+@on(RELAY.format(FAR_END))
+def test_the_mode_of_the_terminal_behind_a_relay_is_its_own(pair: Pair) -> None:
+    """The relay's own is raw; that says nothing of a server behind it."""
+    pair.set_mode(lines=False)
+    assert find_wait(pair.terminal, 100) is None
+
+
+@on(RELAY.format("input()"))
+def test_what_waits_behind_a_relay_is_hearsay(pair: Pair) -> None:
+    pair.set_mode(lines=False)
+    assert find_wait(pair.terminal, 0) == "inferred"
+
+
+@pytest.mark.parametrize(
+    ("pair", "evidence"),
+    [(RELAY.format("input()"), "inferred"), (RELAY.format("import time; time.sleep(60)"), None)],
+    indirect=["pair"],
+    ids=["waits", "sleeps"],
+)
+def test_a_relay_that_cannot_be_looked_into(
+    pair: Pair, evidence: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair.set_mode(lines=False)
+    real = waiting.blocked_threads
+    relay = pair.process.pid
+    monkeypatch.setattr(waiting, "blocked_threads", lambda pid: None if pid == relay else real(pid))
+    assert find_wait(pair.terminal, 1) == evidence
+
+
 def test_device_numbers() -> None:
     assert slave_device(0) == os.makedev(136, 0)
     assert slave_device(300) == os.makedev(137, 44)
+    assert [terminal_index(slave_device(index)) for index in (0, 255, 300)] == [0, 255, 300]
