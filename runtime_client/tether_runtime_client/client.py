@@ -12,6 +12,7 @@ import sys
 from .control import Control
 from .dispatcher import Dispatcher
 from .endpoint import Endpoint
+from .environment import Environment
 from .event_connection import EventConnection
 from .handlers import register_handlers
 from .handlers.shell import Sessions
@@ -103,7 +104,12 @@ class RuntimeClient:
             )
         )
         sessions = register_handlers(
-            self._dispatcher, self._recorder, self._tickets, self._settings, choice
+            self._dispatcher,
+            self._recorder,
+            self._tickets,
+            self._settings,
+            Environment(os.environ, self._settings.state / "environment.json"),
+            choice,
         )
         if self._settings.unix is not None:
             await self._endpoint.listen_unix(self._settings.unix)

@@ -7,7 +7,9 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+from .shell.config import Startup
 
 CLIENT_USAGE = """
 client options, after `--`:
@@ -16,6 +18,7 @@ client options, after `--`:
   --run-dir DIR         where journal and long outputs go; must outlive a restart
   --lease SECONDS       end when no server was attached for this long
   --ready-fd N          write a line to this descriptor once listening
+  --startup FILES       what sessions read first: bashrc, profile or none
   --bash PATH           the shell to use, instead of choosing one
   --bundled-bash PATH   the shell to fall back to
 """
@@ -34,6 +37,7 @@ class ClientSettings:
     tcp: str | None = None
     lease: float | None = None
     ready_fd: int | None = None
+    startup: Startup = "bashrc"
     bash: str | None = None
     bundled_bash: str | None = None
 
@@ -84,6 +88,12 @@ def _descriptor(text: str) -> int:
     return number
 
 
+def _startup(text: str) -> str:
+    if text not in get_args(Startup):
+        raise ValueError(f"it has to be one of {', '.join(get_args(Startup))}")
+    return text
+
+
 def _tcp(text: str) -> str:
     """Only checked here; `split_address` takes it apart."""
     split_address(text)
@@ -96,6 +106,7 @@ _CONVERT: dict[str, Callable[[str], Any]] = {
     "tcp": _tcp,
     "lease": _seconds,
     "ready_fd": _descriptor,
+    "startup": _startup,
     "bash": _text,
     "bundled_bash": _text,
 }

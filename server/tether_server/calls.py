@@ -9,10 +9,12 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
+from pydantic import ValidationError
+
 from tether_runtime_client.protocol import actions as a
 from tether_runtime_client.protocol import observations as o
 from tether_runtime_client.protocol.bulk_io import TransferProgress
-from tether_runtime_client.protocol.errors import RuntimeClosed, error_from_code
+from tether_runtime_client.protocol.errors import InvalidAction, RuntimeClosed, error_from_code
 from tether_runtime_client.protocol.events import (
     CmdOutputDelta,
     Event,
@@ -127,6 +129,24 @@ class Calls(ABC):
             timeout_s=timeout_s,
         )
         return await self._bulk.complete(await self.run(action))
+
+    async def set_env(self, env: Mapping[str, str | None]) -> None:
+        """Set variables of everything that starts in the sandbox; None takes one away.
+
+        Execs and new sessions have them from now on, sessions that are there from their next
+        command on, also after a reset, when the client is started anew, and for who attaches
+        later. Raises `InvalidAction` for a name that no shell can set, and for more than a
+        program can be given.
+        """
+        try:
+            action = a.SetEnvAction(env=dict(env))
+        except ValidationError as problem:
+            name = problem.errors()[0]["loc"][1]
+            raise InvalidAction(
+                f"{name!r} is no variable name a shell can set, or its value no text without NUL",
+                hint="Names are letters, digits and underscores; others can go into exec's env=",
+            ) from None
+        await self.run(action)
 
     async def upload(
         self,

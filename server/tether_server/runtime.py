@@ -64,6 +64,8 @@ class EventStreamRuntime(Calls):
         name: of the sandbox, for `attach` and `tether ps`; a random one when None.
         keep: leave the sandbox when the block is left.
         lease_s: seconds after which a sandbox without a server ends itself; None with `keep`.
+        login: sessions begin with the login profile (/etc/profile, ~/.bash_profile or its like)
+            instead of ~/.bashrc.
         start_timeout_s: how long a started sandbox may take until its client answers; a slow
             ENTRYPOINT that the client runs `through` counts.
         progress: told in short sentences what a person would be waiting for.
@@ -86,6 +88,7 @@ class EventStreamRuntime(Calls):
         lease_s: float = 60.0,
         inject: str = "build",
         entrypoint: str = "skip",
+        login: bool = False,
         start_timeout_s: float = START_TIMEOUT_S,
         progress: Progress = silent,
     ) -> None:
@@ -119,6 +122,7 @@ class EventStreamRuntime(Calls):
             lease_s=None if keep else lease_s,
             inject=inject,
             entrypoint=entrypoint,
+            login=login,
         )
 
     @classmethod

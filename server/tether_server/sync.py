@@ -43,6 +43,7 @@ class RuntimeOptions(TypedDict, total=False):
     lease_s: float
     inject: str
     entrypoint: str
+    login: bool
     start_timeout_s: float
     progress: Progress
 
@@ -181,6 +182,10 @@ class SyncEventStreamRuntime:
             command, stdin=stdin, env=env, cwd=cwd, user=user, timeout_s=timeout_s
         )
         return self._loop.call(work)
+
+    def set_env(self, env: Mapping[str, str | None]) -> None:
+        """Set variables of everything that starts in the sandbox; None takes one away."""
+        self._loop.call(self._runtime.set_env(env))
 
     def upload(
         self,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ..dispatcher import Context
+from ..environment import Environment
 from ..processes import ExitStatus, InvalidArgument, Process, ProcessStartError, start_process
 from ..protocol import errors as e
 from ..protocol.actions import ExecAction, ExecSignalAction
@@ -27,7 +27,8 @@ END_S = 5.0
 class Execs:
     """Handles `ExecAction` and `ExecSignalAction`. What runs ends when its handler is cancelled."""
 
-    def __init__(self, settings: ClientSettings) -> None:
+    def __init__(self, settings: ClientSettings, environment: Environment) -> None:
+        self._environment = environment
         self._folder = settings.state / "output"
         self._registry = str(settings.state / "sessions")
         self._shell = TextShell(settings.bundled_bash)
@@ -78,7 +79,7 @@ class Execs:
             command,
             lambda stream, data: (stdout if stream == "stdout" else stderr).write(data),
             stdin=action.stdin or None,
-            env={**os.environ, **action.env} if action.env else None,
+            env={**self._environment.of_commands, **(action.env or {})},
             cwd=action.cwd,
             user=action.user,
             shell=shell,

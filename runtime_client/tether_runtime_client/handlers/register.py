@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..dispatcher import Dispatcher
+from ..environment import Environment
 from ..protocol import actions as a
 from ..recorder import Recorder
 from ..settings import ClientSettings
@@ -14,6 +15,7 @@ from .processes import Processes
 from .shell import Sessions
 from .terminal import Terminals
 from .transfer import Transfers
+from .variables import Variables
 
 
 def register_handlers(
@@ -21,10 +23,11 @@ def register_handlers(
     recorder: Recorder,
     tickets: Tickets,
     settings: ClientSettings,
+    environment: Environment,
     bash: BashChoice,
 ) -> Sessions:
     """Register every built-in handler; returns what has to be closed at the end."""
-    sessions = Sessions(settings, bash, recorder.emit)
+    sessions = Sessions(settings, environment, bash, recorder.emit)
     dispatcher.register(
         a.CmdRunAction,
         sessions.run,
@@ -40,7 +43,9 @@ def register_handlers(
     processes = Processes(sessions)
     dispatcher.register(a.ListProcessesAction, processes.list_all)
     dispatcher.register(a.ProcessSignalAction, processes.signal)
-    execs = Execs(settings)
+    variables = Variables(environment, sessions)
+    dispatcher.register(a.SetEnvAction, variables.handle, begin=variables.begin)
+    execs = Execs(settings, environment)
     dispatcher.register(a.ExecAction, execs.handle)
     dispatcher.register(a.ExecSignalAction, execs.signal)
     files = Files(settings)
@@ -51,5 +56,5 @@ def register_handlers(
     transfers = Transfers(tickets)
     dispatcher.register(a.UploadAction, transfers.upload)
     dispatcher.register(a.DownloadAction, transfers.download)
-    dispatcher.register(a.TerminalAction, Terminals(tickets, settings, bash).handle)
+    dispatcher.register(a.TerminalAction, Terminals(tickets, settings, environment, bash).handle)
     return sessions

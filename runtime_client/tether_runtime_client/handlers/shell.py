@@ -10,12 +10,14 @@ from pathlib import Path
 
 from .. import shell as core
 from ..dispatcher import Context, Tell
+from ..environment import Environment
 from ..protocol import actions as a
 from ..protocol import errors as e
 from ..protocol import observations as o
 from ..protocol.events import BackgroundOutput, Event, SessionEnded, SessionWarning
 from ..protocol.render import render
 from ..settings import ClientSettings
+from ..shell.exports import Changes
 from .action_times import ActionTime, ActionTimes
 from .command import Command, to_state_lost
 from .output_log import OutputLog
@@ -31,9 +33,15 @@ class Sessions:
     """All shell sessions of a client. `close` ends them."""
 
     def __init__(
-        self, settings: ClientSettings, bash: core.BashChoice, emit: Callable[[Event], None]
+        self,
+        settings: ClientSettings,
+        environment: Environment,
+        bash: core.BashChoice,
+        emit: Callable[[Event], None],
     ) -> None:
         self._output = settings.state / "output"
+        self._startup = settings.startup
+        self._environment = environment
         self._bash = bash
         self._emit = emit
         self._sessions: dict[str, Session] = {}
@@ -147,8 +155,17 @@ class Sessions:
             if not self._bash.path:
                 raise e.NoShell(f"there is no shell: {self._bash.reason}")
             lost = CLIENT_RESTARTED if name in self._lost else None
-            self._sessions[name] = Session(name, self._bash.path, self._emit, lost)
+            self._sessions[name] = Session(name, self._config(), self._emit, lost)
         return self._sessions[name]
+
+    def _config(self) -> core.ShellConfig:
+        env = self._environment.of_commands
+        return core.ShellConfig(self._bash.path, os.getcwd(), env, self._startup)
+
+    def set_env(self, changes: Changes) -> None:
+        """Change the variables of the sessions that are there, before their next commands."""
+        for session in self._sessions.values():
+            session.shell.set_env(changes)
 
     async def _start(self, name: str) -> Session:
         session = self._session(name)
@@ -173,9 +190,12 @@ class Session:
     """One named session: its shell and its latest command. A `SessionListener`."""
 
     def __init__(
-        self, name: str, bash: str, emit: Callable[[Event], None], lost: o.StateLost | None
+        self,
+        name: str,
+        config: core.ShellConfig,
+        emit: Callable[[Event], None],
+        lost: o.StateLost | None,
     ) -> None:
-        config = core.ShellConfig(bash=bash, cwd=os.getcwd(), env=dict(os.environ))
         self.shell = core.ShellSession(name, config, listener=self)
         self._name = name
         self._emit = emit

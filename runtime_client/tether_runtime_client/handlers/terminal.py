@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..dispatcher import Context
+from ..environment import Environment
 from ..protocol import errors as e
 from ..protocol.actions import TerminalAction
 from ..protocol.bulk import BulkStream, ResizeFrame
@@ -31,8 +32,15 @@ it is written to instead, which tells whether it still stands."""
 class Terminals:
     """Handles `TerminalAction`."""
 
-    def __init__(self, tickets: Tickets, settings: ClientSettings, bash: BashChoice) -> None:
+    def __init__(
+        self,
+        tickets: Tickets,
+        settings: ClientSettings,
+        environment: Environment,
+        bash: BashChoice,
+    ) -> None:
         self._tickets = tickets
+        self._environment = environment
         self._registry = str(settings.state / "sessions")
         self._bash = bash
 
@@ -55,7 +63,7 @@ class Terminals:
 
     def _start(self, argv: Sequence[str], action: TerminalAction) -> PtyProcess:
         cwd = action.cwd or os.getcwd()
-        env = {**os.environ, "TERM": DEFAULT_TERM, **(action.env or {})}
+        env = {**self._environment.of_people, "TERM": DEFAULT_TERM, **(action.env or {})}
         with spawn_errors(argv, cwd):
             return PtyProcess(
                 argv,

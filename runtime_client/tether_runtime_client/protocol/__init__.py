@@ -22,6 +22,7 @@ from .actions import (
     ScreenReadAction,
     SessionResetAction,
     SessionResizeAction,
+    SetEnvAction,
     TerminalAction,
     UploadAction,
 )
@@ -227,6 +228,7 @@ __all__ = [
     "SessionResetObservation",
     "SessionResizeAction",
     "SessionWarning",
+    "SetEnvAction",
     "ShellError",
     "ShellStartFailed",
     "SignalRefused",

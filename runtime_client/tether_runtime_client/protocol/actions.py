@@ -12,6 +12,8 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 SessionName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][\w.-]*$")]
 SignalName = Annotated[str, Field(pattern=r"^SIG[A-Z0-9]+$")]
 Environment = dict[Annotated[str, Field(pattern=r"^[^=\x00]+$")], str]
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+VariableValue = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 TerminalSide = Annotated[int, Field(ge=1, le=10_000)]
 MAX_CELLS = 100_000
 """The most cells a session's terminal has: rows times columns."""
@@ -194,6 +196,18 @@ class ExecSignalAction(Action):
     signal: SignalName = "SIGTERM"
 
 
+class SetEnvAction(Action):
+    """Set variables of everything that starts in the sandbox → `DoneObservation`.
+
+    Execs, new sessions and terminals have them from now on, sessions that are there from their
+    next command on, also after a reset and when the client is started anew. None takes a variable
+    away. Names are those that a shell can set.
+    """
+
+    action: Literal["set_env"] = "set_env"
+    env: dict[VariableName, VariableValue | None]
+
+
 class FileReadAction(Action):
     """Read a file → `FileReadObservation`.
 
@@ -321,6 +335,7 @@ AnyAction = Annotated[
     | ProcessSignalAction
     | ExecAction
     | ExecSignalAction
+    | SetEnvAction
     | FileReadAction
     | FileWriteAction
     | FileEditAction

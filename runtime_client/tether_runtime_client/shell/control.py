@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from .errors import CommandInvalid
+from .exports import Changes
 from .status import StatusRecord
 from .text_end import plain_last_word, takes_line_after
 
@@ -191,6 +192,15 @@ class ControlLines:
         report = self._report(to, 0, quiet=carried.watching, saved=saved)
         return PADDING + b"{ " + before + run + b"; " + report + self._close
 
+    def exports(self, changes: Changes) -> bytes:
+        """A line before a command's: export variables, and unset those that are None.
+
+        One that is read-only stays as it is: to set it would end a shell that has `set -e`.
+        """
+        null = self._fds.null
+        steps = b"".join(_export(name.encode(), value) for name, value in changes.items())
+        return PADDING + rb"{ %b[[ . ]]; } 2>&%d >&%d" % (steps, null, null) + b"\n"
+
     def recovery(self, to: ReportTo, number: int) -> bytes:
         """The report alone, sent after an interrupt: the command's own may have been dropped.
 
@@ -315,6 +325,14 @@ def _recall(carried: Carried, *, plain: bool) -> bytes:
         return rb"\builtin :%b; " % word if word else b""
     body = rb"\builtin unset -f __tether; \builtin return %d" % carried.exit_code
     return rb"__tether() { %b; }; __tether%b && \builtin :; " % (body, word)
+
+
+def _export(name: bytes, value: str | None) -> bytes:
+    """Without assignments, which `set -k` would take away from the command they are words of."""
+    change = rb"\builtin unset -v %b" % name
+    if value is not None:
+        change = rb"\builtin printf -v %b %%s %b && \builtin export %b" % (name, quote(value), name)
+    return rb"[[ ${%b+${%b@a}} == *r* ]] || { %b; } || [[ . ]]; " % (name, name, change)
 
 
 def _assignments(env: Mapping[str, str] | None) -> bytes:

@@ -1,9 +1,13 @@
-"""Reads what `declare -px` prints. Pure."""
+"""Exported variables: what `declare -px` prints of them, and changes to them. Pure."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+
+Changes = Mapping[str, str | None]
+"""Values by name; None takes a variable away."""
 
 _LINE = re.compile(rb"(?:declare -([A-Za-z]+)|export) ([A-Za-z_][A-Za-z0-9_]*)=")
 _SIMPLE = {
@@ -11,6 +15,12 @@ _SIMPLE = {
     ord("r"): 13, ord("t"): 9, ord("v"): 11,
 }  # fmt: skip
 _OCTAL = re.compile(rb"[0-7]{1,3}")
+
+
+def changed_by(env: Mapping[str, str], changes: Changes) -> dict[str, str]:
+    """A copy of the environment with the changes made."""
+    kept = {name: value for name, value in env.items() if name not in changes}
+    return kept | {name: value for name, value in changes.items() if value is not None}
 
 
 def parse_exports(text: bytes) -> dict[str, str]:

@@ -9,16 +9,20 @@ from dataclasses import dataclass, field
 
 from .command import CommandEnd, RunningCommand, StateLost
 from .control import ReportTo
+from .exports import Changes
 from .status import StatusRecord
 
 
 @dataclass(slots=True)
 class Request:
-    """A command, what holds for it alone, and what was typed before a shell could run it."""
+    """A command, what holds for it alone, what is to be exported before it (None: unset), and
+    what was typed before a shell could run it.
+    """
 
     command: RunningCommand
     cwd: str | None = None
     env: Mapping[str, str] | None = None
+    exports: Changes = field(default_factory=dict)
     typed: bytearray = field(default_factory=bytearray)
 
 

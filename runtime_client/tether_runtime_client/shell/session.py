@@ -17,6 +17,7 @@ from .errors import (
     SessionClosed,
     ShellStartError,
 )
+from .exports import Changes, changed_by
 from .family import Family
 from .keys import key_bytes
 from .listener import SessionListener
@@ -55,6 +56,7 @@ class ShellSession:
         self._shell: Shell | None = None
         self._former: list[Shell] = []
         self._env = {"TERM": "xterm-256color", **config.env}
+        self._changes: Changes = {}
         self._queued: Request | None = None
         self._lost: StateLost | None = None
         self._restore = False
@@ -144,14 +146,20 @@ class ShellSession:
         self._check_open()
         if (running := self.running) is not None:
             raise CommandRunning(self.name, running.command, self.pid, self.foreground())
-        request = Request(RunningCommand(command, sink, hidden=hidden), cwd, env)
+        running_command = RunningCommand(command, sink, hidden=hidden)
+        request = Request(running_command, cwd, env, self._changes)
         if self._shell is not None:
             self._shell.begin(request)
         else:
             check_request(command, cwd, env)
             self._queued = request
             self._bring_up_soon()
+        self._changes = {}
         return request.command
+
+    def set_env(self, changes: Changes) -> None:
+        """Export variables, and unset those that are None, before the next command."""
+        self._changes = {**self._changes, **changes}
 
     async def send_input(self, data: bytes) -> None:
         """Type into the running command's terminal.
@@ -310,6 +318,8 @@ class ShellSession:
         if shell is None:
             return
         self._env, self._restore = self.exported, True
+        if shell.run is not None:  # it may have ended before it could report these
+            self._env = changed_by(self._env, shell.run.request.exports)
         run, self._shell = shell.run, None
         shell.retire()
         self._former.append(shell)

@@ -107,6 +107,8 @@ class Shell:
         line = self.process.lines.command(
             request.command.command, to, self._carried, cwd=request.cwd, env=request.env
         )
+        if request.exports:
+            line = self.process.lines.exports(request.exports) + line
         self.process.rewind_mailbox(mailbox)
         run = self._expect(request, to)
         self.process.send(line)

@@ -57,6 +57,7 @@ class SandboxSpec:
     lease_s: float | None = 60.0
     inject: str = "build"
     entrypoint: str = "skip"
+    login: bool = False
 
     def __post_init__(self) -> None:
         """Raises `ValueError` for a way that there is not."""

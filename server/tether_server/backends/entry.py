@@ -115,7 +115,8 @@ def _options(spec: SandboxSpec) -> list[str]:
     lease = [] if spec.lease_s is None else ["--lease", str(spec.lease_s)]
     listen = ["--tcp", f"0.0.0.0:{TCP_PORT}"] if spec.transport == "tcp" else []
     bash = ["--bundled-bash", f"{PREFIX}/bin/bash"]
-    return ["--unix", SOCKET, "--run-dir", RUN, *listen, *lease, *bash]
+    startup = ["--startup", "profile"] if spec.login else []
+    return ["--unix", SOCKET, "--run-dir", RUN, *listen, *lease, *startup, *bash]
 
 
 def not_run_through(entrypoint: list[str], reason: str, log: str, *, mounted: bool) -> StartFailed:

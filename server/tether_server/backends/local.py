@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tether_runtime_client.protocol.defaults import DEFAULT_ENVIRONMENT
 from tether_runtime_client.protocol.errors import SandboxNotFound, StartFailed
 
 from ..link import Ended
@@ -173,7 +174,7 @@ def _spawn(spec: SandboxSpec, told: int) -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **spec.env},
+            env={**_inherited(), **spec.env},
             cwd=spec.workdir,
             start_new_session=True,
             pass_fds=[told],
@@ -182,6 +183,11 @@ def _spawn(spec: SandboxSpec, told: int) -> subprocess.Popen[bytes]:
     with process.stdin:
         process.stdin.write(spec.secret.encode() + b"\n")
     return process
+
+
+def _inherited() -> dict[str, str]:
+    """Ours, but for what somebody has set for a person at this machine: pagers and editors."""
+    return {name: value for name, value in os.environ.items() if name not in DEFAULT_ENVIRONMENT}
 
 
 def _command(spec: SandboxSpec) -> list[str]:
@@ -198,6 +204,7 @@ def _command(spec: SandboxSpec) -> list[str]:
         "--run-dir",
         str(folder / "run"),
         *lease,
+        *(["--startup", "profile"] if spec.login else []),
     ]
 
 

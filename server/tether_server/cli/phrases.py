@@ -142,6 +142,7 @@ _says(a.ListProcessesAction, lambda x, _: f"processes of {x.session or 'every se
 _says(a.ProcessSignalAction, lambda x, _: f"{x.signal} to process {x.pid}")
 _says(a.ExecAction, _exec)
 _says(a.ExecSignalAction, lambda x, _: f"{x.signal} to exec {x.target_id[:6]}")
+_says(a.SetEnvAction, lambda x, width: f"set {shortened(', '.join(x.env), width)}")
 _says(a.FileReadAction, lambda x, width: f"read {shortened(x.path, width)}")
 _says(a.FileWriteAction, _write)
 _says(a.FileEditAction, lambda x, width: f"edit ({x.command}) {shortened(x.path, width)}")

@@ -15,6 +15,8 @@ import pytest
 import pytest_asyncio
 
 from tether_runtime_client.dispatcher import Context
+from tether_runtime_client.environment import Environment
+from tether_runtime_client.handlers.exec import Execs
 from tether_runtime_client.protocol.bulk import BulkStream, OpenFrame
 from tether_runtime_client.protocol.channel import client_channel, server_channel
 from tether_runtime_client.protocol.events import Event, TransferReady
@@ -22,6 +24,14 @@ from tether_runtime_client.settings import ClientSettings
 from tether_runtime_client.tickets import Tickets
 
 Pair = tuple[BulkStream, BulkStream]
+
+
+def environment_of(settings: ClientSettings) -> Environment:
+    return Environment(os.environ, settings.state / "environment.json")
+
+
+def execs_of(settings: ClientSettings) -> Execs:
+    return Execs(settings, environment_of(settings))
 
 
 class Desk:

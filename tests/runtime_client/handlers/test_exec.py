@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from tether_runtime_client.handlers.exec import Execs
 from tether_runtime_client.proctree import read_process
 from tether_runtime_client.protocol import errors as e
 from tether_runtime_client.protocol.actions import ExecAction, ExecSignalAction
@@ -21,7 +20,7 @@ from tether_runtime_client.protocol.limits import DELTA_SIZE, EXEC_INLINE_LIMIT
 from tether_runtime_client.settings import ClientSettings
 from tether_server import EventStreamRuntime
 
-from .conftest import Desk
+from .conftest import Desk, execs_of
 
 MIXED = """
 import os, sys, random
@@ -71,7 +70,7 @@ def is_running(pid: int) -> bool:
 
 async def test_ten_megabytes_on_both_streams_apart(desk: Desk, settings: ClientSettings) -> None:
     argv, out, err = mixed(1, 10_000_000, 10_000_001)
-    seen = await Execs(settings).handle(ExecAction(argv=tuple(argv)), desk.context())
+    seen = await execs_of(settings).handle(ExecAction(argv=tuple(argv)), desk.context())
     assert (seen.exit_code, seen.stdout_bytes, seen.stderr_bytes) == (0, len(out), len(err))
     assert streamed(desk, "stdout") == out
     assert streamed(desk, "stderr") == err
@@ -87,7 +86,7 @@ async def test_what_fits_is_in_the_observation_alone(
     desk: Desk, settings: ClientSettings, size: int
 ) -> None:
     argv, out, err = mixed(size, size, 3)
-    seen = await Execs(settings).handle(ExecAction(argv=tuple(argv)), desk.context())
+    seen = await execs_of(settings).handle(ExecAction(argv=tuple(argv)), desk.context())
     assert (seen.stdout, seen.stderr) == (out, err)
     assert (seen.stdout_path, seen.stderr_path) == (None, None)
     assert streamed(desk, "stdout") == out
@@ -96,20 +95,20 @@ async def test_what_fits_is_in_the_observation_alone(
 
 async def test_one_byte_too_many_is_in_a_file(desk: Desk, settings: ClientSettings) -> None:
     argv, out, _ = mixed(5, EXEC_INLINE_LIMIT + 1, 0)
-    seen = await Execs(settings).handle(ExecAction(argv=tuple(argv)), desk.context("b.2"))
+    seen = await execs_of(settings).handle(ExecAction(argv=tuple(argv)), desk.context("b.2"))
     assert seen.stdout_path == str(settings.state / "output" / "b.2.stdout")
     assert contents(seen.stdout_path) == out
 
 
 async def test_small_writes_make_few_events(desk: Desk, settings: ClientSettings) -> None:
     action = ExecAction(command="i=0; while [ $i -lt 2000 ]; do echo $i; i=$((i+1)); done")
-    seen = await Execs(settings).handle(action, desk.context())
+    seen = await execs_of(settings).handle(action, desk.context())
     assert seen.stdout == b"".join(b"%d\n" % n for n in range(2000))
     assert len(desk.events) < 40
 
 
 async def test_output_comes_while_the_process_runs(desk: Desk, settings: ClientSettings) -> None:
-    execs = Execs(settings)
+    execs = execs_of(settings)
     action = ExecAction(command="echo ready; cat /dev/zero | head -c 10 >&2; sleep 987")
     task = asyncio.create_task(execs.handle(action, desk.context()))
     await desk.until(lambda: streamed(desk, "stdout"))
@@ -121,7 +120,7 @@ async def test_output_comes_while_the_process_runs(desk: Desk, settings: ClientS
 
 @pytest.mark.parametrize("code", [0, 1, 7, 126, 127, 128, 255])
 async def test_exit_codes(desk: Desk, settings: ClientSettings, code: int) -> None:
-    seen = await Execs(settings).handle(ExecAction(command=f"exit {code}"), desk.context())
+    seen = await execs_of(settings).handle(ExecAction(command=f"exit {code}"), desk.context())
     assert (seen.exit_code, seen.signal, seen.timed_out) == (code, None, False)
 
 
@@ -129,25 +128,25 @@ async def test_exit_codes(desk: Desk, settings: ClientSettings, code: int) -> No
 async def test_an_end_by_signal(
     desk: Desk, settings: ClientSettings, name: str, number: int
 ) -> None:
-    seen = await Execs(settings).handle(ExecAction(command=f"kill -{name} $$"), desk.context())
+    seen = await execs_of(settings).handle(ExecAction(command=f"kill -{name} $$"), desk.context())
     assert (seen.exit_code, seen.signal) == (128 + number, number)
 
 
 async def test_five_megabytes_of_input(desk: Desk, settings: ClientSettings) -> None:
     data = os.urandom(5_000_000)
     action = ExecAction(argv=("sha256sum",), stdin=data)
-    seen = await Execs(settings).handle(action, desk.context())
+    seen = await execs_of(settings).handle(action, desk.context())
     assert seen.stdout.split()[0].decode() == hashlib.sha256(data).hexdigest()
 
 
 async def test_input_that_nobody_reads_is_no_error(desk: Desk, settings: ClientSettings) -> None:
     action = ExecAction(argv=("head", "-c", "3"), stdin=b"abcdef" * 1_000_000)
-    seen = await Execs(settings).handle(action, desk.context())
+    seen = await execs_of(settings).handle(action, desk.context())
     assert (seen.exit_code, seen.stdout) == (0, b"abc")
 
 
 async def test_without_input_there_is_an_end_of_file(desk: Desk, settings: ClientSettings) -> None:
-    seen = await Execs(settings).handle(ExecAction(argv=("cat",), timeout_s=10), desk.context())
+    seen = await execs_of(settings).handle(ExecAction(argv=("cat",), timeout_s=10), desk.context())
     assert (seen.exit_code, seen.stdout, seen.timed_out) == (0, b"", False)
 
 
@@ -155,7 +154,7 @@ async def test_a_timeout_kills_the_whole_session(desk: Desk, settings: ClientSet
     command = "echo part; sleep 987 & echo $! >&2; set -m; sleep 987 & echo $! >&2; wait"
     started = time.monotonic()
     action = ExecAction(argv=("bash", "-c", command), timeout_s=0.5)
-    seen = await Execs(settings).handle(action, desk.context())
+    seen = await execs_of(settings).handle(action, desk.context())
     assert 0.5 <= time.monotonic() - started < 5
     assert (seen.timed_out, seen.exit_code, seen.signal) == (True, 137, 9)
     assert seen.stdout == b"part\n"
@@ -170,7 +169,7 @@ async def test_what_a_process_leaves_behind_goes_on(desk: Desk, settings: Client
     done = settings.run_dir / "done"
     os.mkfifo(done)
     command = f"(sleep 0.3; echo late; echo alive > {done}) & echo now"
-    seen = await Execs(settings).handle(ExecAction(command=command), desk.context())
+    seen = await execs_of(settings).handle(ExecAction(command=command), desk.context())
     assert seen.stdout == b"now\n"
     told = await asyncio.to_thread(done.read_text)
     assert told == "alive\n", "writing late killed it"
@@ -179,7 +178,7 @@ async def test_what_a_process_leaves_behind_goes_on(desk: Desk, settings: Client
 
 async def test_cancelling_kills_and_keeps_the_output(desk: Desk, settings: ClientSettings) -> None:
     action = ExecAction(command="echo $$; trap '' TERM; sleep 987 & wait")
-    task = asyncio.create_task(Execs(settings).handle(action, desk.context()))
+    task = asyncio.create_task(execs_of(settings).handle(action, desk.context()))
     await desk.until(lambda: streamed(desk, "stdout"))
     pid = int(streamed(desk, "stdout"))
     assert is_running(pid)
@@ -191,7 +190,7 @@ async def test_cancelling_kills_and_keeps_the_output(desk: Desk, settings: Clien
 
 
 async def test_signals_reach_the_group(desk: Desk, settings: ClientSettings) -> None:
-    execs = Execs(settings)
+    execs = execs_of(settings)
     command = "trap 'echo got; exit 9' USR1; echo up; while :; do sleep 0.05; done"
     task = asyncio.create_task(execs.handle(ExecAction(command=command), desk.context("x1")))
     await desk.until(lambda: streamed(desk, "stdout"))
@@ -206,7 +205,7 @@ async def test_signals_reach_the_group(desk: Desk, settings: ClientSettings) -> 
 
 async def test_a_signal_that_does_not_exist(desk: Desk, settings: ClientSettings) -> None:
     with pytest.raises(e.InvalidAction, match="SIGNOTHING"):
-        await Execs(settings).signal(
+        await execs_of(settings).signal(
             ExecSignalAction(target_id="x", signal="SIGNOTHING"), desk.context()
         )
 
@@ -231,7 +230,7 @@ async def test_why_it_cannot_start(
     desk: Desk, settings: ClientSettings, fields: dict[str, Any], error: type[e.TetherError]
 ) -> None:
     with pytest.raises(error) as caught:
-        await Execs(settings).handle(ExecAction(**fields), desk.context())
+        await execs_of(settings).handle(ExecAction(**fields), desk.context())
     assert type(caught.value) is error
     assert desk.events == []
     assert e.error_from_code(caught.value.code, "m").code == error.code
@@ -239,11 +238,11 @@ async def test_why_it_cannot_start(
 
 async def test_environment_directory_and_user(desk: Desk, settings: ClientSettings) -> None:
     action = ExecAction(command='echo "$A $HOME $PWD $(id -u)"', env={"A": "1"}, cwd="/usr")
-    seen = await Execs(settings).handle(action, desk.context())
+    seen = await execs_of(settings).handle(action, desk.context())
     assert seen.stdout.decode() == f"1 {os.environ['HOME']} /usr {os.geteuid()}\n"
     if os.geteuid() == 0:
         action = ExecAction(command="id -u; id -g; echo $HOME", user="nobody", cwd="/")
-        seen = await Execs(settings).handle(action, desk.context())
+        seen = await execs_of(settings).handle(action, desk.context())
         assert seen.stdout == b"65534\n65534\n/nonexistent\n"
 
 
@@ -252,7 +251,7 @@ async def test_a_full_disk_loses_the_file_and_nothing_else(
 ) -> None:
     disk = small_disk(settings.state / "output")
     argv, out, err = mixed(9, 3_000_000, 300_000)
-    seen = await Execs(settings).handle(ExecAction(argv=tuple(argv)), desk.context())
+    seen = await execs_of(settings).handle(ExecAction(argv=tuple(argv)), desk.context())
     assert (seen.exit_code, seen.stdout_bytes) == (0, 3_000_000)
     assert seen.stdout_path is None
     assert seen.stdout == out[:EXEC_INLINE_LIMIT]
@@ -267,7 +266,7 @@ async def test_a_registry_that_cannot_be_written_stops_nothing(
     (settings.state / "sessions").write_text("in the way")
     with pytest.raises(NotADirectoryError):
         os.listdir(settings.state / "sessions")
-    seen = await Execs(settings).handle(ExecAction(command="exit 4"), desk.context())
+    seen = await execs_of(settings).handle(ExecAction(command="exit 4"), desk.context())
     assert seen.exit_code == 4
 
 

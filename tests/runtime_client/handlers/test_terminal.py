@@ -19,12 +19,17 @@ from tether_runtime_client.protocol.bulk import BulkStream, EndFrame, FailFrame,
 from tether_runtime_client.settings import ClientSettings
 from tether_runtime_client.shell import BashChoice
 
-from .conftest import Desk
+from .conftest import Desk, environment_of
 
 
 @pytest.fixture
 def terminals(desk: Desk, settings: ClientSettings) -> Terminals:
-    return Terminals(desk.tickets, settings, BashChoice("/bin/bash", "5.2", "for the test"))
+    return Terminals(
+        desk.tickets,
+        settings,
+        environment_of(settings),
+        BashChoice("/bin/bash", "5.2", "for the test"),
+    )
 
 
 async def shown(stream: BulkStream, until: str) -> str:
@@ -251,7 +256,9 @@ async def test_why_it_cannot_start(
 async def test_an_image_without_any_shell(
     desk: Desk, settings: ClientSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    none = Terminals(desk.tickets, settings, BashChoice("", "", "there is none"))
+    none = Terminals(
+        desk.tickets, settings, environment_of(settings), BashChoice("", "", "there is none")
+    )
     monkeypatch.setenv("PATH", "/no/such/folder")
     with pytest.raises(e.NoShell):
         await none.handle(TerminalAction(), desk.context())

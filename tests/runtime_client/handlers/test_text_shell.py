@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 
 from tether_runtime_client.handlers import text_shell
-from tether_runtime_client.handlers.exec import Execs
 from tether_runtime_client.handlers.text_shell import TextShell
 from tether_runtime_client.processes import SpawnFailed
 from tether_runtime_client.protocol import errors as e
 from tether_runtime_client.protocol.actions import ExecAction
 from tether_runtime_client.settings import ClientSettings
 
-from .conftest import Desk
+from .conftest import Desk, execs_of
 
 BASH = "/bin/bash"
 
@@ -61,7 +60,7 @@ async def test_the_bundled_one_behaves_as_sh(
     (tmp_path / "env").write_text("echo read\n")
     bundled = ClientSettings(run_dir=settings.run_dir, bundled_bash=BASH)
     action = ExecAction(command="echo hi; exit 3", env={"BASH_ENV": str(tmp_path / "env")})
-    seen = await Execs(bundled).handle(action, desk.context())
+    seen = await execs_of(bundled).handle(action, desk.context())
     assert (seen.stdout, seen.exit_code) == (b"hi\n", 3)
 
 

@@ -23,6 +23,7 @@ from tether_runtime_client.protocol.actions import (
     ListFilesAction,
     ProcessSignalAction,
     SessionResizeAction,
+    SetEnvAction,
     TerminalAction,
     action_adapter,
 )
@@ -56,6 +57,7 @@ def _least(kind: type[Action]) -> Action:
         CmdInputAction: {"text": "x"},
         SessionResizeAction: {"rows": 1, "cols": 1},
         ExecAction: {"command": "x"},
+        SetEnvAction: {"env": {}},
         FileWriteAction: {"path": "x", "content": ""},
         FileEditAction: {"path": "x", "command": "view"},
         ProcessSignalAction: {"pid": 1},
