@@ -14,9 +14,9 @@ from .leftovers import each, naps, new_nap
 
 LEFT = {
     "ignores signals": "sh -c 'trap \"\" HUP TERM INT; {nap}; {nap}' &",
-    "stopped": "{nap} & kill -STOP $!",
+    "stopped": "{nap} & sleep 0.05; kill -STOP $!",
     "disowned": "{nap} & disown",
-    "nohup": "nohup {nap} >/dev/null 2>&1 &",
+    "as by nohup": "(trap '' HUP; exec {nap} >/dev/null 2>&1 </dev/null) &",
     "own session": "setsid {nap} &",
     "double fork": "(setsid {nap} &)",
     "closed descriptors": "(setsid {nap} <&- >&- 2>&- &)",

@@ -7,16 +7,19 @@ import select
 import signal
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-from ..proctree import Process, read_process, send, snapshot, stop_all
+from ..proctree import Process, read_process, send, signal_all, snapshot, stop_all
+from .processes import children
 
 if TYPE_CHECKING:
     from ..proctree import Find
 
 _POLITE_SHARE = 0.25  # of the time allowed, for an end by SIGHUP and SIGTERM
 _ROUND_S = 0.5  # then SIGKILL, in rounds
+_STORM = 64  # more processes than that are not asked: they might become ever more
+_MOST_LOOKS = 50
 _AT_ONCE = 256  # ends waited for at a time: each takes a descriptor
 
 
@@ -36,9 +39,12 @@ class Ending:
 
     def run(self) -> list[int]:
         """Returns the pids of what outlived the time allowed."""
-        _send_all(self._shells, signal.SIGSTOP)
-        if others := self._others(self._find(snapshot())):
+        for shell in self._shells:
+            _stop_jobs(shell)
+        others = self._others(stop_all(self._find))
+        if 0 < len(others) <= _STORM:
             self._ask(others)
+        if others:
             self._kill_others()
         _send_all(self._shells, signal.SIGKILL)
         _await_ends(self._shells, _ROUND_S)
@@ -59,12 +65,38 @@ class Ending:
 
     def _kill_others(self) -> None:
         """In rounds, since what is killed may have started something that was not seen."""
-        while others := self._others(stop_all(self._find)):
-            _send_all(others, signal.SIGKILL)
+        while self._others(stop_all(self._find)):
+            killed = signal_all(lambda found: self._others(self._find(found)), signal.SIGKILL)
             left = self._deadline - time.monotonic()
             if left <= 0:
                 return
-            _await_ends(others, min(left, _ROUND_S))
+            _await_ends(killed, min(left, _ROUND_S))
+
+
+def _stop_jobs(shell: Process) -> None:
+    """Stop a shell and, a group at a time, what is right below it.
+
+    That takes next to no time, of which a storm of forks leaves little: a look at everything that
+    runs would never come to its end. All of a group came of the shell, as its first process did.
+    """
+    send(shell, signal.SIGSTOP)
+    stopped: set[int] = set()
+    for _ in range(_MOST_LOOKS):
+        groups = set(filter(None, map(_group, children(shell.pid)))) - stopped
+        if not groups:
+            return
+        for group in groups:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGSTOP)
+        stopped |= groups
+
+
+def _group(pid: int) -> int:
+    """Its process group; 0 for a process that is gone."""
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
 
 
 def _send_all(processes: Sequence[Process], number: signal.Signals) -> None:

@@ -95,16 +95,16 @@ def family(pid: int) -> Iterator[ProcessInfo]:
         info = process_info(pid)
         if info is not None:
             yield info
-        found.extend(_children(pid))
+        found.extend(children(pid))
 
 
-def _children(pid: int) -> list[int]:
-    """Empty when it has none, is gone, or the kernel does not list them."""
+def children(pid: int) -> list[int]:
+    """All of them, oldest first; none when it is gone or the kernel does not list them."""
     found: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:
-                found += map(int, file.read(65536).split())
+                found += map(int, file.read().split())
     except OSError:
         return found
     return found
