@@ -129,8 +129,7 @@ TOOL_WAITS = {
     "less": ("seq 1000 | less", "q"),
     "vi": ("vi -u NONE /etc/passwd", ":q!\r"),
     "top": ("top", "q"),
-    "git asks for a name": ("git clone -q http://x:0/x 2>&1 | cat; read x", "\n"),
-    "a password of ssh": ("ssh-keygen -q -f /tmp/key-$RANDOM$RANDOM", "\n\n"),
+    "a question of ssh-keygen": ("ssh-keygen -q -f /etc/passwd", "n\n"),
 }
 
 
@@ -233,7 +232,7 @@ BUSY_TOOLS = {
     "sudo": "sudo sleep 60",
     "a lock": "exec 9>/tmp/lock; flock 9; flock /tmp/lock true",
     "git": "git daemon --listen=127.0.0.1 --port=0 --export-all /tmp",
-    "sshd": "mkdir -p /run/sshd; /usr/sbin/sshd -D -p 0 -o ListenAddress=127.0.0.1:2299",
+    "sshd": "mkdir -p /run/sshd; /usr/sbin/sshd -D -o ListenAddress=127.0.0.1:2299",
 }
 
 
@@ -273,13 +272,13 @@ SSHD = (
     "mkdir -p /run/sshd ~/.ssh; [ -e ~/.ssh/id_ed25519 ] || "
     "{ ssh-keygen -qN '' -t ed25519 -f ~/.ssh/id_ed25519; "
     "cp ~/.ssh/id_ed25519.pub ~/.ssh/authorized_keys; "
-    "printf 'StrictHostKeyChecking no\\nLogLevel ERROR\\n' >~/.ssh/config; "
-    "/usr/sbin/sshd -o ListenAddress=127.0.0.1:2222; }"
+    "printf 'StrictHostKeyChecking no\\nLogLevel ERROR\\n' >~/.ssh/config; }; "
+    "/usr/sbin/sshd -o ListenAddress=127.0.0.1:2222 2>/dev/null || :"
 )
 
 HEARSAY = {
     "script": ("script -qc 'read x; echo got $x' /dev/null", {"inferred"}),
-    "script, silently": ("script -qc 'read -s x; echo got $x' /dev/null", {"inferred"}),
+    "script, silently": ("script -qc 'stty -echo; read x; echo got $x' /dev/null", {"inferred"}),
     "tmux": ("tmux -L t$RANDOM -f /dev/null new 'read x; echo got $x; sleep 0.3'", {"inferred"}),
     "screen": ("screen -c /dev/null sh -c 'read x; echo got $x; sleep 0.3'", {"inferred"}),
     "ssh": ("ssh -tp 2222 127.0.0.1 'read x; echo got $x'", {"inferred"}),
@@ -287,7 +286,8 @@ HEARSAY = {
     "su": ("su ann -c 'read -s x; echo got $x'", {"inferred"}),
     "su with a shell": ("su ann", {"inferred"}),
     "su, with nothing to see it by": ("su ann -c 'read x; echo got $x'", {"unknown"}),
-    "sudo in su": ("su ann -c 'sudo -k; sudo echo got'", {"inferred"}),
+    "sudo in su": ("su ann --session-command 'sudo -k; sudo echo got'", {"inferred"}),
+    "in sudo": ("sudo bash -c 'read x; echo got'", {"inferred"}),
 }
 ANSWERS = {"su with a shell": "echo got; exit\n", "sudo in su": "secret\n"}
 
