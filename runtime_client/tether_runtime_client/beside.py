@@ -20,6 +20,7 @@ import signal
 
 from tether_runtime_client import prctl
 from tether_runtime_client.bounded_log import BoundedLog
+from tether_runtime_client.oom_score import raise_oom_score
 from tether_runtime_client.original_environment import original_environment
 from tether_runtime_client.proctree import descendants, send, snapshot
 from tether_runtime_client.supervisor_io import (
@@ -247,6 +248,7 @@ def _spawn(beside: Beside) -> tuple[int | None, int, int]:
 
 def _exec(argv: Sequence[str], output: int | None, failure: int) -> int:
     os.setsid()
+    raise_oom_score()
     if output is not None:
         os.dup2(output, 1)
         os.dup2(output, 2)

@@ -17,8 +17,9 @@ from .event_connection import EventConnection
 from .handlers import register_handlers
 from .handlers.shell import Sessions
 from .notices import Notices
+from .oom_kills import OomKills, find_counter
 from .original_environment import original_environment
-from .protocol.events import ClientStarted
+from .protocol.events import ClientStarted, OutOfMemory
 from .recorder import Recorder
 from .settings import (
     ClientSettings,
@@ -50,7 +51,7 @@ def run_client(handover: Handover, args: list[str]) -> int:
         private_folder(settings.state)
         with os.fdopen(handover.secret_fd) as pipe:
             secret = pipe.read().strip()
-        return asyncio.run(RuntimeClient(settings, secret, handover.notice_fd).run())
+        return asyncio.run(RuntimeClient(settings, secret, handover).run())
     except SettingsError as problem:
         sys.stderr.write(f"tether-runtime-client: {problem}\n")
         return CONFIG_ERROR
@@ -69,7 +70,7 @@ def give_back_environment() -> None:
 class RuntimeClient:
     """One life of the client. `run` returns the exit code."""
 
-    def __init__(self, settings: ClientSettings, secret: str, notice_fd: int) -> None:
+    def __init__(self, settings: ClientSettings, secret: str, handover: Handover) -> None:
         self._settings = settings
         self._secret = secret
         self._exit_code = STOPPED
@@ -79,7 +80,9 @@ class RuntimeClient:
         self._control = Control(settings.lease, self._on_abandoned)
         self._tickets = Tickets()
         self._endpoint = Endpoint(self._make_connection, self._tickets)
-        self._notices = Notices(notice_fd, self._recorder.emit)
+        self._notices = Notices(handover.notice_fd, self._recorder.emit)
+        self._previous_end = handover.deaths[-1] if handover.deaths else None
+        self._oom = OomKills(find_counter(), self._tell_oom, kept=settings.state / "oom_kills")
 
     async def run(self) -> int:
         """Start listening, serve, and stop in good order on SIGTERM or SIGINT."""
@@ -94,13 +97,22 @@ class RuntimeClient:
         await asyncio.sleep(0)  # futures tell of their ends in the loop's next round
         await self._endpoint.close()
         self._recorder.journal.close()
+        self._oom.close()
         return self._exit_code
+
+    def _tell_oom(self, kills: int) -> None:
+        self._recorder.emit(OutOfMemory(oom_kills=kills))
 
     async def _start(self) -> Sessions:
         choice = await self._choose_bash()
         self._recorder.start(
             ClientStarted(
-                version=VERSION, pid=os.getpid(), shell=choice.path, shell_reason=choice.explanation
+                version=VERSION,
+                pid=os.getpid(),
+                shell=choice.path,
+                shell_reason=choice.explanation,
+                previous_end=self._previous_end,
+                oom_kills=self._oom.missed,
             )
         )
         sessions = register_handlers(
@@ -110,6 +122,7 @@ class RuntimeClient:
             self._settings,
             Environment(os.environ, self._settings.state / "environment.json"),
             choice,
+            self._oom,
         )
         if self._settings.unix is not None:
             await self._endpoint.listen_unix(self._settings.unix)

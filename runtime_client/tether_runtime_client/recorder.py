@@ -82,10 +82,13 @@ class Recorder:
         self.emit(changed(started, lost_actions=tuple(lost)))
         for gap in self.recovered.gaps.values():
             self.emit(gap)
+        known = _known_of_the_end(started)
+        how = f" ({_in_words(started)})" if known else ""
         for action in lost.values():
             error = ActionLost(
-                f"the runtime client died while this {action.kind} action ran",
+                f"the runtime client died{how} while this {action.kind} action ran",
                 partial=action.partial,
+                **known,
             )
             self._record(error_observation(error, action.action_id))
 
@@ -272,6 +275,19 @@ class Recorder:
         if span is not None and seq >= span.last:
             self.recovered.forget(epoch)
             self.journal.drop_epoch(epoch)
+
+
+def _in_words(started: ClientStarted) -> str:
+    known = [started.previous_end] if started.previous_end else []
+    if started.oom_kills:
+        known.append("the kernel had killed processes because memory had run out")
+    return "; ".join(known)
+
+
+def _known_of_the_end(started: ClientStarted) -> dict[str, Any]:
+    """What is known of how the former client died, for those who asked it for something."""
+    known = {"previous_end": started.previous_end, "oom_kills": started.oom_kills}
+    return {name: value for name, value in known.items() if value}
 
 
 def encode_whole(epoch: str, seq: int, event: Event) -> bytes:

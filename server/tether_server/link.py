@@ -17,6 +17,7 @@ from tether_runtime_client.protocol.errors import (
     Fenced,
     ProtocolError,
 )
+from tether_runtime_client.protocol.events import SandboxStopCause
 from tether_runtime_client.protocol.frames import (
     AckFrame,
     EventFrame,
@@ -53,6 +54,7 @@ class Ended:
 
     reason: str
     exit_code: int | None = None
+    cause: SandboxStopCause = "unknown"
     fenced: bool = False
 
 

@@ -314,6 +314,7 @@ class EventStreamRuntime(Calls):
             return
         await sandbox.stop()
         if self._submissions is not None and self._submissions.ended is None:
-            self._submissions.record(SandboxStopped(reason="the runtime was closed"))
+            closed = SandboxStopped(cause="closed", reason="the runtime was closed")
+            self._submissions.record(closed)
             self._submissions.save()
         drop_record(self.name)

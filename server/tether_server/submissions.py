@@ -250,7 +250,9 @@ class Submissions:
             return
         self.ended = ended
         if not ended.fenced:
-            self.record(SandboxStopped(reason=ended.reason, exit_code=ended.exit_code))
+            self.record(
+                SandboxStopped(cause=ended.cause, reason=ended.reason, exit_code=ended.exit_code)
+            )
         for action_id in list(self._frames):
             self._give_up(action_id)
         self.save()
@@ -334,8 +336,20 @@ class Submissions:
         if self.ended.fenced:
             self._resolve(action_id, Fenced(self.ended.reason))
             return
-        gone = SandboxGone(f"the sandbox is gone: {self.ended.reason}")
-        self._end_here(ErrorObservation(action_id=action_id, code=gone.code, message=gone.message))
+        gone = SandboxGone(
+            f"the sandbox is gone: {self.ended.reason}",
+            cause=self.ended.cause,
+            exit_code=self.ended.exit_code,
+        )
+        self._end_here(
+            ErrorObservation(
+                action_id=action_id,
+                code=gone.code,
+                message=gone.message,
+                hint=gone.hint,
+                data=gone.data,
+            )
+        )
 
 
 def new_action_id() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
 
 from ..dispatcher import Tell
@@ -14,6 +15,8 @@ from ..shell import CommandEnd, RunningCommand, ShellSession, StateLost
 from .action_times import ActionTime
 from .output_log import OutputLog
 from .report import Report
+
+_SIGNALS = signal.NSIG - 1
 
 
 class Command:
@@ -136,6 +139,7 @@ class Command:
                 exit_code=end.exit_code,
                 status=end.reason,
                 total_bytes=self._output.total,
+                oom_kills=end.oom_kills,
             )
         )
 
@@ -148,6 +152,8 @@ class Command:
         return o.CmdOutputObservation(
             content=content,
             exit_code=end.exit_code,
+            signal=_signal(end.exit_code),
+            oom_kills=end.oom_kills,
             status=end.reason,
             cwd=end.cwd,
             session=self._shell.name,
@@ -189,4 +195,9 @@ def to_state_lost(lost: StateLost | None) -> o.StateLost | None:
     """The shell's word as the protocol's."""
     if lost is None:
         return None
-    return o.StateLost(reason=lost.reason, kept=lost.kept, lost=lost.lost)
+    return o.StateLost(cause=lost.cause, reason=lost.reason, kept=lost.kept, lost=lost.lost)
+
+
+def _signal(exit_code: int | None) -> int | None:
+    """The signal that a shell means by it."""
+    return exit_code - 128 if exit_code is not None and 128 < exit_code <= 128 + _SIGNALS else None

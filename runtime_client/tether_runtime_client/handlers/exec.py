@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from ..dispatcher import Context
 from ..environment import Environment
+from ..oom_kills import OomKills
 from ..processes import ExitStatus, InvalidArgument, Process, ProcessStartError, start_process
 from ..protocol import errors as e
 from ..protocol.actions import ExecAction, ExecSignalAction
@@ -27,8 +28,11 @@ END_S = 5.0
 class Execs:
     """Handles `ExecAction` and `ExecSignalAction`. What runs ends when its handler is cancelled."""
 
-    def __init__(self, settings: ClientSettings, environment: Environment) -> None:
+    def __init__(
+        self, settings: ClientSettings, environment: Environment, oom: OomKills | None = None
+    ) -> None:
         self._environment = environment
+        self._oom = oom or OomKills(None)
         self._folder = settings.state / "output"
         self._registry = str(settings.state / "sessions")
         self._shell = TextShell(settings.bundled_bash)
@@ -42,6 +46,7 @@ class Execs:
         with _start_errors():
             shell = await self._shell.argv() if action.argv is None else ()
             process = self._start(action, shell, stdout, stderr)
+        mark = self._oom.mark()
         try:
             with self._noted(context.action_id, process):
                 status, timed_out = await _end_of(process, action.timeout_s)
@@ -51,6 +56,7 @@ class Execs:
         return ExecObservation(
             exit_code=status.exit_code,
             signal=status.signal,
+            oom_kills=self._oom.since(mark) if status.exit_code else 0,
             timed_out=timed_out,
             stdout=stdout.inline,
             stderr=stderr.inline,

@@ -10,6 +10,7 @@ import subprocess
 import termios
 from collections.abc import Callable, Mapping, Sequence
 
+from ..oom_score import raise_oom_score
 from ..shell.family import Family
 from ..shell.mark import VARIABLE, Mark
 from ..shell.terminal import Terminal
@@ -143,4 +144,5 @@ def _spawn(
 def _become_program(mark: Mark) -> None:
     """Runs in the child: a session leader's terminal becomes the controlling one."""
     mark.put_on()
+    raise_oom_score()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)

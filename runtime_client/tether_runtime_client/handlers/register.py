@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..dispatcher import Dispatcher
 from ..environment import Environment
+from ..oom_kills import OomKills
 from ..protocol import actions as a
 from ..recorder import Recorder
 from ..settings import ClientSettings
@@ -25,9 +26,10 @@ def register_handlers(
     settings: ClientSettings,
     environment: Environment,
     bash: BashChoice,
+    oom: OomKills,
 ) -> Sessions:
     """Register every built-in handler; returns what has to be closed at the end."""
-    sessions = Sessions(settings, environment, bash, recorder.emit)
+    sessions = Sessions(settings, environment, bash, recorder.emit, oom)
     dispatcher.register(
         a.CmdRunAction,
         sessions.run,
@@ -45,7 +47,7 @@ def register_handlers(
     dispatcher.register(a.ProcessSignalAction, processes.signal)
     variables = Variables(environment, sessions)
     dispatcher.register(a.SetEnvAction, variables.handle, begin=variables.begin)
-    execs = Execs(settings, environment)
+    execs = Execs(settings, environment, oom)
     dispatcher.register(a.ExecAction, execs.handle)
     dispatcher.register(a.ExecSignalAction, execs.signal)
     files = Files(settings)

@@ -6,11 +6,11 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from .. import shell as core
 from ..dispatcher import Context, Tell
 from ..environment import Environment
+from ..oom_kills import OomKills
 from ..protocol import actions as a
 from ..protocol import errors as e
 from ..protocol import observations as o
@@ -21,11 +21,14 @@ from ..shell.exports import Changes
 from .action_times import ActionTime, ActionTimes
 from .command import Command, to_state_lost
 from .output_log import OutputLog
+from .session_places import SessionPlaces
 from .signals import signal_number
 
 CLIENT_RESTARTED = o.StateLost(
+    cause="client_died",
     reason="the runtime client was restarted, and every session with it",
-    lost=("working directory", "variables", "functions", "aliases", "options", "jobs"),
+    kept=("working directory",),
+    lost=("variables", "functions", "aliases", "options", "jobs"),
 )
 
 
@@ -38,16 +41,17 @@ class Sessions:
         environment: Environment,
         bash: core.BashChoice,
         emit: Callable[[Event], None],
+        oom: OomKills,
     ) -> None:
         self._output = settings.state / "output"
         self._startup = settings.startup
         self._environment = environment
         self._bash = bash
         self._emit = emit
+        self._oom = oom
         self._sessions: dict[str, Session] = {}
         self._starting: dict[str, asyncio.Task[Session]] = {}
-        self._names = settings.state / "shells"
-        self._lost = _forget_names(self._names)
+        self._places = SessionPlaces(settings.state / "shells")
 
     async def run(self, action: a.CmdRunAction, context: Context) -> o.Observation:
         """Start a command; report at its end, its wait for input, or its timeout."""
@@ -154,13 +158,16 @@ class Sessions:
         if name not in self._sessions:
             if not self._bash.path:
                 raise e.NoShell(f"there is no shell: {self._bash.reason}")
-            lost = CLIENT_RESTARTED if name in self._lost else None
-            self._sessions[name] = Session(name, self._config(), self._emit, lost)
+            earlier = self._places.earlier(name)
+            config = self._config(earlier or os.getcwd())
+            session = Session(name, config, self._emit, self._oom, self._places)
+            session.lost_before = CLIENT_RESTARTED if earlier is not None else None
+            self._sessions[name] = session
         return self._sessions[name]
 
-    def _config(self) -> core.ShellConfig:
+    def _config(self, cwd: str) -> core.ShellConfig:
         env = self._environment.of_commands
-        return core.ShellConfig(self._bash.path, os.getcwd(), env, self._startup)
+        return core.ShellConfig(self._bash.path, cwd, env, self._startup)
 
     def set_env(self, changes: Changes) -> None:
         """Change the variables of the sessions that are there, before their next commands."""
@@ -171,8 +178,7 @@ class Sessions:
         session = self._session(name)
         with shell_errors():
             await session.shell.start()
-        self._lost.discard(name)
-        (self._names / name).touch()
+        self._places.note(name, session.shell.cwd)
         return session
 
     def all(self) -> list[Session]:
@@ -194,24 +200,27 @@ class Session:
         name: str,
         config: core.ShellConfig,
         emit: Callable[[Event], None],
-        lost: o.StateLost | None,
+        oom: OomKills,
+        places: SessionPlaces,
     ) -> None:
-        self.shell = core.ShellSession(name, config, listener=self)
+        self.shell = core.ShellSession(name, config, listener=self, oom=oom)
+        self.lost_before: o.StateLost | None = None
         self._name = name
         self._emit = emit
-        self._lost = lost
+        self._places = places
         self._latest: Command | None = None
         self.times = ActionTimes()
 
     def start(self, action: a.CmdRunAction, context: Context, output: OutputLog) -> Command:
         """Hand a command to the shell."""
+        self._places.note(self._name, self.shell.cwd)
         with shell_errors():
             running = self.shell.start_command(
                 action.command, output, cwd=action.cwd, env=action.env, hidden=action.hidden
             )
         when = ActionTime(context.action_id, running.started)
         self.times.add(when)
-        lost, self._lost = self._lost, None
+        lost, self.lost_before = self.lost_before, None
         self._latest = Command(
             when,
             self.shell,
@@ -265,22 +274,13 @@ class Session:
 
     def ended(self, _: core.ShellSession, lost: core.StateLost) -> None:
         """The shell is gone, and a new one takes its place."""
-        self._emit(SessionEnded(session=self._name, reason=lost.reason))
+        self._emit(SessionEnded(session=self._name, cause=lost.cause, reason=lost.reason))
 
 
 def _harder(signal: str) -> Sequence[str]:
     """What follows on a signal that did not end a command."""
     rising = ("SIGTERM", "SIGKILL")
     return rising[rising.index(signal) + 1 :] if signal in rising else rising
-
-
-def _forget_names(folder: Path) -> set[str]:
-    """The sessions an earlier life of the client had: whoever goes on in one must be told."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    names = {path.name for path in folder.iterdir()}
-    for name in names:
-        (folder / name).unlink()
-    return names
 
 
 @contextmanager

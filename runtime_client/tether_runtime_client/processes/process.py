@@ -7,6 +7,7 @@ import os
 import signal
 from dataclasses import dataclass
 
+from tether_runtime_client.oom_score import raise_oom_score
 from tether_runtime_client.proctree import read_process, send, snapshot
 
 from .exits import watch_exit
@@ -52,7 +53,7 @@ class Process:
         self._ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
         self._forget_exit = watch_exit(pid, self._on_exit)
         if oom_score is not None:
-            _raise_oom_score(pid, oom_score)
+            raise_oom_score(pid, oom_score)
 
     @property
     def status(self) -> ExitStatus | None:
@@ -154,16 +155,3 @@ class Process:
 def _start_time(pid: int) -> int:
     process = read_process(pid)
     return process.started if process is not None else 0
-
-
-def _raise_oom_score(pid: int, score: int) -> None:
-    """Make the kernel choose this process before the client when memory runs out.
-
-    Raising needs no privilege, but the file may be absent or hidden; lower than what was
-    inherited is refused, and right to be.
-    """
-    try:
-        with open(f"/proc/{pid}/oom_score_adj", "w", encoding="ascii") as file:
-            file.write(str(score))
-    except OSError:
-        return

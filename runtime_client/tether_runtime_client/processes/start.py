@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
+from ..oom_score import CHILD_OOM_SCORE
 from .pipes import InputPipe, OutputPipe, widen
 from .process import Process
 from .program import (
@@ -25,8 +26,6 @@ OnOutput = Callable[[Stream, memoryview], None]
 
 #: Standard input that is written later, with `Process.write_stdin`.
 PIPE: Final = "pipe"
-#: Children are to be killed before the client when memory runs out (0 is even, 1000 is first).
-CHILD_OOM_SCORE = 500
 
 
 def start_process(

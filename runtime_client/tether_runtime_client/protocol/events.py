@@ -13,6 +13,20 @@ from pydantic import Field, TypeAdapter
 from .actions import AnyAction
 from .message import LATER, Message
 
+ShellEndCause = Literal[
+    "exit", "signal", "out_of_memory", "exec", "broken", "reset", "closed", "client_died"
+]
+"""Why a shell is no more: it ended by itself, a signal or the kernel's want of memory ended it, it
+was replaced by another program, it could not be used any more, or it was ended with all it ran.
+"""
+
+SandboxStopCause = Literal[
+    "closed", "stopped", "killed", "out_of_memory", "removed", "lease_expired", "failed", "unknown"
+]
+"""Why a sandbox is no more: its runtime was closed, somebody stopped it, a signal ended it, memory
+ran out, somebody removed it, no server came in time, or its client could not go on.
+"""
+
 
 class Event(Message):
     """The base of events and observations.
@@ -30,6 +44,9 @@ class ClientStarted(Event):
     """A runtime client came up; the first event of every epoch.
 
     `lost_actions` are those its predecessor had accepted and not ended: each is reported lost.
+    `previous_end` says how that ended, as `signal 9 (SIGKILL)` or `exit code 1`, where it died
+    while its supervisor lived, and `oom_kills` how many processes the kernel had killed for want of
+    memory since anybody looked.
     """
 
     event: Literal["client_started"] = "client_started"
@@ -38,6 +55,8 @@ class ClientStarted(Event):
     shell: str
     shell_reason: str
     lost_actions: tuple[str, ...] = ()
+    previous_end: str | None = None
+    oom_kills: int = 0
 
 
 class ActionAccepted(Event):
@@ -98,6 +117,7 @@ class CommandEnded(Event):
     exit_code: int | None = None
     status: Literal["completed", "interrupted", "session_ended"]
     total_bytes: int
+    oom_kills: int = 0
 
 
 class SessionEnded(Event):
@@ -105,6 +125,7 @@ class SessionEnded(Event):
 
     event: Literal["session_ended"] = "session_ended"
     session: str
+    cause: ShellEndCause
     reason: str
 
 
@@ -114,6 +135,18 @@ class SessionWarning(Event):
     event: Literal["session_warning"] = "session_warning"
     session: str
     message: str
+
+
+class OutOfMemory(Event):
+    """The kernel has killed processes of the sandbox because memory had run out.
+
+    `oom_kills` counts those since the last such event. The kernel's count is looked at when a
+    command begins or ends, so that what it killed between commands is told with the next one. It
+    is the container's own; without one it is that of the client's memory group or of the machine.
+    """
+
+    event: Literal["out_of_memory"] = "out_of_memory"
+    oom_kills: int
 
 
 class EntrypointStarted(Event):
@@ -201,6 +234,7 @@ class SandboxStopped(Event):
     """The sandbox is gone. `exit_code` is its main process's, where it is known."""
 
     event: Literal["sandbox_stopped"] = "sandbox_stopped"
+    cause: SandboxStopCause = "unknown"
     reason: str
     exit_code: int | None = None
 
@@ -215,6 +249,7 @@ AnySandboxEvent = Annotated[
     | CommandEnded
     | SessionEnded
     | SessionWarning
+    | OutOfMemory
     | EntrypointStarted
     | EntrypointEnded
     | TransferReady

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from .events import Event
+from .events import Event, ShellEndCause
 from .message import LATER, Message
 
 CommandStatus = Literal[
@@ -27,6 +27,7 @@ class Observation(Event):
 class StateLost(Message):
     """Why a shell was replaced, what its successor has again, and what it has not."""
 
+    cause: ShellEndCause
     reason: str
     kept: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
@@ -38,11 +39,17 @@ class CmdOutputObservation(Observation):
     `exit_code` is None while the command runs. `content` is the rendered output, cut in the
     middle past its limit (`truncated`); `total_bytes` counts the command's whole byte log, which
     is at `full_output_path` in the sandbox whenever `content` is not all of it, byte for byte.
+
+    `signal` is the one that `exit_code` stands for, as shells tell it: 128 + n (a program that
+    exits with such a code of its own looks the same). `oom_kills` counts the processes of the
+    sandbox that the kernel killed while the command ran, because memory had run out.
     """
 
     observation: Literal["run"] = "run"
     content: str
     exit_code: int | None = None
+    signal: int | None = None
+    oom_kills: int = 0
     status: CommandStatus
     cwd: str
     session: str = "default"
@@ -124,7 +131,8 @@ class ListProcessesObservation(Observation):
 
 
 class ExecObservation(Observation):
-    """The end of a process. `exit_code` is 128 + `signal` when a signal ended it.
+    """The end of a process. `exit_code` is 128 + `signal` when a signal ended it; `oom_kills`
+    counts the processes of the sandbox that the kernel killed meanwhile for want of memory.
 
     `stdout` and `stderr` hold the first part of each stream; where `*_bytes` is more than that,
     the whole is in the sandbox at `*_path`.
@@ -133,6 +141,7 @@ class ExecObservation(Observation):
     observation: Literal["exec"] = "exec"
     exit_code: int
     signal: int | None = None
+    oom_kills: int = 0
     timed_out: bool = False
     stdout: bytes = b""
     stderr: bytes = b""

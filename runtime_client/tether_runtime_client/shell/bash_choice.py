@@ -21,6 +21,7 @@ from .errors import NoShell, ShellStartError
 from .family import Family
 from .run import Request, Run
 from .shell import Shell
+from .shell_end import ShellEnd
 from .status import StatusRecord
 
 OLDEST = (4, 4)
@@ -156,10 +157,11 @@ class _Owner:
         reason: EndReason = "interrupted" if record.torn else "completed"
         run.command.finish(CommandEnd(record.exit_code, reason, shell.cwd))
 
-    def over(self, shell: Shell, reason: str, exit_code: int | None) -> None:
+    def over(self, shell: Shell, end: ShellEnd) -> None:
         if shell.run is not None:
             run, shell.run = shell.run, None
-            run.command.finish(CommandEnd(exit_code, "session_ended", shell.cwd, detail=reason))
+            ended = CommandEnd(end.exit_code, "session_ended", shell.cwd, detail=end.reason)
+            run.command.finish(ended)
 
     def background(self, shell: Shell, data: memoryview | bytes) -> None: ...
 

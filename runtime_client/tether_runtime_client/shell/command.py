@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from .shell_end import ShellEndCause
+
 WaitEvidence = Literal["exact", "inferred", "unknown"]
 EndReason = Literal["completed", "interrupted", "session_ended"]
 
@@ -24,6 +26,7 @@ class OutputSink(Protocol):
 class StateLost:
     """A shell was replaced: why, what the new one has again, and what it has not."""
 
+    cause: ShellEndCause
     reason: str
     kept: tuple[str, ...]
     lost: tuple[str, ...]
@@ -35,6 +38,7 @@ class CommandEnd:
 
     `exit_code` is 0 to 255, or None where no shell could say. `cwd` is the session's directory
     after it. `state_lost` is set when the shell was replaced, by this command or since the last.
+    `oom_kills` counts the processes that the kernel killed meanwhile because memory ran out.
     """
 
     exit_code: int | None
@@ -42,6 +46,7 @@ class CommandEnd:
     cwd: str
     state_lost: StateLost | None = None
     detail: str = ""
+    oom_kills: int = 0
 
 
 class RunningCommand:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .command import CommandEnd, RunningCommand, StateLost
+from .command import RunningCommand
 from .control import ReportTo
 from .exports import Changes
 from .status import StatusRecord
@@ -54,20 +53,7 @@ class Run:
             return False
         return result.repeat > 1 or result.exit_code == 0
 
-    def end_with_shell(self, lost: StateLost, exit_code: int | None, cwd: str) -> None:
-        """The shell is no more. A signal's number counts from 128, as `$?` has it."""
-        code = 128 - exit_code if exit_code is not None and exit_code < 0 else exit_code
-        self.command.finish(CommandEnd(code, "session_ended", cwd, lost, lost.reason))
-
 
 def fresh_nonce() -> bytes:
     """A value that no command can guess."""
     return os.urandom(8).hex().encode()
-
-
-def how_it_ended(exit_code: int | None) -> str:
-    if exit_code is None:
-        return "the shell ended"
-    if exit_code < 0:
-        return f"the shell was killed by {signal.Signals(-exit_code).name}"
-    return f"the shell exited with status {exit_code}"

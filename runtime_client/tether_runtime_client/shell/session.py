@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import Mapping
 
+from ..oom_kills import FRESH_S, OomKills
 from .bring_up import Plan, bring_up
 from .command import CommandEnd, EndReason, OutputSink, RunningCommand, StateLost
 from .config import ShellConfig
@@ -25,6 +26,7 @@ from .mark import VARIABLE
 from .processes import foreground_names
 from .run import Request, Run
 from .shell import READ_PER_WAKE, Shell
+from .shell_end import CLOSED, KILLED, MEMORY_RAN_OUT, RESET, ShellEnd
 from .status import StatusRecord
 from .terminal import check_lines
 
@@ -45,12 +47,21 @@ class ShellSession:
     the end.
     """
 
-    def __init__(self, name: str, config: ShellConfig, *, listener: SessionListener) -> None:
+    def __init__(
+        self,
+        name: str,
+        config: ShellConfig,
+        *,
+        listener: SessionListener,
+        oom: OomKills | None = None,
+    ) -> None:
         self.name = name
         self.config = config
         self.cwd = config.cwd
         self.last_status = 0
         self._listener = listener
+        self._oom = oom or OomKills(None)
+        self._oom_mark = 0
         self._size = (config.rows, config.cols)
         self._family = Family()
         self._shell: Shell | None = None
@@ -155,6 +166,7 @@ class ShellSession:
             self._queued = request
             self._bring_up_soon()
         self._changes = {}
+        self._oom_mark = self._oom.mark()  # bash is at work by now
         return request.command
 
     def set_env(self, changes: Changes) -> None:
@@ -219,7 +231,7 @@ class ShellSession:
         meanwhile.
         """
         self._check_open()
-        lost = StateLost("the session was reset", KEPT, LOST)
+        lost = _lost(RESET)
         self._startup_s = min(_RESET_S, self.config.startup_timeout_s)
         try:
             await self._end_all(lost)
@@ -234,7 +246,7 @@ class ShellSession:
         if self._closed:
             return
         self._closed = True
-        await self._end_all(StateLost("the session was closed", (), (*KEPT, *LOST)))
+        await self._end_all(StateLost(CLOSED.cause, CLOSED.reason, (), (*KEPT, *LOST)))
 
     async def _end_all(self, lost: StateLost) -> None:
         async with self._ending:
@@ -286,23 +298,32 @@ class ShellSession:
         number = record.exit_code - 128
         if number in run.signals or (record.torn and number == signal.SIGINT):
             reason = "interrupted"
-        lost = None
+        lost, kills = None, 0
         if shell is self._shell:
             lost, self._lost = self._lost, None
+            kills = self._oom_kills(run.command, record.exit_code)
             self.cwd, self.last_status = shell.cwd, record.exit_code
-        run.command.finish(CommandEnd(record.exit_code, reason, shell.cwd, lost))
+        end = CommandEnd(record.exit_code, reason, shell.cwd, lost, oom_kills=kills)
+        run.command.finish(end)
 
-    def over(self, shell: Shell, reason: str, exit_code: int | None) -> None:
+    def _oom_kills(self, command: RunningCommand, exit_code: int) -> int:
+        """Looking has its price: what ended well and at once has hardly used up the memory."""
+        lasted = asyncio.get_running_loop().time() - command.started
+        return self._oom.since(self._oom_mark) if exit_code or lasted > FRESH_S else 0
+
+    def over(self, shell: Shell, end: ShellEnd) -> None:
         """Called by a shell that ended or broke: the next one takes its place."""
-        lost = StateLost(reason, KEPT, LOST)
         if shell is self._shell:
             if shell.run is not None and shell.never_ran:
                 self._queued, shell.run = shell.run.request, None
-            self._give_up(lost, exit_code)
+            kills = self._oom.since(self._oom_mark)
+            if kills and end == KILLED:
+                end = MEMORY_RAN_OUT
+            self._give_up(_lost(end), end.exit_code, kills)
             shell.kill()
             self._bring_up_soon()
         elif shell.run is not None:
-            shell.run.end_with_shell(lost, exit_code, shell.cwd)
+            shell.run.command.finish(_with_shell(_lost(end), end.exit_code, shell.cwd))
 
     def gone(self, shell: Shell) -> None:
         """Called by a former shell: nothing that it left behind has the terminal any more."""
@@ -312,7 +333,7 @@ class ShellSession:
 
     # -- shells come and go ----------------------------------------------------------------------
 
-    def _give_up(self, lost: StateLost, exit_code: int | None) -> None:
+    def _give_up(self, lost: StateLost, exit_code: int | None, kills: int = 0) -> None:
         """Let go of the shell, keep what it knew, and say so to whoever waits."""
         shell = self._shell
         if shell is None:
@@ -328,7 +349,7 @@ class ShellSession:
         self._lost = lost if run is None else None
         self._listener.ended(self, lost)
         if run is not None:
-            run.end_with_shell(lost, exit_code, self.cwd)
+            run.command.finish(_with_shell(lost, exit_code, self.cwd, kills))
 
     def _bring_up_soon(self) -> asyncio.Task[None]:
         if self._bringing_up is None or self._bringing_up.done():
@@ -382,6 +403,14 @@ class ShellSession:
         if self._queued is not None:
             command, self._queued = self._queued.command, None
             command.finish(CommandEnd(code, reason, self.cwd, self._lost, detail))
+
+
+def _lost(end: ShellEnd) -> StateLost:
+    return StateLost(end.cause, end.reason, KEPT, LOST)
+
+
+def _with_shell(lost: StateLost, exit_code: int | None, cwd: str, kills: int = 0) -> CommandEnd:
+    return CommandEnd(exit_code, "session_ended", cwd, lost, lost.reason, kills)
 
 
 def _signal(name: str) -> signal.Signals:

@@ -11,7 +11,17 @@ from .control import Carried, ReportTo
 from .exports import parse_exports
 from .family import Family
 from .idle import IdleKeeper
-from .run import Request, Run, fresh_nonce, how_it_ended
+from .run import Request, Run, fresh_nonce
+from .shell_end import (
+    DEAF,
+    HUNG_UP,
+    PROMPTING,
+    REPLACED,
+    UNREAD,
+    UNREPORTED,
+    ShellEnd,
+    shell_ended,
+)
 from .shell_process import ShellProcess
 from .status import StatusParser, StatusRecord
 from .waiting import WatchedTerminal, find_wait
@@ -21,12 +31,6 @@ READ_PER_WAKE = 256 * 1024  # then other sessions get their turn
 DRAIN_LIMIT = 256 * 1024  # after a report
 
 _ATTEMPTS = 3  # to get a lost report again
-_GONE = "the shell was replaced by a program that waits for input (exec)"
-_DEAF = "the shell no longer reads its commands"
-_UNREAD = "the command's line or its report was lost: it may not have been run"
-_BROKEN = "the shell reads commands again, but its report was lost"
-_PROMPTING = "the shell runs what its prompt variables say (PROMPT_COMMAND), and not the command"
-_HUNG_UP = "the shell's terminal was hung up (vhangup)"
 _PROMPT_S = 0.5  # for what a prompt that cannot be unset runs
 
 
@@ -37,7 +41,7 @@ class ShellOwner(Protocol):
 
     def finished(self, shell: Shell, run: Run, record: StatusRecord, /) -> None: ...
 
-    def over(self, shell: Shell, reason: str, exit_code: int | None, /) -> None:
+    def over(self, shell: Shell, end: ShellEnd, /) -> None:
         """The shell ended or is no use any more. The run it had, if any, is still `shell.run`.
 
         With `shell.never_ran` that run never reached the shell.
@@ -113,7 +117,7 @@ class Shell:
         run = self._expect(request, to)
         self.process.send(line)
         if self.process.refused:
-            self._owner.over(self, _DEAF, None)
+            self._owner.over(self, DEAF)
         elif request.typed:
             self.type(run, bytes(request.typed))
 
@@ -189,7 +193,7 @@ class Shell:
             return
         self.read_terminal(DRAIN_LIMIT)
         if run.lost:
-            self._owner.over(self, _UNREAD, None)
+            self._owner.over(self, UNREAD)
             return
         self.run = None
         self._watch.end()
@@ -197,7 +201,7 @@ class Shell:
         self._tidy(run, run.result)
         self._owner.finished(self, run, run.result)
         if self.terminal.hung_up:
-            self._owner.over(self, _HUNG_UP, None)
+            self._owner.over(self, HUNG_UP)
 
     def _tidy(self, run: Run, record: StatusRecord) -> None:
         """Leave nothing of the command to the next one, but what a shell carries."""
@@ -234,7 +238,7 @@ class Shell:
             return
         self.status_readable(process)
         self.read_terminal(DRAIN_LIMIT)
-        self._owner.over(self, how_it_ended(process.exit_code), process.exit_code)
+        self._owner.over(self, shell_ended(process.exit_code))
 
     def _gone_if_all_ended(self) -> None:
         if self._retired and self._closed and not self.process.alive:
@@ -252,14 +256,14 @@ class Shell:
             return
         self.terminal.start_output()
         if self.terminal.hung_up:
-            self._owner.over(self, _HUNG_UP, None)
+            self._owner.over(self, HUNG_UP)
             return
         self._replaced = self._replaced or self.process.replaced_by_program()
         evidence = find_wait(self._watched(group), self._watch.quiet_s)
         if evidence is None:
             return
         if self._replaced:
-            self._owner.over(self, _GONE, None)
+            self._owner.over(self, REPLACED)
         else:
             run.command.now_waits(evidence)
 
@@ -273,7 +277,7 @@ class Shell:
         run.idle_looks += 1
         self._watch.soon()
         if run.idle_looks > 2:
-            self._owner.over(self, _DEAF, None)
+            self._owner.over(self, DEAF)
         return True
 
     def _is_idle(self, run: Run) -> bool:
@@ -286,7 +290,7 @@ class Shell:
         run.idle_looks += 1
         self._watch.soon()
         if run.idle_looks > _ATTEMPTS:
-            self._owner.over(self, _BROKEN, None)
+            self._owner.over(self, UNREPORTED)
         else:
             if run.idle_looks > 1:
                 # An interrupt that cut a line while it was read can leave an open quote; another
@@ -304,7 +308,7 @@ class Shell:
             return False
         self.status_readable(self.process)
         if self.run is run and self._watch.quiet_s > _PROMPT_S:
-            self._owner.over(self, _PROMPTING, None)
+            self._owner.over(self, PROMPTING)
         return True
 
     def kill(self) -> None:

@@ -11,12 +11,12 @@ import socket
 import termios
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pexpect
 import ptyprocess
 
+from ..oom_score import raise_oom_score
 from .control import Descriptors
 from .errors import ShellStartError
 from .mark import Mark
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 else:
     _Spawn = pexpect.spawn
 
-_OOM_SCORE = 500  # commands go before the client does
 _HIGH, _LOW = 1000, 200
 
 
@@ -102,7 +101,7 @@ def become_shell(fds: Descriptors, handed: Sequence[int], cwd: str, mark: Mark) 
     for fd in {null, *handed} - set(targets):
         os.close(fd)
     _reset_signals()
-    _raise_oom_score()
+    raise_oom_score()
     mark.put_on()
     _enter(cwd)
 
@@ -132,14 +131,6 @@ def _reset_signals() -> None:
         with contextlib.suppress(OSError, ValueError):
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def _raise_oom_score() -> None:
-    """When memory runs out, the kernel should take a command and not the client."""
-    score = Path("/proc/self/oom_score_adj")
-    with contextlib.suppress(OSError, ValueError):
-        if int(score.read_text()) < _OOM_SCORE:
-            score.write_text(str(_OOM_SCORE))
 
 
 def _enter(cwd: str) -> None:

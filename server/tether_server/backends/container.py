@@ -8,7 +8,6 @@ import logging
 import os
 import socket
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,7 @@ from .entry import (
     not_run_through,
     refused,
 )
+from .sandbox_end import container_ended, moment
 
 if TYPE_CHECKING:
     import docker
@@ -130,24 +130,24 @@ class ContainerSandbox(Sandbox):
         try:
             await asyncio.to_thread(self._container.reload)
         except docker.errors.NotFound:
-            return Ended("the container was removed")
+            return Ended("the container was removed", cause="removed")
         state = self._container.attrs["State"]
         if state["Status"] in ("exited", "dead", "removing"):
-            return self._ended_unless_restarting(state)
+            return await self._ended_unless_restarting(state)
         self._exited_at = None
         if state["Running"] and state["StartedAt"] != self._started_at:
             await self._hand_over(await asyncio.to_thread(self._attach))
             await self._look_back()
         return None
 
-    def _ended_unless_restarting(self, state: dict[str, Any]) -> Ended | None:
+    async def _ended_unless_restarting(self, state: dict[str, Any]) -> Ended | None:
         """A restart looks like an end for a moment; one that is removed is gone at once."""
         now = time.monotonic()
         self._exited_at = self._exited_at or now
         if now - self._exited_at < RESTART_S:
             return None
-        oom = ", out of memory" if state.get("OOMKilled") else ""
-        return Ended(f"the container ended{oom}", state["ExitCode"])
+        container = str(self._container.id)
+        return await asyncio.to_thread(container_ended, self._engine, container, state)
 
     def log_tail(self) -> str:
         """What supervisor and client wrote last."""
@@ -216,7 +216,7 @@ class ContainerSandbox(Sandbox):
         if not self._through or self._log.waiting.is_set():
             return
         with contextlib.suppress(docker.errors.APIError):
-            since = _seconds(self._started_at)
+            since = moment(self._started_at)
             if WAITING_LINE in await asyncio.to_thread(self._container.logs, since=since):
                 self._log.waiting.set()
 
@@ -305,12 +305,6 @@ class ContainerSandbox(Sandbox):
                 raise
             with contextlib.suppress(docker.errors.NotFound):
                 self._container.wait(condition="removed", timeout=STOP_TIMEOUT_S)
-
-
-def _seconds(moment: str) -> float:
-    """Seconds since 1970; the engine writes nanoseconds, Python reads microseconds."""
-    whole, _, fraction = moment.rstrip("Z").partition(".")
-    return datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{fraction or 0}")
 
 
 def _own(hijacked: Any) -> socket.socket:

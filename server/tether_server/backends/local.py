@@ -20,6 +20,7 @@ from ..record import SandboxRecord, process_start
 from ..transports import Transport, UnixTransport
 from .base import Backend, Progress, Sandbox, SandboxSpec
 from .client_log import ClientLog
+from .sandbox_end import ended_with
 
 STOP_TIMEOUT_S = 12.0
 LOG_TAIL = 16 * 1024
@@ -96,7 +97,9 @@ class LocalSandbox(Sandbox):
         if not self._exited and process_start(self._pid) == self._start:
             return None
         code = self._process.returncode if self._process is not None else None
-        return Ended(f"the local runtime client ended (exit code {code})", code)
+        if code is not None and code < 0:
+            code = 128 - code
+        return ended_with("the local runtime client", code)
 
     def log_tail(self) -> str:
         """What the supervisor and the client wrote last."""

@@ -60,8 +60,14 @@ def _write(x: a.FileWriteAction, width: int) -> str:
 
 def _client_started(x: e.ClientStarted, width: int) -> str:
     lost = f"; {len(x.lost_actions)} actions of its predecessor are lost" if x.lost_actions else ""
+    died = f"; its predecessor ended with {x.previous_end}" if x.previous_end else ""
+    memory = f"; {_killed_for_memory(x.oom_kills)}" if x.oom_kills else ""
     shell = f"{x.shell} ({shortened(x.shell_reason, width)})" if x.shell else "no shell"
-    return f"client {x.version} started as pid {x.pid}: {shell}{lost}"
+    return f"client {x.version} started as pid {x.pid}: {shell}{died}{memory}{lost}"
+
+
+def _killed_for_memory(count: int) -> str:
+    return f"out of memory, the kernel killed {count} process{'' if count == 1 else 'es'}"
 
 
 def _sandbox_started(x: e.SandboxStarted, width: int) -> str:
@@ -84,6 +90,8 @@ def _command(x: o.CmdOutputObservation, width: int) -> str:
     parts = [x.status.replace("_", " ")]
     if x.exit_code is not None:
         parts.append(f"exit code {x.exit_code}")
+    if x.oom_kills:
+        parts.append(_killed_for_memory(x.oom_kills))
     if x.foreground:
         parts.append(f"running {', '.join(x.foreground)}")
     parts += [f"{x.duration_s:.2f} s", size(x.total_bytes), f"in {x.cwd}"]
@@ -176,6 +184,7 @@ _says(
 )
 _says(e.CommandEnded, _ended)
 _says(e.SessionEnded, lambda x, width: f"{x.session} ended: {shortened(x.reason, width)}")
+_says(e.OutOfMemory, lambda x, _: _killed_for_memory(x.oom_kills))
 _says(e.SessionWarning, lambda x, width: f"{x.session}: {shortened(x.message, width)}")
 _says(e.EntrypointStarted, lambda x, _: f"the image's entrypoint runs as pid {x.pid}")
 _says(

@@ -100,7 +100,7 @@ def test_nested_messages_survive_the_repair() -> None:
                 "exit_code": 0,
                 "cwd": name,
                 "foreground": (name,),
-                "state_lost": {"reason": name, "kept": (name,)},
+                "state_lost": {"cause": "exit", "reason": name, "kept": (name,)},
             }
         )
     )

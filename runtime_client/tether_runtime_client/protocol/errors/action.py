@@ -24,7 +24,11 @@ class UnsupportedAction(ActionError):
 
 
 class ActionLost(ActionError):
-    """The runtime client died while the action ran. It was not run again."""
+    """The runtime client died while the action ran. It was not run again.
+
+    `data` has the end of its output (`partial`), how the client died where that is known
+    (`previous_end`), and how many processes were killed for want of memory (`oom_kills`).
+    """
 
     code = "action_lost"
     default_hint = "Look at what it left behind before running it again"

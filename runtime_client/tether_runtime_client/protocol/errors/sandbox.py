@@ -90,9 +90,10 @@ class NameTaken(SandboxError):
 
 
 class SandboxGone(SandboxError):
-    """The sandbox ended, so the action can have no answer."""
+    """The sandbox ended, so the action can have no answer; `data` has the `cause` of the end."""
 
     code = "sandbox_gone"
+    default_hint = "Start another; what happened until then stays in `runtime.events`"
 
 
 class RuntimeClosed(SandboxError):

@@ -1,0 +1,110 @@
+"""Boundaries: what ends or breaks a session is noticed at once and told; the next command has a
+fresh shell in the last directory."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tether_server import SessionEnded
+
+from .conftest import Shell
+
+NOTICED_S = 5.0
+"""What is promised is a second; most is noticed in milliseconds, but tests share their machine."""
+
+# The command, its exit code, and why the shell is no more.
+ENDS = {
+    "exit": ("exit 3", 3, "exit"),
+    "exit without a code": ("false; exit", 1, "exit"),
+    "exit in a trap": ("trap 'exit 4' DEBUG", 4, "exit"),
+    "exit trap": ("trap 'echo bye' EXIT; exit 4", 4, "exit"),
+    "errexit": ("set -e; false; echo no", 1, "exit"),
+    "strict mode": ("set -euo pipefail; echo a | grep b; echo no", 1, "exit"),
+    "exit with a job": ("(sleep 5) & exit 3", 3, "exit"),
+    "an ERR trap that exits": ("trap 'exit 7' ERR; false; echo no", 7, "exit"),
+    "exec true": ("exec true", 0, "exit"),
+    "exec false": ("exec false", 1, "exit"),
+    "exec of a shell": ("exec bash --norc 2>/dev/null || exec sh", None, "exec"),
+    "exec of a program that reads": ("exec cat", None, "exec"),
+    "kill -9": ("kill -9 $$; sleep 1", 137, "signal"),
+    "kill -9 0": ("kill -9 0", 137, "signal"),
+    "kill -HUP": ("kill -HUP $$; sleep 1", 129, "signal"),
+    "a crash": ("kill -SEGV $$; sleep 1", 139, "signal"),
+    "endless recursion": ("ulimit -s 256; f() { f; }; f", 139, "signal"),
+    "disabled builtins": ("enable -n builtin eval printf", None, "broken"),
+    "every descriptor closed": (
+        'for n in {1000..1005}; do eval "exec $n>&-"; done',
+        None,
+        "broken",
+    ),
+    "extdebug with a false trap": ("shopt -s extdebug; trap false DEBUG", None, "broken"),
+    "a directory name without an end": (
+        "PWD=$(head -c 300000 /dev/zero | tr '\\0' x)",
+        None,
+        "broken",
+    ),
+    "a keyword that is an alias": ("alias '{=exit'; alias '[[=exit'", 0, None),
+}
+
+
+@pytest.mark.parametrize(("command", "code", "cause"), ENDS.values(), ids=ENDS.keys())
+async def test_the_end_of_a_shell(
+    shell: Shell, command: str, code: int | None, cause: str | None
+) -> None:
+    await shell.output("mkdir -p '/tmp/last place' && cd '/tmp/last place'")
+    await shell.output("export KEPT='a \"b\" $c'; plain=1")
+    pid = await shell.output("echo $$")
+    began = time.monotonic()
+    ended = await shell.run(command)
+    if cause is None:  # it is the next command that finds the shell unusable
+        assert ended.status == "completed"
+        ended = await shell.run("echo never")
+        code, cause = None, "broken"
+    noticed = time.monotonic() - began
+    assert (ended.status, ended.exit_code) == ("session_ended", code), ended
+    assert ended.state_lost is not None
+    assert (ended.state_lost.cause, ended.cwd) == (cause, "/tmp/last place")
+    assert "no" not in ended.content.split()
+    assert noticed < NOTICED_S
+    text = await shell.output('echo "$PWD" "$KEPT" "${plain-unset}"; echo $$')
+    assert text.startswith('/tmp/last place a "b" $c unset\n')
+    assert not text.endswith(pid)
+    assert [event.cause for event in ends_of(shell)] == [cause]
+
+
+def ends_of(shell: Shell) -> list[SessionEnded]:
+    events = shell.runtime.events.since(0)
+    mine = [e for e in events if isinstance(e, SessionEnded) and e.session == shell.session]
+    return [event for event in mine if event.cause != "reset"]
+
+
+async def test_strict_mode_of_an_earlier_command(shell: Shell) -> None:
+    await shell.output("set -euo pipefail")
+    ended = await shell.run("echo a | grep b")
+    assert (ended.status, ended.exit_code) == ("session_ended", 1)
+    assert (await shell.run("grep -q a /dev/null; echo $?")).content == "1\n"
+
+
+async def test_a_shell_that_ends_between_commands(shell: Shell) -> None:
+    await shell.output("cd /tmp; (sleep 0.05; kill -9 $$) & disown")
+    async for event in shell.runtime.events.subscribe():
+        if isinstance(event, SessionEnded) and event.session == shell.session:
+            break
+    seen = await shell.run("pwd")
+    assert (seen.content, seen.status) == ("/tmp\n", "completed")
+    assert seen.state_lost is not None
+    assert seen.state_lost.cause == "signal"
+    assert (await shell.run("true")).state_lost is None
+
+
+async def test_a_nested_shell_is_a_program(shell: Shell) -> None:
+    pid = await shell.output("echo $$")
+    assert (await shell.run("bash --norc -c 'exit 3' 2>/dev/null || sh -c 'exit 3'")).exit_code == 3
+    inner = await shell.run("sh")
+    assert inner.status == "waiting_for_input"
+    await shell.type("exit 7\n")
+    ended = await shell.poll() if (await shell.run("true")).status != "completed" else None
+    assert ended is None or ended.exit_code == 7
+    assert await shell.output("echo $$") == pid
