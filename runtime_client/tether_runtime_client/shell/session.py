@@ -35,8 +35,8 @@ LOST = ("shell variables", "functions", "aliases", "options", "jobs")
 _END_S = 1.0  # for the processes of a session to end
 _FORMER = 16  # shells whose terminals stay open for what they left running
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGKILL)
-_RESET_S = 1.0  # for startup files, when the session is reset
 _MORE = re.compile(r"[\n;&({`]|\|\|")  # where a command may have more than one program in a row
+_RESET_S = 1.0  # for startup files, when the session is reset
 
 
 class ShellSession:
@@ -222,6 +222,8 @@ class ShellSession:
         self._size = (rows, cols)
         if self._shell is not None:
             self._shell.terminal.resize(rows, cols)
+        if (running := self._running()) is not None:
+            running[1].active(running[0])
 
     async def reset(self) -> StateLost:
         """Kill everything the session started and bring up a fresh shell, within 3 seconds.
