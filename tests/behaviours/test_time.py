@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 import time
+from asyncio.subprocess import PIPE
 
 import pytest
 
 from tether_server import (
+    CmdPollAction,
     CmdRunAction,
     CommandEnded,
     ConnectionLost,
     EventStreamRuntime,
+    SyncEventStreamRuntime,
 )
 from tether_server import link as server_link
 
@@ -140,3 +144,44 @@ async def test_quiet_for_many_times_the_pause_between_two_pings(
     assert await shell.output("sleep 2; echo on") == "on\n"
     events = shell.runtime.events.since(since)
     assert not any(isinstance(event, ConnectionLost) for event in events)
+
+
+LONG = "sleep 303; echo done"
+
+
+async def through(runtime: EventStreamRuntime) -> None:
+    """A command of more than 300 quiet seconds, with a timeout of exactly as many."""
+    async with runtime:
+        seen = await runtime.run(CmdRunAction(command=LONG, timeout_s=300))
+        assert (seen.status, seen.exit_code) == ("timeout", None)
+        assert 299.9 < seen.duration_s < 302
+        seen = await runtime.run(CmdPollAction(timeout_s=60))
+        assert (seen.status, seen.content) == ("completed", "done\n")
+        events = runtime.events.since(0)
+        assert not any(isinstance(event, ConnectionLost) for event in events)
+
+
+def through_sync() -> None:
+    """The same for code without asyncio, and without any timeout."""
+    with SyncEventStreamRuntime(backend="local") as runtime:
+        assert runtime.run(CmdRunAction(command=LONG)).content == "done\n"
+
+
+async def through_the_command_line() -> None:
+    """`tether run`."""
+    words = ("-m", "tether_server.cli", "run", "--local", "-n", "--", "sh", "-c", LONG)
+    process = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=PIPE)
+    assert await process.communicate() == (b"done\n", None)
+    assert process.returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.engine
+async def test_no_layer_cuts_300_seconds(debian: str) -> None:
+    """Over every transport, in every way to ask."""
+    await asyncio.gather(
+        *(through(EventStreamRuntime(debian, transport=t)) for t in ("unix", "tcp", "exec")),
+        through(EventStreamRuntime(backend="local")),
+        through_the_command_line(),
+        asyncio.to_thread(through_sync),
+    )
