@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Unpack, overload
 
 from pydantic import ValidationError
 
@@ -21,6 +21,8 @@ from tether_runtime_client.protocol.events import (
     ExecOutputDelta,
     OutputOmitted,
 )
+
+from .transfer_rules import Rules, TransferOptions
 
 if TYPE_CHECKING:
     from .event_stream import EventStream
@@ -154,13 +156,17 @@ class Calls(ABC):
         target: str,
         *,
         progress: TransferProgress | None = None,
+        **options: Unpack[TransferOptions],
     ) -> o.TransferObservation:
         """Copy a file or a folder's tree into the sandbox, under the name `target`.
 
-        A tree is merged into a folder that is there already. `progress` is called with the bytes
-        that have crossed, and with their number in all or None where that is not known.
+        A tree is merged into a folder that is there already. `TransferOptions` says what can be
+        chosen: `links`, `owner`, `xattrs`, `include`, `exclude`. `progress` is called with the
+        bytes that have crossed, and with their number in all or None where that is not known. The
+        `notes` of the observation tell what was not copied like the rest.
         """
-        return await self._bulk.upload(Path(source), target, progress=progress)
+        rules = Rules.of(**options)
+        return await self._bulk.upload(Path(source), target, rules=rules, progress=progress)
 
     async def download(
         self,
@@ -168,9 +174,27 @@ class Calls(ABC):
         target: str | os.PathLike[str],
         *,
         progress: TransferProgress | None = None,
+        **options: Unpack[TransferOptions],
     ) -> o.TransferObservation:
         """Copy a file or a folder's tree out of the sandbox; otherwise as `upload`."""
-        return await self._bulk.download(source, Path(target), progress=progress)
+        rules = Rules.of(**options)
+        return await self._bulk.download(source, Path(target), rules=rules, progress=progress)
+
+    async def copy_to(
+        self,
+        source: str,
+        other: Calls,
+        target: str,
+        *,
+        progress: TransferProgress | None = None,
+        **options: Unpack[TransferOptions],
+    ) -> o.TransferObservation:
+        """Copy a file or a folder's tree to another sandbox, or within this one; as `upload`.
+
+        What crosses passes through this process and is kept nowhere.
+        """
+        rules = Rules.of(**options)
+        return await self._bulk.copy_to(source, other._bulk, target, rules=rules, progress=progress)
 
     async def _follow(self, action: a.Action, id: str | None = None) -> AsyncGenerator[Event, None]:
         """Run an action; yields every event about it, its observation last. Raises as `run`."""

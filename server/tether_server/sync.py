@@ -22,7 +22,9 @@ from .backends import Progress
 from .calls import ShellAction
 from .event_stream import EventStream
 from .loop_thread import LoopThread
+from .operator import OperatorRuntime
 from .runtime import EventStreamRuntime
+from .transfer_rules import TransferOptions
 
 T = TypeVar("T")
 
@@ -193,9 +195,11 @@ class SyncEventStreamRuntime:
         target: str,
         *,
         progress: TransferProgress | None = None,
+        **options: Unpack[TransferOptions],
     ) -> o.TransferObservation:
         """Copy a file or a folder's tree into the sandbox, under the name `target`."""
-        return self._loop.call(self._runtime.upload(source, target, progress=progress))
+        work = self._runtime.upload(source, target, progress=progress, **options)
+        return self._loop.call(work)
 
     def download(
         self,
@@ -203,9 +207,24 @@ class SyncEventStreamRuntime:
         target: str | os.PathLike[str],
         *,
         progress: TransferProgress | None = None,
+        **options: Unpack[TransferOptions],
     ) -> o.TransferObservation:
         """Copy a file or a folder's tree out of the sandbox, under the name `target`."""
-        return self._loop.call(self._runtime.download(source, target, progress=progress))
+        work = self._runtime.download(source, target, progress=progress, **options)
+        return self._loop.call(work)
+
+    def copy_to(
+        self,
+        source: str,
+        other: SyncEventStreamRuntime,
+        target: str,
+        *,
+        progress: TransferProgress | None = None,
+        **options: Unpack[TransferOptions],
+    ) -> o.TransferObservation:
+        """Copy a file or a folder's tree to another sandbox, or within this one."""
+        places = (self._runtime, source, other._runtime, target)
+        return self._loop.call(_copy_to(*places, progress, options))
 
     @property
     def _loop(self) -> LoopThread:
@@ -263,6 +282,21 @@ def _close(thread: LoopThread, generator: AsyncGenerator[T, None]) -> None:
         # The loop has ended, or the collector found the iteration in the loop's own thread. In
         # both cases the loop closes what it knows of by itself.
         return
+
+
+async def _copy_to(
+    runtime: EventStreamRuntime,
+    source: str,
+    other: EventStreamRuntime,
+    target: str,
+    progress: TransferProgress | None,
+    options: TransferOptions,
+) -> o.TransferObservation:
+    """The other runtime is on another loop, so its sandbox is entered a second time from this."""
+    if other is runtime:
+        return await runtime.copy_to(source, runtime, target, progress=progress, **options)
+    async with OperatorRuntime.beside(other.name) as beside:
+        return await runtime.copy_to(source, beside, target, progress=progress, **options)
 
 
 async def _aclose(generator: AsyncGenerator[T, None]) -> None:

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TypeVar
 
-from tether_runtime_client.protocol.actions import Action, DownloadAction, UploadAction
+from tether_runtime_client.protocol.actions import Action, DownloadAction
 from tether_runtime_client.protocol.bulk import BulkStream, EndFrame, OpenFrame
 from tether_runtime_client.protocol.bulk_io import TransferProgress
 from tether_runtime_client.protocol.channel import client_channel
@@ -23,18 +23,23 @@ from tether_runtime_client.protocol.errors import (
     TransferError,
 )
 from tether_runtime_client.protocol.events import Event, TransferReady
+from tether_runtime_client.protocol.message import changed
 from tether_runtime_client.protocol.observations import (
     ExecObservation,
     Observation,
     TransferObservation,
 )
-from tether_runtime_client.protocol.transfer import open_source, receive, receive_bytes, send
+from tether_runtime_client.protocol.transfer import (
+    Kind,
+    open_source,
+    receive,
+    receive_bytes,
+    send,
+)
 
+from .relay import relay
+from .transfer_rules import DEFAULT_RULES, WHERE, Rules
 from .transports import Transport
-
-WHERE = "on this machine"
-PERMISSIONS = 0o777
-"""Of a file's mode, what is taken over from the sandbox: never set-uid, set-gid and sticky."""
 
 REASON_TIMEOUT_S = 10.0
 """After a failed transfer, how long the sandbox's own account of it is waited for."""
@@ -56,44 +61,79 @@ class Transfers:
         self._transport = transport
 
     async def upload(
-        self, source: Path, target: str, *, progress: TransferProgress | None = None
+        self,
+        source: Path,
+        target: str,
+        *,
+        rules: Rules = DEFAULT_RULES,
+        progress: TransferProgress | None = None,
     ) -> TransferObservation:
         """Copy a file or a folder's tree into the sandbox, under the name `target`.
 
         A tree is merged into a folder that is there already.
         """
-        with await open_source(source, WHERE) as opened:
-            mode = opened.mode if opened.kind == "file" else None
-            action = UploadAction(path=target, kind=opened.kind, mode=mode)
+        with await open_source(source, WHERE, rules.packing()) as opened:
+            action = rules.upload_action(target, opened.kind, opened.attributes)
             async with aclosing(self._follow(action)) as events:
                 stream, _ = await self._open(events)
                 end = await _or_reason(send(stream, opened, progress), stream, events)
                 return _checked(await _final(events), end)
 
     async def download(
-        self, source: str, target: Path, *, progress: TransferProgress | None = None
+        self,
+        source: str,
+        target: Path,
+        *,
+        rules: Rules = DEFAULT_RULES,
+        progress: TransferProgress | None = None,
     ) -> TransferObservation:
         """Copy a file or a folder's tree out of the sandbox, under the name `target`.
 
-        A tree is merged into a folder that is there already. Of modes, only the permissions are
-        taken over.
+        A tree is merged into a folder that is there already.
         """
-        async with aclosing(self._follow(DownloadAction(path=source))) as events:
+        receiving = rules.receiving()
+        async with aclosing(self._follow(rules.download_action(source))) as events:
             stream, ready = await self._open(events)
-            if ready.kind == "terminal":
-                stream.abort("this is no terminal")
-                raise TransferError("the sandbox answered a download with a terminal")
-            receiving = receive(
+            taking = receive(
                 stream,
                 target,
-                kind=ready.kind,
-                where=WHERE,
-                mode=None if ready.mode is None else ready.mode & PERMISSIONS,
+                kind=_kind(ready, stream),
+                receiving=receiving,
+                attributes=ready.attributes,
                 announced=ready.size,
                 progress=progress,
             )
-            end = await _or_reason(receiving, stream, events)
-            return _checked(await _final(events), end)
+            end = await _or_reason(taking, stream, events)
+            seen = _checked(await _final(events), end)
+            return changed(seen, notes=end.notes, notes_total=end.notes_total)
+
+    async def copy_to(
+        self,
+        source: str,
+        other: Transfers,
+        target: str,
+        *,
+        rules: Rules = DEFAULT_RULES,
+        progress: TransferProgress | None = None,
+    ) -> TransferObservation:
+        """Copy from this sandbox to another one, or within it; nothing is kept on the way.
+
+        The other sandbox checks what comes, as for an upload.
+        """
+        async with aclosing(self._follow(rules.download_action(source))) as leaving:
+            outward, ready = await self._open(leaving)
+            action = rules.upload_action(target, _kind(ready, outward), ready.attributes)
+            async with aclosing(other._follow(action)) as arriving:
+                try:
+                    inward, _ = await other._open(arriving)
+                    end = await relay(outward, inward, ready.size, progress)
+                except Exception as error:
+                    outward.close()
+                    raise await _either_reason(error, leaving, arriving) from error
+                finally:
+                    outward.close()
+                _checked(await _final(leaving), end)
+                return _checked(await _final(arriving), end)
 
     async def complete(self, observation: ExecObservation) -> ExecObservation:
         """The observation with both streams whole, fetched from the sandbox where they are long.
@@ -182,11 +222,29 @@ async def _reason(events: AsyncGenerator[Event, None]) -> TetherError | None:
     return None
 
 
+async def _either_reason(
+    error: Exception, leaving: AsyncGenerator[Event, None], arriving: AsyncGenerator[Event, None]
+) -> Exception:
+    """What a transfer between two sandboxes failed of, as the side says that did."""
+    if type(error) is not TransferError:
+        return error
+    reasons = await asyncio.gather(_reason(leaving), _reason(arriving))
+    told = [reason for reason in reasons if reason is not None]
+    return next((reason for reason in told if type(reason) is not TransferError), error)
+
+
 async def _final(events: AsyncGenerator[Event, None]) -> Observation:
     async for event in events:
         if isinstance(event, Observation):
             return event
     raise RuntimeClosed("the runtime was closed before the transfer had ended")
+
+
+def _kind(ready: TransferReady, stream: BulkStream) -> Kind:
+    if ready.kind == "terminal":
+        stream.abort("this is no terminal")
+        raise TransferError("the sandbox answered a download with a terminal")
+    return ready.kind
 
 
 def _checked(observation: Observation, end: EndFrame) -> TransferObservation:

@@ -19,6 +19,7 @@ import pytest_asyncio
 
 from tether_runtime_client.protocol import errors as e
 from tether_runtime_client.protocol.actions import Action, DownloadAction, UploadAction
+from tether_runtime_client.protocol.attributes import FileAttributes
 from tether_runtime_client.protocol.bulk import BulkStream, EndFrame, FailFrame, OpenFrame
 from tether_runtime_client.protocol.channel import server_channel
 from tether_runtime_client.protocol.events import ClientStarted, Event, TransferReady
@@ -201,6 +202,12 @@ async def test_what_another_user_may_not_touch(debian: str, place: Path) -> None
     assert everything(place) == ["file"]
 
 
+def write_zeros(path: Path, size: int) -> None:
+    """A file of zeros without holes: all of them have to cross."""
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+
+
 def peak_growth(pid: int | str, before: int) -> int:
     """How far the process's resident memory has risen above `before`, at its highest; in MiB."""
     return memory(pid, "VmHWM") - before
@@ -275,8 +282,7 @@ async def test_full_disks_on_either_side(
 
 
 async def test_cancelling_leaves_nothing(local: EventStreamRuntime, place: Path) -> None:
-    with (place / "big").open("wb") as file:
-        file.truncate(500 * MIB)
+    write_zeros(place / "big", 500 * MIB)
     (place / "target").mkdir()
     for start in (
         lambda progress: local.upload(
@@ -317,8 +323,7 @@ async def test_a_cut_of_the_event_connection_does_not_matter(
 
 
 async def test_a_client_that_dies_in_the_middle(local: EventStreamRuntime, place: Path) -> None:
-    with (place / "big").open("wb") as file:
-        file.truncate(500 * MIB)
+    write_zeros(place / "big", 500 * MIB)
     client = client_pid(local)
 
     def kill_once(done: int, total: int | None) -> None:
@@ -369,7 +374,9 @@ class Sandbox:
     def __init__(self) -> None:
         self.pipe = Pipe()
         self.transfers = Transfers(self._follow, self.pipe)
-        self.ready = TransferReady(ticket="t", kind="file", size=None, mode=0o644)
+        self.ready = TransferReady(
+            ticket="t", kind="file", size=None, attributes=FileAttributes(mode=0o644)
+        )
         self.final: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
         self.asked: list[Action] = []
 
@@ -481,7 +488,7 @@ async def test_more_than_was_announced(sandbox: Sandbox, place: Path) -> None:
 
 
 async def test_set_id_bits_are_not_taken_over(sandbox: Sandbox, place: Path) -> None:
-    sandbox.ready = sandbox.ready.model_copy(update={"mode": 0o6777})
+    sandbox.ready = sandbox.ready.model_copy(update={"attributes": FileAttributes(mode=0o6777)})
     task = asyncio.create_task(sandbox.transfers.download("/x", place / "file"))
     stream = await sandbox.stream()
     await stream.write(b"x")

@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..dispatcher import Context
+from ..processes import UnknownUser
+from ..processes.users import find_owner
+from ..protocol import errors
 from ..protocol.actions import DownloadAction, UploadAction
+from ..protocol.attributes import Owner, Receiving
 from ..protocol.bulk import EndFrame
-from ..protocol.errors import InvalidAction
 from ..protocol.events import TransferReady
 from ..protocol.observations import TransferObservation
+from ..protocol.selection import Selection
+from ..protocol.tarpack import Packing
 from ..protocol.transfer import Kind, confirmed, open_source, receive, send
 from ..tickets import Tickets
 
@@ -25,16 +30,19 @@ class Transfers:
     async def upload(self, action: UploadAction, context: Context) -> TransferObservation:
         """Receive a file or tree; it has its final name once all of it is here and checked."""
         target = _path(action.path)
+        receiving = _receiving(action)
         ticket = self._tickets.issue()
         context.emit(TransferReady(action_id=context.action_id, ticket=ticket, kind=action.kind))
         stream = await self._tickets.redeemed(ticket)
-        end = await receive(stream, target, kind=action.kind, where=WHERE, mode=action.mode)
+        end = await receive(
+            stream, target, kind=action.kind, receiving=receiving, attributes=action.attributes
+        )
         return _observation(target, action.kind, end)
 
     async def download(self, action: DownloadAction, context: Context) -> TransferObservation:
         """Send a file or tree, and wait until the server has all of it."""
         path = _path(action.path)
-        with await open_source(path, WHERE) as source:
+        with await open_source(path, WHERE, _packing(action)) as source:
             ticket = self._tickets.issue()
             context.emit(
                 TransferReady(
@@ -42,22 +50,47 @@ class Transfers:
                     ticket=ticket,
                     kind=source.kind,
                     size=source.size,
-                    mode=source.mode,
+                    attributes=source.attributes,
                 )
             )
             stream = await self._tickets.redeemed(ticket)
-            end = await send(stream, source)
-            await confirmed(stream, end)
+            end = await confirmed(stream, await send(stream, source))
         return _observation(path, source.kind, end)
 
 
 def _path(text: str) -> Path:
     if not text or "\0" in text:
-        raise InvalidAction(f"{text!r} is no path")
+        raise errors.InvalidAction(f"{text!r} is no path")
     return Path(text)
+
+
+def _receiving(action: UploadAction) -> Receiving:
+    owner: Owner | None = None
+    if action.owner == "keep":
+        owner = "keep"
+    elif action.owner is not None:
+        try:
+            owner = find_owner(action.owner)
+        except UnknownUser as problem:
+            raise errors.UnknownUser(problem.message, hint=problem.hint) from problem
+    return Receiving(WHERE, action.links, owner, action.xattrs)
+
+
+def _packing(action: DownloadAction) -> Packing:
+    try:
+        selection = Selection(action.include, action.exclude)
+    except ValueError as problem:
+        raise errors.InvalidAction(str(problem)) from None
+    return Packing(action.follow_links, action.xattrs, selection)
 
 
 def _observation(path: Path, kind: Kind, end: EndFrame) -> TransferObservation:
     return TransferObservation(
-        path=str(path), kind=kind, bytes=end.bytes, sha256=end.sha256, files=end.files
+        path=str(path),
+        kind=kind,
+        bytes=end.bytes,
+        sha256=end.sha256,
+        files=end.files,
+        notes=end.notes,
+        notes_total=end.notes_total,
     )

@@ -63,6 +63,16 @@ def find_account(user: str | int) -> Account:
     return account
 
 
+def find_owner(owner: str) -> tuple[int, int]:
+    """The numbers of a user and a group to own files; raises UnknownUser.
+
+    Without a group it is the user's own, or group 0 of a number that /etc/passwd does not know.
+    """
+    name, separator, group = owner.partition(":")
+    account = _by_user(name, owner)
+    return account.uid, _gid(group, owner) if separator else account.gid
+
+
 def _by_user(name: str, user: str) -> Account:
     number = _number(name)
     for fields in _records(PASSWD, 7):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from .attributes import FileAttributes
 from .message import LATER, Message
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -14,6 +15,10 @@ SignalName = Annotated[str, Field(pattern=r"^SIG[A-Z0-9]+$")]
 Environment = dict[Annotated[str, Field(pattern=r"^[^=\x00]+$")], str]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 VariableValue = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+OwnerName = Annotated[str, Field(min_length=1, max_length=256)]
+Patterns = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...], Field(max_length=1000)
+]
 TerminalSide = Annotated[int, Field(ge=1, le=10_000)]
 MAX_CELLS = 100_000
 """The most cells a session's terminal has: rows times columns."""
@@ -294,19 +299,36 @@ class UploadAction(Action):
     """Receive a file or a tree (as tar) on a bulk connection → `TransferObservation`.
 
     The client answers with a `TransferReady` event whose ticket opens that connection.
+    `attributes` are for a file; a tree brings its own. `links` says what becomes of symbolic links
+    that are absolute or climb out of the tree; `keep` makes them and never follows them. `owner`
+    is None for whoever the client runs as, `keep` for the numbers that come, or a user of the
+    sandbox as in `user:group`. `xattrs` takes extended attributes over.
     """
 
     action: Literal["upload"] = "upload"
     path: str
     kind: Literal["file", "tree"] = "file"
-    mode: Annotated[int, Field(ge=0, le=0o7777)] | None = None
+    attributes: FileAttributes | None = None
+    links: Literal["refuse", "skip", "keep"] = "refuse"
+    owner: OwnerName | None = None
+    xattrs: bool = False
 
 
 class DownloadAction(Action):
-    """Send a file or a tree (as tar) on a bulk connection → `TransferObservation`."""
+    """Send a file or a tree (as tar) on a bulk connection → `TransferObservation`.
+
+    Of a tree, only what `include` matches comes, where it is not empty, and nothing that `exclude`
+    matches. The patterns are those of `.gitignore`: one without a slash matches names at any
+    depth, one with a slash counts from the tree's top, and one that ends in a slash matches
+    folders only. `follow_links` sends what symbolic links lead to in their place.
+    """
 
     action: Literal["download"] = "download"
     path: str
+    include: Patterns = ()
+    exclude: Patterns = ()
+    follow_links: bool = False
+    xattrs: bool = False
 
 
 class TerminalAction(Action):

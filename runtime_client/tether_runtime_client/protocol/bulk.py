@@ -17,7 +17,9 @@ from .actions import TerminalSide
 from .channel import Channel
 from .errors import MalformedFrame, TetherError, TransferError
 from .frames import encode
-from .message import Message
+from .limits import MAX_HOLE
+from .message import Message, changed
+from .notes import NOTES_LIMIT, Notes, NotesCount
 
 QUEUE_LIMIT = 8
 """Messages that may wait for a slow reader before the socket is no longer read."""
@@ -32,13 +34,36 @@ class OpenFrame(Message):
     ticket: str
 
 
+class HoleFrame(Message):
+    """That many zero bytes come here: a hole in a sparse file, which stays one."""
+
+    type: Literal["hole"] = "hole"
+    bytes: Annotated[int, Field(ge=1, le=MAX_HOLE)]
+
+
 class EndFrame(Message):
-    """All bytes were sent: how many, and their sha256 in hexadecimal."""
+    """All bytes were sent: how many, holes among them, and their sha256 in hexadecimal.
+
+    Either end tells in `notes` what it did not copy like the rest, and in `notes_total` of how
+    much there was to tell.
+    """
 
     type: Literal["end"] = "end"
     bytes: int
     sha256: str
     files: int = 1
+    notes: Notes = ()
+    notes_total: NotesCount = 0
+
+    @property
+    def content(self) -> tuple[int, str, int]:
+        """What both ends have to agree on."""
+        return self.bytes, self.sha256, self.files
+
+    def noting(self, notes: Notes, total: int) -> EndFrame:
+        """This end with more notes."""
+        both = (*self.notes, *notes)[:NOTES_LIMIT]
+        return changed(self, notes=both, notes_total=self.notes_total + total)
 
 
 class ResizeFrame(Message):
@@ -56,7 +81,9 @@ class FailFrame(Message):
     message: str
 
 
-BulkFrame = Annotated[OpenFrame | EndFrame | ResizeFrame | FailFrame, Field(discriminator="type")]
+BulkFrame = Annotated[
+    OpenFrame | HoleFrame | EndFrame | ResizeFrame | FailFrame, Field(discriminator="type")
+]
 bulk_adapter: TypeAdapter[BulkFrame] = TypeAdapter(BulkFrame)
 
 

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from .bulk import BulkFrame, BulkStream, EndFrame, FailFrame
+from .bulk import BulkFrame, BulkStream, EndFrame, FailFrame, HoleFrame
 from .errors import TransferError
-from .limits import BULK_CHUNK
+from .holes import ZEROS, zeros
+from .limits import BULK_CHUNK, MAX_HOLE
+from .notes import NoteBook
 
 T = TypeVar("T")
 TransferProgress = Callable[[int, int | None], None]
@@ -71,11 +73,17 @@ class BulkReader:
         self._count = 0
         self._next: Future[bytes | BulkFrame | None] | None = None
         self._left = memoryview(b"")
+        self._hole = 0
         self.end: EndFrame | None = None
 
-    def chunk(self) -> bytes:
-        """The next bytes; empty when all came and were what the peer says it sent."""
+    def chunk(self) -> bytes | memoryview:
+        """The next bytes; empty when all came and were what the peer says it sent.
+
+        Of a hole comes piece by piece a part of `holes.ZEROS`.
+        """
         while self.end is None:
+            if self._hole:
+                return self._zeros()
             message = (self._next or self._request()).result()
             self._next = None
             if isinstance(message, bytes):
@@ -83,16 +91,18 @@ class BulkReader:
                 self._take(message)
                 if message:
                     return message
+            elif isinstance(message, HoleFrame):
+                self._hole = message.bytes
             else:
                 self.end = self._checked(message)
         return b""
 
-    def read(self, size: int, /) -> bytes:
+    def read(self, size: int, /) -> memoryview:
         """At most `size` of the next bytes; empty at the end, which is checked as in `chunk`."""
         if not self._left:
             self._left = memoryview(self.chunk())
         data, self._left = self._left[:size], self._left[size:]
-        return bytes(data)
+        return data
 
     def drain(self) -> EndFrame:
         """Read what is left, and return the end as the peer announced it."""
@@ -106,13 +116,19 @@ class BulkReader:
 
     async def _read(self) -> bytes | BulkFrame | None:
         message = await self._stream.read()
-        if isinstance(message, bytes):
-            self._arrived += len(message)
+        if isinstance(message, bytes | HoleFrame):
+            self._arrived += len(message) if isinstance(message, bytes) else message.bytes
             if self._progress is not None:
                 self._progress(self._arrived, self._announced)
         return message
 
-    def _take(self, data: bytes) -> None:
+    def _zeros(self) -> memoryview:
+        piece = memoryview(ZEROS)[: self._hole]
+        self._hole -= len(piece)
+        self._take(piece)
+        return piece
+
+    def _take(self, data: bytes | memoryview) -> None:
         self._count += len(data)
         if self._announced is not None and self._count > self._announced:
             raise TransferError(f"more came than the {self._announced:,} bytes announced")
@@ -162,11 +178,26 @@ class BulkWriter:
         self._flush()
         self._send(data)
 
-    def finish(self, files: int = 1) -> EndFrame:
+    def hole(self, length: int) -> None:
+        """Send that many zeros as what they are."""
+        self._flush()
+        while length > 0:
+            part = min(length, MAX_HOLE)
+            length -= part
+            for piece in zeros(part):
+                self._digest.update(piece)
+            self._count += part
+            self._wait()
+            saying = self._say(HoleFrame(bytes=part), self._count)
+            self._sending = asyncio.run_coroutine_threadsafe(saying, self._loop)
+
+    def finish(self, files: int = 1, notes: NoteBook | None = None) -> EndFrame:
         """Send what is left and then the end, which is returned."""
         self._flush()
         self._wait()
         end = EndFrame(bytes=self._count, sha256=self._digest.hexdigest(), files=files)
+        if notes is not None:
+            end = end.noting(tuple(notes.first), notes.total)
         asyncio.run_coroutine_threadsafe(self._say(end), self._loop).result()
         return end
 
@@ -189,8 +220,13 @@ class BulkWriter:
 
     async def _write(self, data: bytes, count: int) -> None:
         await self._stream.write(data)
+        self._tell(count)
+
+    async def _say(self, frame: EndFrame | HoleFrame, count: int | None = None) -> None:
+        self._stream.send(frame)
+        if count is not None:
+            self._tell(count)
+
+    def _tell(self, count: int) -> None:
         if self._progress is not None:
             self._progress(count, self._total)
-
-    async def _say(self, end: EndFrame) -> None:
-        self._stream.send(end)

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from .actions import AnyAction
+from .attributes import FileAttributes
 from .message import LATER, Message
 
 ShellEndCause = Literal[
@@ -174,13 +175,16 @@ class EntrypointEnded(Event):
 
 
 class TransferReady(Event):
-    """The client waits for a bulk connection that shows this ticket, once."""
+    """The client waits for a bulk connection that shows this ticket, once.
+
+    `size` and `attributes` are of a file that it is about to send.
+    """
 
     event: Literal["transfer_ready"] = "transfer_ready"
     ticket: str
     kind: Literal["file", "tree", "terminal"]
     size: int | None = None
-    mode: int | None = None
+    attributes: FileAttributes | None = None
 
 
 class HistoryGap(Event):

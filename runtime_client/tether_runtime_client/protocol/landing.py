@@ -14,9 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from .attributes import FileAttributes, Receiving, set_times, without_set_id
 from .errors import DanglingLink, FileAlreadyExists, PathIsADirectory, PathNotADirectory
+from .holes import end_here, write
 from .merging import merge_tree, remove_tree, temporary_name
-from .os_errors import about
+from .os_errors import about, printable
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -72,33 +74,48 @@ class _Landing(ABC):
 class FileLanding(_Landing):
     """One file, written through `descriptor`.
 
-    An existing file is replaced, and keeps its owner; it keeps its mode where none is given. A
-    link to a file stays one: the file it leads to is replaced.
+    An existing file is replaced, and keeps its owner where none is asked for; it keeps its mode
+    where none is given. A link to a file stays one: the file it leads to is replaced.
     """
 
-    def __init__(self, target: Path, mode: int | None) -> None:
+    def __init__(self, target: Path, attributes: FileAttributes, receiving: Receiving) -> None:
         super().__init__(target)
-        self._mode = mode
+        self._attributes = attributes
+        self._receiving = receiving
+        mode = attributes.mode
+        self._mode = None if mode is None else without_set_id(mode)
         self._owner: tuple[int, int] | None = None
+        self._ends_in_hole = False
         self.descriptor = -1
 
-    def write(self, data: bytes) -> None:
-        """Write all of it."""
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self.descriptor, view) :]
+    def write(self, data: bytes | memoryview) -> None:
+        """Write all of it, or leave a hole."""
+        self._ends_in_hole = write(self.descriptor, data)
 
     def commit(self) -> None:
-        """Give the file its mode and its name."""
+        """Give the file its attributes and its name."""
         assert self._temporary is not None
+        if self._ends_in_hole:
+            end_here(self.descriptor)
         if self._owner is not None:
             with suppress(PermissionError):  # only root can give files away
                 os.fchown(self.descriptor, *self._owner)
+        self._take_over()
         if self._mode is not None:
             os.fchmod(self.descriptor, self._mode)
+        if self._attributes.mtime_ns is not None:
+            set_times(self.descriptor, self._attributes.mtime_ns)
         self._temporary.rename(self.target)
         self._temporary = None
         self._made.clear()
+
+    def _take_over(self) -> None:
+        """What is asked for of the attributes that are not always taken."""
+        given, shown = self._attributes, printable(os.fspath(self.target))
+        xattrs = tuple((os.fsencode(name), value) for name, value in given.xattrs.items())
+        self._receiving.set_xattrs(self.descriptor, xattrs, shown)
+        was = (-1 if given.uid is None else given.uid, -1 if given.gid is None else given.gid)
+        self._receiving.give(self.descriptor, was, shown)
 
     def _prepare(self) -> None:
         self._look()

@@ -25,6 +25,9 @@ DELTA_SIZE = 256 * 1024
 BULK_CHUNK = 256 * 1024
 """The size of one binary frame on a bulk connection."""
 
+MAX_HOLE = 256 * 1024 * 1024
+"""The most zeros that one message on a bulk connection stands for."""
+
 CONTENT_LIMIT = 256 * 1024
 """The most output an observation shows; the middle of what is longer is left out."""
 

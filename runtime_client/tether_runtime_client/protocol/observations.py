@@ -8,6 +8,7 @@ from pydantic import Field, TypeAdapter
 
 from .events import Event, ShellEndCause
 from .message import LATER, Message
+from .notes import Notes, NotesCount
 
 CommandStatus = Literal[
     "completed", "running", "timeout", "waiting_for_input", "interrupted", "session_ended"
@@ -216,7 +217,13 @@ class ListFilesObservation(Observation):
 
 
 class TransferObservation(Observation):
-    """A transfer that is whole: bytes and sha256 of what crossed, and the number of files."""
+    """A transfer that is whole: bytes and sha256 of what crossed, and the number of files.
+
+    For a file these are its own; a tree crosses as tar. `notes` tells what was not copied like
+    the rest, each with its `path` below the tree's top, a `reason` (`special_file`,
+    `link_leads_out`, `dangling_link`, `link_loop`, `followed_out_of_tree`) and whether it was
+    `copied` all the same: the first hundred of `notes_total`.
+    """
 
     observation: Literal["transfer"] = "transfer"
     path: str
@@ -224,6 +231,8 @@ class TransferObservation(Observation):
     bytes: int
     sha256: str
     files: int
+    notes: Notes = ()
+    notes_total: NotesCount = 0
 
 
 class TerminalObservation(Observation):

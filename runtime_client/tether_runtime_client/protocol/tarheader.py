@@ -39,6 +39,8 @@ _REFUSED: Final = {
 _MAX_EXTENSION: Final = 1024 * 1024
 _MAX_EXTENSIONS: Final = 16
 _NANO: Final = 1_000_000_000
+#: What GNU tar and star call an extended attribute.
+_XATTR: Final = b"SCHILY.xattr."
 #: Name, mode, uid, gid, size, mtime, checksum, type, link, magic and version, users, devices.
 _HEADER: Final = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 _MAGIC: Final = b"ustar\x0000"
@@ -49,7 +51,8 @@ class Member:
     """One entry of an archive. `kind` is FILE, HARD_LINK, SYMLINK or FOLDER.
 
     `size` is in bytes and 0 for all but files, `mtime_ns` in nanoseconds since 1970. `target` is
-    a symlink's text, or the name of the member that a hard link is to.
+    a symlink's text, or the name of the member that a hard link is to. `xattrs` are names and
+    values of extended attributes.
     """
 
     kind: bytes
@@ -60,6 +63,7 @@ class Member:
     size: int = 0
     mtime_ns: int = 0
     target: bytes = b""
+    xattrs: tuple[tuple[bytes, bytes], ...] = ()
 
 
 def printable(name: bytes) -> str:
@@ -85,6 +89,7 @@ def encode(member: Member) -> bytes:
     seconds, fraction = divmod(member.mtime_ns, _NANO)
     if fraction or not 0 <= seconds < 8**11:
         records.append(_record(b"mtime", _decimal(member.mtime_ns)))
+    records += (_record(_XATTR + _escaped(key), value) for key, value in member.xattrs)
     mtime = _octal(min(max(seconds, 0), 8**11 - 1), 12)
     mode = _octal(member.mode & 0o7777, 8)
     header = _block(name, mode, uid, gid, size, mtime, member.kind, target)
@@ -108,6 +113,18 @@ def _number(records: list[bytes], key: bytes, value: int, width: int) -> bytes:
         return _octal(value, width)
     records.append(_record(key, b"%d" % value))
     return _octal(0, width)
+
+
+def _escaped(key: bytes) -> bytes:
+    """An attribute's name as GNU tar writes it: a pax key ends at its first `=`."""
+    return key.replace(b"%", b"%25").replace(b"=", b"%3D")
+
+
+def _xattrs(pax: dict[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
+    if not pax:
+        return ()
+    found = ((key.removeprefix(_XATTR), pax[key]) for key in pax if key.startswith(_XATTR))
+    return tuple((key.replace(b"%3D", b"=").replace(b"%25", b"%"), value) for key, value in found)
 
 
 def _octal(value: int, width: int) -> bytes:
@@ -201,6 +218,7 @@ def _decode(block: bytes, pax: dict[bytes, bytes]) -> Member:
             0 if kind != FILE else int(pax[b"size"]) if b"size" in pax else _parse(size),
             _nanoseconds(pax[b"mtime"]) if b"mtime" in pax else _parse(mtime) * _NANO,
             pax.get(b"linkpath", _text(target)),
+            _xattrs(pax),
         )
     except ValueError:
         raise TransferError("the archive has a pax header with a number that is none") from None

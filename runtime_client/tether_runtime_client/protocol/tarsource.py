@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from .errors import TransferError
+from .holes import end_here, write
 from .tarheader import padding
 
 #: Zeros after the end marker: archives are padded to whole records.
 _MAX_PADDING = 16 * 1024 * 1024
 
+Read = Callable[[int], bytes | memoryview | None]
+
 
 class Source:
     """The archive's bytes, from a `read` that may give fewer than it is asked for."""
 
-    def __init__(self, read: Callable[[int], bytes | None], size: int = 256 * 1024) -> None:
+    def __init__(self, read: Read, size: int = 256 * 1024) -> None:
         self._read = read
         self._size = size
         self._piece = memoryview(b"")
@@ -34,19 +36,20 @@ class Source:
         return b"".join(parts)
 
     def copy(self, descriptor: int, count: int) -> None:
-        """Write the next `count` bytes to a file and pass over the padding."""
-        left = count
+        """Write the next `count` bytes to a file, holes as holes, and pass over the padding."""
+        left, hole = count, False
         while left:
             part = self._next(left)
             left -= len(part)
-            while part:
-                part = part[os.write(descriptor, part) :]
+            hole = write(descriptor, part)
+        if hole:
+            end_here(descriptor)
         self.exactly(padding(count))
 
     def end(self) -> None:
         """Read on to the stream's end, where only zeros may be."""
         padding_left = _MAX_PADDING
-        while data := bytes(self._piece) or self._read(self._size):
+        while data := bytes(self._piece or self._read(self._size) or b""):
             self._piece = memoryview(b"")
             padding_left -= len(data)
             if padding_left < 0 or data.count(0) != len(data):

@@ -14,30 +14,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from .tarpack import Packer
-from .tarsource import Source
-from .tarunpack import EscapingLinks, Limits, Unpacker
+from .attributes import DEFAULT_RECEIVING, Receiving
+from .notes import Notes
+from .tarpack import DEFAULT_PACKING, Packer, Packing, Write
+from .tarsource import Read, Source
+from .tarunpack import DEFAULT_LIMITS, Limits, Unpacker
 
-__all__ = [
-    "EscapingLinks",
-    "Limits",
-    "Packed",
-    "Unpacked",
-    "pack",
-    "pack_tree",
-    "unpack",
-    "unpack_tree",
-]
+__all__ = ["Limits", "Packed", "Packing", "Receiving", "Unpacked", "pack", "unpack", "unpack_tree"]
 
 _ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-
-
-#: Names of members, as bytes.
-Names = tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,46 +33,47 @@ class Packed:
     """What was packed.
 
     `members` counts everything, `files` regular files (hard links to one among them count too).
-    `bytes` and `sha256` (hexadecimal) are of the stream; `skipped` names sockets, devices and
-    named pipes that were left out, a hundred at most.
+    `bytes` and `sha256` (hexadecimal) are of the stream; `notes` tells what was not copied like
+    the rest, the first hundred.
     """
 
     members: int
     files: int
     bytes: int
     sha256: str
-    skipped: Names
+    notes: Notes
 
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """What was unpacked; the fields are those of `Packed`, and `skipped` names left-out links."""
+    """What was unpacked; the fields are those of `Packed`."""
 
     members: int
     files: int
     bytes: int
     sha256: str
-    skipped: Names
+    notes: Notes
 
 
 class Readable(Protocol):
     """Anything with a file's `read`."""
 
-    def read(self, size: int, /) -> bytes | None:
-        """At most `size` bytes; empty at the end."""
+    def read(self, size: int, /) -> bytes | memoryview | None:
+        """At most `size` bytes; empty at the end. A piece of `holes.ZEROS` becomes a hole."""
 
 
 def pack(
     path: str | bytes | os.PathLike[str],
-    write: Callable[[bytes], object],
+    write: Write,
     *,
     arcname: str | bytes | None = None,
+    packing: Packing = DEFAULT_PACKING,
 ) -> Packed:
     """Pack a folder with all below it, or one file. Blocking.
 
     The first member is called `arcname`: `.` where there is none, or the file's own name. A link
-    at `path` is followed, links below are packed as links. Members come sorted by name, so equal
-    trees make equal streams. What vanishes meanwhile is left out.
+    at `path` is followed; links below are packed as links unless `packing` says otherwise. Members
+    come sorted by name, so equal trees make equal streams. What vanishes meanwhile is left out.
 
     Raises OSError with the whole path as its `filename`; TransferError when a file gets shorter
     while it is read; whatever `write` raises.
@@ -93,84 +82,52 @@ def pack(
     if arcname is None:
         arcname = b"." if os.path.isdir(whole) else os.path.basename(whole)
     counted = _CountedWrite(write)
-    packer = Packer(counted.write)
+    packer = Packer(counted.write, packing=packing)
     packer.pack(whole, os.fsencode(arcname))
     return Packed(
-        packer.members, packer.files, counted.bytes, counted.sha256, tuple(packer.skipped)
+        packer.members, packer.files, counted.bytes, counted.sha256, tuple(packer.notes.first)
     )
 
 
 def unpack(
-    read: Callable[[int], bytes | None],
+    read: Read,
     destination: str | bytes | os.PathLike[str],
     *,
-    limits: Limits | None = None,
-    escaping_links: EscapingLinks = "refuse",
-    keep_set_id: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+    receiving: Receiving = DEFAULT_RECEIVING,
     root_attributes: bool = True,
 ) -> Unpacked:
     """Unpack into the folder `destination`, which is there, reading `read` to its end. Blocking.
 
     Files replace what has their name in one step, folders that are there are added to, and get
-    the archive's mode and time; `root_attributes=False` leaves `destination` itself its own. Owners
-    are not taken over. `escaping_links`: refuse symbolic links that are absolute or lead out of
-    the destination, skip them, or keep them as they are.
+    the archive's mode and time; `root_attributes=False` leaves `destination` itself its own.
+    `receiving` says what becomes of links that lead out, of owners and of extended attributes.
 
     Raises `UnsafeArchive` (see above), TransferError when the stream is cut off, damaged, no tar
     or over `limits`, and OSError with the member as its `filename`. What was complete stays.
     """
     counted = _CountedRead(read)
-    unpacker = _unpacked(
-        Source(counted.read),
-        destination,
-        limits=limits or Limits(),
-        escaping_links=escaping_links,
-        keep_set_id=keep_set_id,
-        root_attributes=root_attributes,
+    done = unpack_tree(
+        counted, destination, limits=limits, receiving=receiving, root_attributes=root_attributes
     )
     return Unpacked(
-        unpacker.members, unpacker.files, counted.bytes, counted.sha256, tuple(unpacker.skipped)
+        done.members, done.files, counted.bytes, counted.sha256, tuple(done.notes.first)
     )
 
 
-def pack_tree(path: str | os.PathLike[str], write: Callable[[bytes], object]) -> int:
-    """`pack` for a caller that has its own count and checksum; returns the number of files."""
-    packer = Packer(write)
-    packer.pack(os.path.abspath(os.fsencode(path)), b".")
-    return packer.files
-
-
-def unpack_tree(source: Readable, destination: str | os.PathLike[str]) -> int:
-    """`unpack` for a caller that has its own count and checksum; returns the number of files."""
-    unpacker = _unpacked(
-        Source(source.read),
-        destination,
-        limits=Limits(),
-        escaping_links="refuse",
-        keep_set_id=False,
-        root_attributes=True,
-    )
-    return unpacker.files
-
-
-def _unpacked(
-    source: Source,
+def unpack_tree(
+    source: Readable,
     destination: str | bytes | os.PathLike[str],
     *,
-    limits: Limits,
-    escaping_links: EscapingLinks,
-    keep_set_id: bool,
-    root_attributes: bool,
+    limits: Limits = DEFAULT_LIMITS,
+    receiving: Receiving = DEFAULT_RECEIVING,
+    root_attributes: bool = True,
 ) -> Unpacker:
+    """`unpack` for a caller that has its own count and checksum; returns what did it."""
     root = os.open(destination, _ROOT)
     try:
         unpacker = Unpacker(
-            source,
-            root,
-            limits,
-            escaping_links=escaping_links,
-            keep_set_id=keep_set_id,
-            root_attributes=root_attributes,
+            Source(source.read), root, limits, receiving, root_attributes=root_attributes
         )
         unpacker.unpack()
     finally:
@@ -189,27 +146,27 @@ class _Count:
     def sha256(self) -> str:
         return self._digest.hexdigest()
 
-    def _pass(self, data: bytes) -> None:
+    def _pass(self, data: bytes | memoryview) -> None:
         self._digest.update(data)
         self.bytes += len(data)
 
 
 class _CountedWrite(_Count):
-    def __init__(self, write: Callable[[bytes], object]) -> None:
+    def __init__(self, write: Write) -> None:
         super().__init__()
         self._write = write
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         self._pass(data)
         self._write(data)
 
 
 class _CountedRead(_Count):
-    def __init__(self, read: Callable[[int], bytes | None]) -> None:
+    def __init__(self, read: Read) -> None:
         super().__init__()
         self._read = read
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int) -> bytes | memoryview:
         data = self._read(size) or b""
         self._pass(data)
         return data

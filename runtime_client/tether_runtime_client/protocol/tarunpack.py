@@ -13,24 +13,21 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final
 
+from .attributes import Receiving, set_times, without_set_id
 from .errors import TransferError, UnsafeArchive
+from .notes import NoteBook
 from .tarfolders import Folders
 from .tarheader import FILE, FOLDER, HARD_LINK, Member, printable, read_member
 from .tarsource import Source
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-#: Seconds since 1970 that every clock and file system in use takes.
-_MAX_TIME_S = 2**33
-_SET_ID = stat.S_ISUID | stat.S_ISGID
-
-EscapingLinks = Literal["refuse", "skip", "keep"]
-
 
 LINKS_INSIDE = (
     "Whoever follows such a link later leaves the copied tree, so it is refused. Relative links to"
-    " places inside the tree are copied: make it one, or leave it out"
+    " places inside the tree are copied. Choose links='keep' to copy it as it is, 'skip' to leave"
+    " it out, or 'follow' to copy what it leads to"
 )
 
 
@@ -42,12 +39,13 @@ class Limits:
     total_bytes: int = 1024**4
 
 
+DEFAULT_LIMITS: Final = Limits()
+
+
 class Unpacker:
     """One run over one archive, into the folder that `root` is a descriptor of.
 
-    `escaping_links`: what to do with symbolic links whose target is absolute or leads out of the
-    destination. `keep` makes them as they are, which is safe for this run, since it follows none,
-    but not for whoever follows them later.
+    `members` and `files` are counted, and links that lead out of the destination are noted.
     """
 
     def __init__(
@@ -55,16 +53,14 @@ class Unpacker:
         source: Source,
         root: int,
         limits: Limits,
+        receiving: Receiving,
         *,
-        escaping_links: EscapingLinks,
-        keep_set_id: bool,
         root_attributes: bool,
     ) -> None:
         self._source = source
         self._folders = Folders(root)
         self._limits = limits
-        self._escaping_links = escaping_links
-        self._mode_mask = 0o7777 if keep_set_id else 0o7777 & ~_SET_ID
+        self._receiving = receiving
         self._root_attributes = root_attributes
         self._temporary = f".tether-{secrets.token_hex(8)}.part".encode()
         #: Folders get modes and times last: until then we write in them.
@@ -72,7 +68,7 @@ class Unpacker:
         self.members = 0
         self.files = 0
         self.bytes = 0
-        self.skipped: list[bytes] = []
+        self.notes = NoteBook()
 
     def unpack(self) -> None:
         """Unpack all members, then what holds for whole folders."""
@@ -121,8 +117,7 @@ class Unpacker:
         try:
             try:
                 self._source.copy(descriptor, member.size)
-                os.fchmod(descriptor, member.mode & self._mode_mask)
-                os.utime(descriptor, ns=_times(member))
+                self._set_attributes(descriptor, member)
             finally:
                 os.close(descriptor)
             os.rename(self._temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
@@ -133,15 +128,19 @@ class Unpacker:
 
     def _symlink(self, member: Member, folder: int, parts: tuple[bytes, ...]) -> None:
         reason = self._folders.leads_out(parts[:-1], member.target)
-        if reason is not None and self._escaping_links == "refuse":
-            target = printable(member.target)
-            raise _unsafe(member, f"is a link to {target!r}, which {reason}", LINKS_INSIDE)
-        if reason is not None and self._escaping_links == "skip":
-            self.skipped.append(member.name)
-            return
+        if reason is not None:
+            if self._receiving.links == "refuse":
+                target = printable(member.target)
+                raise _unsafe(member, f"is a link to {target!r}, which {reason}", LINKS_INSIDE)
+            kept = self._receiving.links == "keep"
+            self.notes.add(member.name, "link_leads_out", copied=kept)
+            if not kept:
+                return
         os.symlink(member.target, self._temporary, dir_fd=folder)
         try:
-            os.utime(self._temporary, ns=_times(member), dir_fd=folder, follow_symlinks=False)
+            owner = (member.uid, member.gid)
+            self._receiving.give(self._temporary, owner, printable(member.name), folder)
+            set_times(self._temporary, member.mtime_ns, folder)
             os.rename(self._temporary, parts[-1], src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
             os.unlink(self._temporary, dir_fd=folder)
@@ -167,8 +166,17 @@ class Unpacker:
         for parts in sorted(self._folder_members, key=len, reverse=True):
             member = self._folder_members[parts]
             with _naming(member), self._folders.opened(parts) as folder:
-                os.fchmod(folder, member.mode & self._mode_mask)
-                os.utime(folder, ns=_times(member))
+                self._set_attributes(folder, member)
+
+    def _set_attributes(self, descriptor: int, member: Member) -> None:
+        """In this order: a mode may forbid attributes, and a new owner takes bits off the mode."""
+        receiving = self._receiving
+        if receiving.xattrs and member.xattrs:
+            receiving.set_xattrs(descriptor, member.xattrs, printable(member.name))
+        if receiving.owner is not None:
+            receiving.give(descriptor, (member.uid, member.gid), printable(member.name))
+        os.fchmod(descriptor, without_set_id(member.mode))
+        set_times(descriptor, member.mtime_ns)
 
 
 def _parts(member: Member) -> tuple[bytes, ...]:
@@ -191,12 +199,6 @@ def _is_file(name: bytes, folder: int) -> bool:
         return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
     except FileNotFoundError:
         return False
-
-
-def _times(member: Member) -> tuple[int, int]:
-    limit = _MAX_TIME_S * 1_000_000_000
-    time_ns = min(max(member.mtime_ns, -limit), limit)
-    return time_ns, time_ns
 
 
 def _unsafe(member: Member, why: str, hint: str = "") -> UnsafeArchive:

@@ -10,19 +10,24 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar
 
+from .attributes import FileAttributes, Receiving, attributes_of
 from .bulk import BulkStream, EndFrame, FailFrame
 from .bulk_io import BulkReader, BulkWriter, TransferProgress, in_thread
 from .errors import FileAlreadyExists, TetherError, TransferError
+from .holes import content
 from .landing import FileLanding, TreeLanding
 from .limits import BULK_CHUNK
+from .message import changed
+from .notes import NoteBook
 from .os_errors import about, file_errors
-from .tarstream import pack_tree, unpack_tree
+from .tarpack import DEFAULT_PACKING, Packer, Packing
+from .tarstream import unpack_tree
 
 T = TypeVar("T")
 Kind = Literal["file", "tree"]
@@ -39,25 +44,33 @@ class Source:
     up while they are read. A file that grows meanwhile is sent as long as it was.
     """
 
-    def __init__(self, path: Path, where: str) -> None:
+    def __init__(self, path: Path, where: str, packing: Packing = DEFAULT_PACKING) -> None:
         """Open a file or folder; blocking. Raises `FileError`."""
         self.path = path
         self.where = where
+        self.packing = packing
+        self.attributes: FileAttributes | None = None
         with file_errors(path, where):
             self._descriptor = os.open(path, _OPEN)
-            found = os.fstat(self._descriptor)
-        self.mode = stat.S_IMODE(found.st_mode)
+            self._found = found = os.fstat(self._descriptor)
+            if stat.S_ISREG(found.st_mode):
+                xattrs = packing.xattrs
+                self.attributes = attributes_of(self._descriptor, found, xattrs=xattrs)
         self.kind: Kind = "tree" if stat.S_ISDIR(found.st_mode) else "file"
         self.size = found.st_size or None
         if self.kind == "tree":
             self.size = None
-        elif not stat.S_ISREG(found.st_mode):
+        elif self.attributes is None:
             self.close()
             raise FileAlreadyExists(**about("{} is neither file nor folder", path))
 
-    def read(self) -> bytes:
-        """The next part of a file, or nothing at its end."""
-        return os.read(self._descriptor, BULK_CHUNK)
+    def content(self) -> Iterator[bytes | int]:
+        """A file's bytes and, as their lengths, its holes."""
+        if self.size is not None:
+            yield from content(self._descriptor, self._found, BULK_CHUNK)
+            return
+        while data := os.read(self._descriptor, BULK_CHUNK):
+            yield data
 
     def close(self) -> None:
         """Close it. Twice is safe."""
@@ -77,11 +90,11 @@ class Source:
         self.close()
 
 
-async def open_source(path: Path, where: str) -> Source:
+async def open_source(path: Path, where: str, packing: Packing = DEFAULT_PACKING) -> Source:
     """A source, opened in a thread: a path can lead to a disk that does not answer."""
     opened: list[Source] = []
     try:
-        await in_thread(lambda: opened.append(Source(path, where)), lambda: None)
+        await in_thread(lambda: opened.append(Source(path, where, packing)), lambda: None)
     except asyncio.CancelledError:
         for source in opened:
             source.close()
@@ -103,14 +116,18 @@ async def send(
         raise
 
 
-async def confirmed(stream: BulkStream, end: EndFrame) -> None:
-    """Wait until the receiver says that all of it has its final name; close the stream."""
+async def confirmed(stream: BulkStream, end: EndFrame) -> EndFrame:
+    """Wait until the receiver says that all of it has its final name; close the stream.
+
+    Returns the end with the receiver's notes among its own.
+    """
     answer = await stream.read()
     stream.close()
     if isinstance(answer, FailFrame):
         raise TransferError(f"the receiver gave up: {answer.message[:500]}")
-    if answer != end:
+    if not isinstance(answer, EndFrame) or answer.content != end.content:
         raise TransferError("the connection ended before the receiver said that it has everything")
+    return end.noting(answer.notes, answer.notes_total)
 
 
 async def receive(
@@ -118,28 +135,31 @@ async def receive(
     target: Path,
     *,
     kind: Kind,
-    where: str,
-    mode: int | None = None,
+    receiving: Receiving,
+    attributes: FileAttributes | None = None,
     announced: int | None = None,
     progress: TransferProgress | None = None,
 ) -> EndFrame:
     """Receive a file or tree under the name `target`, whole or not at all, and close the stream.
 
-    `mode` is for files: trees bring their own. More than `announced` bytes are an error.
+    `attributes` are for files: trees bring their own. More than `announced` bytes are an error.
+    The end that is returned has the notes of both sides.
     """
     reader = BulkReader(stream, announced=announced, progress=progress)
+    notes = NoteBook()
 
     def work() -> EndFrame:
-        with file_errors(target, where):
+        with file_errors(target, receiving.where):
             if kind == "tree":
-                return _receive_tree(reader, target, where)
-            return _receive_file(reader, target, mode)
+                return _receive_tree(reader, target, receiving, notes)
+            return _receive_file(reader, target, attributes or FileAttributes(), receiving)
 
     end = await _received(stream, work)
+    told = (tuple(notes.first), notes.total)
     with suppress(TransferError):  # the sender is gone; it is all here all the same
-        stream.send(end)
+        stream.send(changed(end, notes=told[0], notes_total=told[1]))
     stream.close()
-    return end
+    return end.noting(*told)
 
 
 async def receive_bytes(stream: BulkStream, announced: int) -> bytes:
@@ -180,34 +200,36 @@ async def give_up(stream: BulkStream, error: Exception) -> FailFrame | None:
 
 def _send(writer: BulkWriter, source: Source) -> EndFrame:
     if source.kind == "tree":
+        packer = Packer(writer.write, writer.hole, source.packing)
         with file_errors(source.path, source.where, below=True):
-            files = pack_tree(source.path, writer.write)
-        return writer.finish(files)
-    left = source.size
-    while left != 0:
-        with file_errors(source.path, source.where):
-            data = source.read()
-        if left is not None:
-            data = data[:left]
-            left -= len(data)
-        if not data:
-            break
-        writer.chunk(data)
+            packer.pack(os.fsencode(source.path), b".")
+        return writer.finish(packer.files, packer.notes)
+    with file_errors(source.path, source.where):
+        for piece in source.content():
+            if isinstance(piece, int):
+                writer.hole(piece)
+            else:
+                writer.chunk(piece)
     return writer.finish()
 
 
-def _receive_file(reader: BulkReader, target: Path, mode: int | None) -> EndFrame:
-    with FileLanding(target, mode) as landing:
+def _receive_file(
+    reader: BulkReader, target: Path, attributes: FileAttributes, receiving: Receiving
+) -> EndFrame:
+    with FileLanding(target, attributes, receiving) as landing:
         while data := reader.chunk():
             landing.write(data)
         landing.commit()
     return reader.drain()
 
 
-def _receive_tree(reader: BulkReader, target: Path, where: str) -> EndFrame:
+def _receive_tree(
+    reader: BulkReader, target: Path, receiving: Receiving, notes: NoteBook
+) -> EndFrame:
     with TreeLanding(target) as landing:
-        with file_errors(target, where, below=True):
-            unpack_tree(reader, landing.stage)
+        with file_errors(target, receiving.where, below=True):
+            unpacked = unpack_tree(reader, landing.stage, receiving=receiving)
         end = reader.drain()
         landing.commit()
+    notes.extend(unpacked.notes)
     return end

@@ -18,6 +18,7 @@ from tether_runtime_client import tickets as tickets_module
 from tether_runtime_client.handlers.transfer import Transfers
 from tether_runtime_client.protocol import errors as e
 from tether_runtime_client.protocol.actions import DownloadAction, UploadAction
+from tether_runtime_client.protocol.attributes import FileAttributes
 from tether_runtime_client.protocol.bulk import BulkStream, EndFrame, FailFrame, ResizeFrame
 
 from .conftest import Desk
@@ -77,7 +78,9 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, **fields: object) -> tarfil
 
 async def test_a_file_comes_whole(desk: Desk, transfers: Transfers, place: Path) -> None:
     data = os.urandom(700_001)
-    action = UploadAction(path=str(place / "new" / "deep" / "file"), mode=0o751)
+    action = UploadAction(
+        path=str(place / "new" / "deep" / "file"), attributes=FileAttributes(mode=0o751)
+    )
     async with desk.answer(transfers.upload(action, desk.context())) as (task, stream, ready):
         assert (ready.kind, ready.action_id) == ("file", "a1")
         for start in range(0, len(data), 100_000):
@@ -110,7 +113,12 @@ async def test_an_existing_file_is_replaced(
     if os.geteuid() == 0:
         os.chown(target, 65534, 65534)
     was = target.stat()
-    await upload(desk, transfers, UploadAction(path=str(target), mode=given), b"new")
+    await upload(
+        desk,
+        transfers,
+        UploadAction(path=str(target), attributes=FileAttributes(mode=given)),
+        b"new",
+    )
     now = target.stat()
     assert target.read_bytes() == b"new"
     assert (now.st_uid, now.st_gid, stat.S_IMODE(now.st_mode)) == (was.st_uid, was.st_gid, then)
@@ -392,7 +400,9 @@ async def test_a_download_is_announced_and_confirmed(
     (place / "link").symlink_to("file")
     action = DownloadAction(path=str(place / "link"))
     async with desk.answer(transfers.download(action, desk.context())) as (task, stream, ready):
-        assert (ready.kind, ready.size, ready.mode) == ("file", len(data), 0o741)
+        assert (ready.kind, ready.size) == ("file", len(data))
+        assert ready.attributes is not None
+        assert ready.attributes.mode == 0o741
         seen, end = await received(stream)
         assert (seen, end) == (data, end_of(data))
         assert not task.done(), "it is not whole before the receiver says so"

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tether_runtime_client.protocol.attributes import Receiving
 from tether_runtime_client.protocol.errors import TransferError, UnsafeArchive
-from tether_runtime_client.protocol.tarstream import Limits, unpack
+from tether_runtime_client.protocol.tarstream import Limits, Unpacked, unpack
 
 from .trees import archive, folder, link, make_tree, member, packed, snapshot, unpacked
 
@@ -139,18 +140,23 @@ def test_links_that_stay_inside_are_taken(tmp_path: Path) -> None:
     assert os.readlink(tmp_path / "target" / "b") == "d/e/../z"
 
 
+def told(done: Unpacked) -> list[tuple[str, bool]]:
+    return [(note.path, note.copied) for note in done.notes]
+
+
 def test_links_that_lead_out_can_be_skipped_or_kept(tmp_path: Path) -> None:
     stream = archive(link("python", "/usr/bin/python3"), link("up", "../x"), member("file"))
-    skipped = unpacked(stream, tmp_path / "skipped", escaping_links="skip")
-    assert skipped.skipped == (b"python", b"up")
+    skipped = unpacked(stream, tmp_path / "skipped", receiving=Receiving(links="skip"))
+    assert told(skipped) == [("python", False), ("up", False)]
     assert os.listdir(tmp_path / "skipped") == ["file"]
-    unpacked(stream, tmp_path / "kept", escaping_links="keep")
+    kept = unpacked(stream, tmp_path / "kept", receiving=Receiving(links="keep"))
+    assert told(kept) == [("python", True), ("up", True)]
     assert os.readlink(tmp_path / "kept" / "python") == "/usr/bin/python3"
     with pytest.raises(UnsafeArchive):
         unpacked(
             archive(link("way", "/tmp"), member("way/evil")),
             tmp_path / "kept",
-            escaping_links="keep",
+            receiving=Receiving(links="keep"),
         )
 
 
@@ -159,13 +165,15 @@ def test_a_target_with_very_many_ups_is_refused_in_no_time(tmp_path: Path) -> No
         unpacked(archive(folder("a"), link("b", "a/../" * 800)), tmp_path / "target")
 
 
-def test_set_id_bits_are_dropped_unless_asked(tmp_path: Path) -> None:
-    stream = archive(member("a", mode=0o6755), folder("d", 0o3777))
-    for keep, modes in ((False, (0o755, 0o1777)), (True, (0o6755, 0o3777))):
-        target = tmp_path / str(keep)
-        unpacked(stream, target, keep_set_id=keep)
-        found = tuple(stat.S_IMODE((target / name).stat().st_mode) for name in "ad")
-        assert found == modes
+@pytest.mark.parametrize("receiving", [Receiving(), Receiving(owner="keep", xattrs=True)])
+def test_set_id_bits_are_dropped(tmp_path: Path, receiving: Receiving) -> None:
+    here = {"uid": os.getuid(), "gid": os.getgid()}
+    stream = archive(
+        member("a", mode=0o6755, **here), member("d", b"", tarfile.DIRTYPE, mode=0o3777, **here)
+    )
+    unpacked(stream, tmp_path / "target", receiving=receiving)
+    found = [stat.S_IMODE((tmp_path / "target" / name).stat().st_mode) for name in "ad"]
+    assert found == [0o755, 0o1777]
 
 
 def test_last_of_several_with_one_name_counts(tmp_path: Path) -> None:
