@@ -8,7 +8,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tether_runtime_client.protocol import actions, errors, events, frames, limits, observations
+from tether_runtime_client.protocol import action as bases
+from tether_runtime_client.protocol import (
+    actions,
+    errors,
+    events,
+    frames,
+    limits,
+    observations,
+    tree_actions,
+)
 from tether_runtime_client.protocol.errors import ERRORS_BY_CODE
 from tether_runtime_client.protocol.message import Message
 
@@ -40,7 +49,9 @@ def page() -> str:
             "## Frames\n",
             *_classes(frames, Message),
             "## Actions\n",
-            *_classes(actions, actions.Action),
+            *_classes(bases, bases.Action),
+            *_classes(actions, bases.Action),
+            *_classes(tree_actions, bases.Action),
             "## Observations\n",
             *_classes(observations, observations.Observation),
             "## Events\n",

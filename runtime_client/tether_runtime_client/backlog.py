@@ -9,8 +9,10 @@ from .protocol.events import (
     CmdOutputDelta,
     Event,
     ExecOutputDelta,
+    FilesChanged,
     OutputOmitted,
     SessionWarning,
+    WatchOverflow,
 )
 
 UNACKNOWLEDGED_LIMIT = 64 * 1024 * 1024
@@ -19,7 +21,7 @@ UNACKNOWLEDGED_LIMIT = 64 * 1024 * 1024
 _STEP = 64 * 1024
 """Small events are counted together: memory holds a thousand entries, not a million."""
 
-BOUNDED = (CmdOutputDelta, ExecOutputDelta, BackgroundOutput, SessionWarning)
+BOUNDED = (CmdOutputDelta, ExecOutputDelta, BackgroundOutput, SessionWarning, FilesChanged)
 """What a sandbox can make any amount of. All else is bounded by the actions there are."""
 
 
@@ -56,6 +58,7 @@ class Omissions:
     def __init__(self) -> None:
         self._output: dict[tuple[str | None, str], OutputOmitted] = {}
         self._sessions: dict[str, int] = {}
+        self._watches: dict[str | None, int] = {}
 
     def add(self, event: Event) -> None:
         """Leave this bounded event out."""
@@ -67,13 +70,20 @@ class Omissions:
                 self._extend(event.action_id, event.stream, event.offset, end)
             case BackgroundOutput() | SessionWarning():
                 self._sessions[event.session] = self._sessions.get(event.session, 0) + 1
+            case FilesChanged():
+                count = self._watches.get(event.action_id, 0) + len(event.changes)
+                self._watches[event.action_id] = count
 
     def about(self, action_id: str | None) -> list[Event]:
         """Take out what is to be said before the next event about an action."""
-        if action_id is None or not self._output:
+        if action_id is None or not (self._output or self._watches):
             return []
         keys = [key for key in self._output if key[0] == action_id]
-        return [self._output.pop(key) for key in keys]
+        events: list[Event] = [self._output.pop(key) for key in keys]
+        if count := self._watches.pop(action_id, 0):
+            reason = f"{count} changes were left out: too many events waited, or the disk was full"
+            events.append(WatchOverflow(action_id=action_id, reason=reason))
+        return events
 
     def about_sessions(self) -> list[Event]:
         """Take out what is to be said once events may wait again."""

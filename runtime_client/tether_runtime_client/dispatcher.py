@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .protocol.actions import Action
-from .protocol.errors import ActionCancelled, InternalError, TetherError, UnsupportedAction
+from .protocol.errors import (
+    ActionCancelled,
+    InternalError,
+    NotCancellable,
+    TetherError,
+    UnsupportedAction,
+)
 from .protocol.events import Event
 from .protocol.observations import ErrorObservation, Observation
 from .recorder import Recorder, error_observation
@@ -42,12 +48,13 @@ was started, where `handle` has to. No task stands between: each costs turns of 
 class Handler:
     """How one action type is handled. Actions that share a lane run one after the other, in the
     order they were accepted; without a lane they start at once. `begin` is asked first, when
-    nothing is before the action in its lane.
+    nothing is before the action in its lane. A `cancellable` one may be ended by `cancel`.
     """
 
     handle: Handle[Any]
     lane: Lane[Any] | None = None
     begin: Begin[Any] | None = None
+    cancellable: bool = False
 
 
 class Dispatcher:
@@ -59,6 +66,7 @@ class Dispatcher:
         self._lanes: dict[str, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._begun: dict[str, Tell] = {}
+        self._cancellable: dict[str, asyncio.Task[None]] = {}
         self._closing = False
 
     def register(
@@ -68,11 +76,12 @@ class Dispatcher:
         *,
         lane: Lane[A] | None = None,
         begin: Begin[A] | None = None,
+        cancellable: bool = False,
     ) -> None:
         """Handle actions of exactly this type from now on."""
         if kind in self._handlers:
             raise ValueError(f"{kind.__name__} has a handler already")
-        self._handlers[kind] = Handler(handle, lane, begin)
+        self._handlers[kind] = Handler(handle, lane, begin, cancellable)
 
     def submit(self, action_id: str, action: Action) -> None:
         """Accept an action and start it, unless its id was accepted before.
@@ -89,6 +98,16 @@ class Dispatcher:
         lane = handler.lane(action) if handler.lane else None
         self._recorder.accept(action_id, action)
         self._start(handler, action_id, action, lane)
+
+    def cancel(self, action_id: str) -> None:
+        """End a running action of a kind that can be cancelled; it ends with `ActionCancelled`.
+
+        Raises `NotCancellable` for any other id.
+        """
+        task = self._cancellable.get(action_id)
+        if task is None:
+            raise NotCancellable(f"no action {action_id!r} that can be cancelled is running")
+        task.cancel()
 
     async def close(self) -> None:
         """Cancel what runs and wait for it. Every action still gets its final event."""
@@ -110,6 +129,8 @@ class Dispatcher:
         task = asyncio.create_task(self._finish(action_id, action, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if handler.cancellable:
+            self._cancellable[action_id] = task
         if lane:
             self._lanes[lane] = task
             task.add_done_callback(lambda done: self._leave_lane(lane, done))
@@ -146,9 +167,11 @@ class Dispatcher:
         try:
             outcome = await work
         except asyncio.CancelledError:
-            outcome = ActionCancelled("the runtime client was stopped")
+            why = "the runtime client was stopped" if self._closing else "it was cancelled"
+            outcome = ActionCancelled(why)
         except Exception as error:
             outcome = error
+        self._cancellable.pop(action_id, None)
         self._end(action_id, action, outcome)
 
     def _end(self, action_id: str, action: Action, outcome: Observation | Exception) -> None:

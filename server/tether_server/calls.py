@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, overload
 
@@ -13,20 +13,31 @@ from pydantic import ValidationError
 
 from tether_runtime_client.protocol import actions as a
 from tether_runtime_client.protocol import observations as o
+from tether_runtime_client.protocol import tree_actions as t
 from tether_runtime_client.protocol.bulk_io import TransferProgress
-from tether_runtime_client.protocol.errors import InvalidAction, RuntimeClosed, error_from_code
+from tether_runtime_client.protocol.errors import (
+    ActionCancelled,
+    InvalidAction,
+    NotCancellable,
+    RuntimeClosed,
+    SandboxGone,
+    error_from_code,
+)
 from tether_runtime_client.protocol.events import (
     CmdOutputDelta,
     Event,
     ExecOutputDelta,
+    FilesChanged,
     OutputOmitted,
+    WatchOverflow,
+    WatchReady,
 )
 
+from .submissions import Submissions, new_action_id
 from .transfer_rules import Rules, TransferOptions
 
 if TYPE_CHECKING:
     from .event_stream import EventStream
-    from .submissions import Submissions
     from .transfer import Transfers
 
 ShellAction = a.CmdRunAction | a.CmdInputAction | a.CmdInterruptAction | a.CmdPollAction
@@ -85,6 +96,24 @@ class Calls(ABC):
         self, action: a.ListProcessesAction, *, id: str | None = None
     ) -> o.ListProcessesObservation: ...
     @overload
+    async def run(
+        self, action: t.FileStatAction, *, id: str | None = None
+    ) -> o.FileStatObservation: ...
+    @overload
+    async def run(
+        self, action: t.FindFilesAction, *, id: str | None = None
+    ) -> o.FindFilesObservation: ...
+    @overload
+    async def run(self, action: t.GrepAction, *, id: str | None = None) -> o.GrepObservation: ...
+    @overload
+    async def run(
+        self, action: t.DiskUsageAction, *, id: str | None = None
+    ) -> o.DiskUsageObservation: ...
+    @overload
+    async def run(
+        self, action: t.FileWatchAction, *, id: str | None = None
+    ) -> o.FileWatchObservation: ...
+    @overload
     async def run(self, action: a.Action, *, id: str | None = None) -> o.Observation: ...
 
     async def run(self, action: a.Action, *, id: str | None = None) -> o.Observation:
@@ -105,6 +134,29 @@ class Calls(ABC):
             async for event in events:
                 if isinstance(event, shown):
                     yield event
+
+    async def watch(
+        self,
+        path: str,
+        *,
+        recursive: bool = False,
+        exclude: Sequence[str] = (),
+    ) -> AsyncIterator[WatchReady | FilesChanged | WatchOverflow]:
+        """Yield what changes at a path, until it goes away or the iteration is closed.
+
+        First comes `WatchReady`: nothing is missed from then on. Leaving the iteration ends the
+        watch (use `contextlib.aclosing`, which closes it at once). Raises as `run`.
+        """
+        action = t.FileWatchAction(path=path, recursive=recursive, exclude=tuple(exclude))
+        id = new_action_id()
+        try:
+            async with aclosing(self._follow(action, id)) as events:
+                async for event in events:
+                    if isinstance(event, WatchReady | FilesChanged | WatchOverflow):
+                        yield event
+        finally:
+            with suppress(NotCancellable, ActionCancelled, RuntimeClosed, SandboxGone):
+                await self.run(t.CancelAction(target_id=id))
 
     async def exec(
         self,

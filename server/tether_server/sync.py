@@ -9,13 +9,17 @@ from typing import Any, Self, TypedDict, TypeVar, Unpack, cast, overload
 
 from tether_runtime_client.protocol import actions as a
 from tether_runtime_client.protocol import observations as o
+from tether_runtime_client.protocol import tree_actions as t
 from tether_runtime_client.protocol.bulk_io import TransferProgress
 from tether_runtime_client.protocol.errors import RuntimeClosed
 from tether_runtime_client.protocol.events import (
     CmdOutputDelta,
     Event,
     ExecOutputDelta,
+    FilesChanged,
     OutputOmitted,
+    WatchOverflow,
+    WatchReady,
 )
 
 from .backends import Progress
@@ -157,6 +161,22 @@ class SyncEventStreamRuntime:
         self, action: a.ListProcessesAction, *, id: str | None = None
     ) -> o.ListProcessesObservation: ...
     @overload
+    def run(self, action: t.FileStatAction, *, id: str | None = None) -> o.FileStatObservation: ...
+    @overload
+    def run(
+        self, action: t.FindFilesAction, *, id: str | None = None
+    ) -> o.FindFilesObservation: ...
+    @overload
+    def run(self, action: t.GrepAction, *, id: str | None = None) -> o.GrepObservation: ...
+    @overload
+    def run(
+        self, action: t.DiskUsageAction, *, id: str | None = None
+    ) -> o.DiskUsageObservation: ...
+    @overload
+    def run(
+        self, action: t.FileWatchAction, *, id: str | None = None
+    ) -> o.FileWatchObservation: ...
+    @overload
     def run(self, action: a.Action, *, id: str | None = None) -> o.Observation: ...
 
     def run(self, action: a.Action, *, id: str | None = None) -> o.Observation:
@@ -168,6 +188,13 @@ class SyncEventStreamRuntime:
     ) -> Iterator[CmdOutputDelta | ExecOutputDelta | OutputOmitted | o.Observation]:
         """Run an action; yields its output as it comes, then its observation. Raises as `run`."""
         return _iterate(self._loop, self._runtime.stream(action, id=id))
+
+    def watch(
+        self, path: str, *, recursive: bool = False, exclude: Sequence[str] = ()
+    ) -> Iterator[WatchReady | FilesChanged | WatchOverflow]:
+        """Yield what changes at a path, until it goes away or the iteration is closed."""
+        watch = self._runtime.watch(path, recursive=recursive, exclude=exclude)
+        return _iterate(self._loop, watch)
 
     def exec(
         self,

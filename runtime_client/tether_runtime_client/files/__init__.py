@@ -23,9 +23,12 @@ from .errors import (
     SeveralMatches,
     TooLarge,
     Unreadable,
+    from_os_error,
 )
 from .listing import Entry, Listing, list_directory
 from .read import Bytes, Text, read_bytes, read_text
+from .status import Status, stat_file
+from .text import encode_text
 from .write import Written, append_file, write_file
 
 __all__ = [
@@ -49,13 +52,17 @@ __all__ = [
     "OutOfRange",
     "ReadOnly",
     "SeveralMatches",
+    "Status",
     "Text",
     "TooLarge",
     "Unreadable",
     "Written",
     "append_file",
+    "encode_text",
+    "from_os_error",
     "list_directory",
     "read_bytes",
     "read_text",
+    "stat_file",
     "write_file",
 ]

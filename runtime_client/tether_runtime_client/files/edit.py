@@ -98,17 +98,18 @@ class Editor:
             encoding=encoding,
         )
 
-    def create(self, path: str, file_text: str) -> Edited:
+    def create(self, path: str, file_text: str, *, encoding: str | None = None) -> Edited:
         """Write a new file, with the directories on its way. Raises AlreadyExists."""
         with self._lock:
             if os.path.lexists(path):
                 raise AlreadyExists(path, f"there is something at {path} already")
             body = _encoded(path, file_text)
             change = Change(b"", 0, 0, body)
-            write_file(path, body, make_parents=True, only_new=True)
+            data = from_utf8(path, body, detect(path, b"", encoding))
+            write_file(path, data, make_parents=True, only_new=True)
             try:
                 with _history_of(path):
-                    self._history.push(path, Step.creating(body))
+                    self._history.push(path, Step.creating(data))
             except EditFailed:
                 os.unlink(path)
                 raise

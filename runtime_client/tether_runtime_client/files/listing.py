@@ -112,6 +112,10 @@ def _entry(top: str, name: str) -> Entry | None:
         target = os.readlink(path) if stat.S_ISLNK(found.st_mode) else None
     except OSError:  # gone, or in a directory that may be listed but not entered
         return None
-    kind = _TYPES.get(stat.S_IFMT(found.st_mode), "device")
     mode = stat.S_IMODE(found.st_mode)
-    return Entry(name, kind, found.st_size, mode, found.st_mtime_ns, target)
+    return Entry(name, type_of(found.st_mode), found.st_size, mode, found.st_mtime_ns, target)
+
+
+def type_of(mode: int) -> EntryType:
+    """The name of the type in a mode."""
+    return _TYPES.get(stat.S_IFMT(mode), "device")

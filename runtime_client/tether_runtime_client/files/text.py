@@ -109,6 +109,21 @@ def from_utf8(path: str, body: bytes, encoding: Encoding) -> bytes:
         ) from error
 
 
+def encode_text(path: str, text: str, encoding: str) -> bytes:
+    """Text as the bytes of a file in the encoding of that name. Raises NotText."""
+    codec = _codec(path, encoding)
+    try:
+        return text.encode(codec)
+    except UnicodeEncodeError as error:
+        lacking = error.object[error.start]
+        raise NotText(
+            path,
+            f"{codec} has no {lacking!r}, so nothing was written to {path}",
+            "Write it without that character, or as UTF-8",
+            encoding=codec,
+        ) from error
+
+
 def line_end(body: bytes) -> bytes:
     """What ends most of the lines: CR LF or LF."""
     crlf = body.count(b"\r\n")

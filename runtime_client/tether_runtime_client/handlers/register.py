@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from ..dispatcher import Dispatcher
+from ..dispatcher import Context, Dispatcher
 from ..environment import Environment
 from ..oom_kills import OomKills
 from ..protocol import actions as a
+from ..protocol import tree_actions as t
+from ..protocol.observations import DoneObservation
 from ..recorder import Recorder
 from ..settings import ClientSettings
 from ..shell import BashChoice
@@ -13,10 +15,12 @@ from ..tickets import Tickets
 from .exec import Execs
 from .files import Files
 from .processes import Processes
+from .search import Searches
 from .shell import Sessions
 from .terminal import Terminals
 from .transfer import Transfers
 from .variables import Variables
+from .watch import Watches
 
 
 def register_handlers(
@@ -55,8 +59,25 @@ def register_handlers(
     dispatcher.register(a.FileWriteAction, files.write)
     dispatcher.register(a.FileEditAction, files.edit)
     dispatcher.register(a.ListFilesAction, files.list_files)
+    dispatcher.register(t.FileStatAction, files.stat)
+    _register_searches(dispatcher, settings)
     transfers = Transfers(tickets)
     dispatcher.register(a.UploadAction, transfers.upload)
     dispatcher.register(a.DownloadAction, transfers.download)
     dispatcher.register(a.TerminalAction, Terminals(tickets, settings, environment, bash).handle)
     return sessions
+
+
+def _register_searches(dispatcher: Dispatcher, settings: ClientSettings) -> None:
+    """What may take long and can be cancelled, and the action that does it."""
+
+    async def cancel(action: t.CancelAction, _: Context) -> DoneObservation:
+        dispatcher.cancel(action.target_id)
+        return DoneObservation()
+
+    searches = Searches(settings)
+    dispatcher.register(t.FindFilesAction, searches.find, cancellable=True)
+    dispatcher.register(t.GrepAction, searches.grep, cancellable=True)
+    dispatcher.register(t.DiskUsageAction, searches.disk_usage, cancellable=True)
+    dispatcher.register(t.FileWatchAction, Watches().handle, cancellable=True)
+    dispatcher.register(t.CancelAction, cancel)

@@ -73,6 +73,16 @@ def find_owner(owner: str) -> tuple[int, int]:
     return account.uid, _gid(group, owner) if separator else account.gid
 
 
+def user_name(uid: int) -> str | None:
+    """The name of a user, None where /etc/passwd has none."""
+    return next((each[0] for each in _records(PASSWD, 7) if _number(each[2]) == uid), None)
+
+
+def group_name(gid: int) -> str | None:
+    """The name of a group, None where /etc/group has none."""
+    return next((each[0] for each in _records(GROUP, 3) if _number(each[2]) == gid), None)
+
+
 def _by_user(name: str, user: str) -> Account:
     number = _number(name)
     for fields in _records(PASSWD, 7):

@@ -6,15 +6,26 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from .action import Action as Action
+from .action import Seconds
 from .attributes import FileAttributes
-from .message import LATER, Message
+from .limits import MAX_SEQUENCE
+from .message import LATER
+from .tree_actions import (
+    CancelAction,
+    DiskUsageAction,
+    FileStatAction,
+    FileWatchAction,
+    FindFilesAction,
+    GrepAction,
+)
 
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 SessionName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][\w.-]*$")]
 SignalName = Annotated[str, Field(pattern=r"^SIG[A-Z0-9]+$")]
 Environment = dict[Annotated[str, Field(pattern=r"^[^=\x00]+$")], str]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 VariableValue = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+EncodingName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", max_length=64)]
 OwnerName = Annotated[str, Field(min_length=1, max_length=256)]
 Patterns = Annotated[
     tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...], Field(max_length=1000)
@@ -22,12 +33,6 @@ Patterns = Annotated[
 TerminalSide = Annotated[int, Field(ge=1, le=10_000)]
 MAX_CELLS = 100_000
 """The most cells a session's terminal has: rows times columns."""
-
-
-class Action(Message):
-    """The base of all actions; `action` is the tag on the wire."""
-
-    action: str
 
 
 class CmdRunAction(Action):
@@ -214,36 +219,43 @@ class SetEnvAction(Action):
 
 
 class FileReadAction(Action):
-    """Read a file → `FileReadObservation`.
+    """Read a file, or a range of its lines or bytes → `FileReadObservation`.
 
-    Lines count from 1 and both ends are included. With `binary` the bytes come in `data` and
-    the line range must be absent.
+    Lines count from 1 and both ends are included. A text is UTF-8, or what its byte order mark
+    says, unless `encoding` names another; what is no such text is an error. With `binary` the bytes
+    come in `data`: `length` of them (None: all) from `offset`.
     """
 
     action: Literal["read"] = "read"
     path: str
     start_line: Annotated[int, Field(ge=1)] | None = None
     end_line: Annotated[int, Field(ge=1)] | None = None
+    encoding: EncodingName | None = None
     binary: bool = False
+    offset: Annotated[int, Field(ge=0, le=MAX_SEQUENCE)] = 0
+    length: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
-    def _lines_of_text_only(self) -> Self:
-        if self.binary and (self.start_line or self.end_line):
-            raise ValueError("a line range has no meaning with binary=True")
+    def _lines_or_bytes(self) -> Self:
+        if self.binary and (self.start_line or self.end_line or self.encoding):
+            raise ValueError("lines and an encoding have no meaning with binary=True")
+        if not self.binary and (self.offset or self.length):
+            raise ValueError("offset and length count bytes: they need binary=True")
         return self
 
 
 class FileWriteAction(Action):
     """Write a whole file atomically, or append to it → `FileWriteObservation`.
 
-    Exactly one of `content` (UTF-8 text) and `data` (bytes). An existing file keeps its mode,
-    owner and link target unless `mode` says otherwise.
+    Exactly one of `content` (text, written as UTF-8 or in the named `encoding`) and `data` (bytes).
+    An existing file keeps its mode, owner and link target unless `mode` says otherwise.
     """
 
     action: Literal["write"] = "write"
     path: str
     content: str | None = None
     data: bytes | None = None
+    encoding: EncodingName | None = None
     append: bool = False
     make_parents: bool = True
     mode: Annotated[int, Field(ge=0, le=0o7777)] | None = None
@@ -252,6 +264,8 @@ class FileWriteAction(Action):
     def _one_of_content_and_data(self) -> Self:
         if (self.content is None) == (self.data is None):
             raise ValueError("give exactly one of content and data")
+        if self.encoding is not None and self.content is None:
+            raise ValueError("an encoding has no meaning for bytes")
         return self
 
 
@@ -260,7 +274,8 @@ class FileEditAction(Action):
 
     `view` needs nothing more (`view_range` = first and last line, 1-based, -1 for the end),
     `create` needs `file_text`, `str_replace` `old_str` and `new_str`, `insert` `insert_line`
-    (0 = before the first) and `new_str`; `undo_edit` takes the last edit back.
+    (0 = before the first) and `new_str`; `undo_edit` takes the last edit back. Line ends and
+    encoding stay as they are; `encoding` names one that is neither UTF-8 nor marked.
     """
 
     action: Literal["edit"] = "edit"
@@ -271,6 +286,7 @@ class FileEditAction(Action):
     new_str: str | None = None
     insert_line: Annotated[int, Field(ge=0)] | None = None
     view_range: tuple[int, int] | None = None
+    encoding: EncodingName | None = None
 
     @model_validator(mode="after")
     def _has_what_its_command_needs(self) -> Self:
@@ -362,6 +378,12 @@ AnyAction = Annotated[
     | FileWriteAction
     | FileEditAction
     | ListFilesAction
+    | FileStatAction
+    | FindFilesAction
+    | GrepAction
+    | DiskUsageAction
+    | FileWatchAction
+    | CancelAction
     | UploadAction
     | DownloadAction
     | TerminalAction,

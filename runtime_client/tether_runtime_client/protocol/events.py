@@ -187,6 +187,44 @@ class TransferReady(Event):
     attributes: FileAttributes | None = None
 
 
+class WatchReady(Event):
+    """A watch is in place, on so many folders: what changes from now on is told."""
+
+    event: Literal["watch_ready"] = "watch_ready"
+    folders: int
+
+
+class FileChange(Message):
+    """What happened to a path, which is from the watched folder (empty: the watched path itself).
+
+    `written` means that somebody who could write to a file has closed it, `attributes` that its
+    mode, owner, times or number of names changed. A `moved` one was at `from_path`. What leaves the
+    tree is `deleted` and what comes into it `created`.
+    """
+
+    path: str
+    kind: Literal["created", "modified", "written", "attributes", "moved", "deleted"]
+    directory: bool = False
+    from_path: str | None = None
+
+
+class FilesChanged(Event):
+    """Changes that a watch saw, in order; the same one twice in a moment is told once.
+
+    What a folder held when it came into a watched tree is told as created, and may be told twice.
+    """
+
+    event: Literal["files_changed"] = "files_changed"
+    changes: tuple[FileChange, ...]
+
+
+class WatchOverflow(Event):
+    """A watch has missed changes, and goes on: look at the tree itself. `reason` says why."""
+
+    event: Literal["watch_overflow"] = "watch_overflow"
+    reason: str
+
+
 class HistoryGap(Event):
     """Events that are truly gone: how many where known, and why."""
 
@@ -257,6 +295,9 @@ AnySandboxEvent = Annotated[
     | EntrypointStarted
     | EntrypointEnded
     | TransferReady
+    | WatchReady
+    | FilesChanged
+    | WatchOverflow
     | HistoryGap,
     Field(discriminator="event"),
 ]

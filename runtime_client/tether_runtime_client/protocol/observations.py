@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from .events import Event, ShellEndCause
+from .events import Event, FileChange, ShellEndCause
 from .message import LATER, Message
 from .notes import Notes, NotesCount
 
@@ -161,7 +161,11 @@ class DoneObservation(Observation):
 
 
 class FileReadObservation(Observation):
-    """A file, or the lines asked for; `truncated` when the file has more than was sent."""
+    """A file, or what was asked for of it; `truncated` when the file has more than was sent.
+
+    A text has its `encoding` and the `line_end` that most of its lines have; bytes are those from
+    `offset`.
+    """
 
     observation: Literal["read"] = "read"
     path: str
@@ -172,15 +176,23 @@ class FileReadObservation(Observation):
     total_lines: int | None = None
     total_bytes: int = 0
     truncated: bool = False
+    encoding: str | None = None
+    line_end: Literal["\n", "\r\n"] | None = None
+    offset: int | None = None
 
 
 class FileWriteObservation(Observation):
-    """A file was written: its size in bytes now, and whether it was made."""
+    """A file was written: its size in bytes now, and whether it was made.
+
+    `atomic` is False where the file could be written in place only (a mounted file, or a folder
+    that takes no new names): somebody may have read a part of it.
+    """
 
     observation: Literal["write"] = "write"
     path: str
     total_bytes: int
     created: bool
+    atomic: bool = True
 
 
 class FileEditObservation(Observation):
@@ -214,6 +226,135 @@ class ListFilesObservation(Observation):
     entries: tuple[FileEntry, ...]
     next_offset: int | None = None
     unreadable: tuple[str, ...] = ()
+
+
+class FileStatObservation(Observation):
+    """One file, folder or link. Times are seconds since 1970, sizes bytes; `allocated` is on disk.
+
+    `real_path` is where all links lead, `target` a link's own text. `owner` and `group` are the
+    names that the sandbox has for `uid` and `gid`.
+    """
+
+    observation: Literal["stat"] = "stat"
+    path: str
+    real_path: str
+    type: FileType
+    size: int
+    allocated: int
+    mode: int
+    uid: int
+    gid: int
+    owner: str | None = None
+    group: str | None = None
+    links: int
+    inode: int
+    device: int
+    modified: float
+    accessed: float
+    changed: float
+    target: str | None = None
+
+
+class FindFilesObservation(Observation):
+    """A page of what was found; ask again from `next_offset` while it is not None.
+
+    Paths are from the folder that was searched. `unreadable` names folders that could not be looked
+    into, a hundred at most. `timed_out`: the time was over, and there may be more.
+    """
+
+    observation: Literal["find"] = "find"
+    path: str
+    entries: tuple[FileEntry, ...]
+    next_offset: int | None = None
+    unreadable: tuple[str, ...] = ()
+    timed_out: bool = False
+
+
+class GrepMatch(Message):
+    """A line that matches: its number, and the column of its first match in characters, from 1.
+
+    `text` is the line without its end, and its first 2,000 characters where it is `cut`; `before`
+    and `after` are lines around it, which may match too.
+    """
+
+    path: str
+    line: int
+    column: int
+    text: str
+    cut: bool = False
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+
+class GrepFile(Message):
+    """A file in which that many lines match."""
+
+    path: str
+    matches: int
+
+
+class GrepObservation(Observation):
+    """A page of matching lines (or of `files`); ask again from `next_offset` while it is not None.
+
+    `searched` counts the files that were searched to their end. `engine` is what did it; why it
+    was not ripgrep is in `engine_reason`. `unreadable` and `timed_out` are as those of
+    `FindFilesObservation`.
+    """
+
+    observation: Literal["grep"] = "grep"
+    path: str
+    matches: tuple[GrepMatch, ...] = ()
+    files: tuple[GrepFile, ...] = ()
+    next_offset: int | None = None
+    searched: int
+    engine: Literal["ripgrep", "python"]
+    engine_reason: str = ""
+    unreadable: tuple[str, ...] = ()
+    timed_out: bool = False
+
+
+class DiskUsageEntry(Message):
+    """A folder with all that is in it: the bytes in its files, those on disk, and how many."""
+
+    path: str
+    size: int
+    allocated: int
+    files: int
+    directories: int
+
+
+class DiskUsageObservation(Observation):
+    """What a tree takes: `size` is the bytes in its files, `allocated` those on disk.
+
+    `entries` are folders in it, by `allocated`, and `omitted` more were too many. `disk_free` is
+    what the user of the sandbox may still write to the file system that `path` is on.
+    """
+
+    observation: Literal["disk_usage"] = "disk_usage"
+    path: str
+    size: int
+    allocated: int
+    files: int
+    directories: int
+    entries: tuple[DiskUsageEntry, ...] = ()
+    omitted: int = 0
+    disk_total: int
+    disk_free: int
+    inodes_total: int
+    inodes_free: int
+    unreadable: tuple[str, ...] = ()
+    timed_out: bool = False
+
+
+class FileWatchObservation(Observation):
+    """A watch has ended: why, how many changes it told, and the first thousand of them again."""
+
+    observation: Literal["watch"] = "watch"
+    path: str
+    ended: Literal["timeout", "limit", "gone"]
+    total: int
+    changes: tuple[FileChange, ...] = ()
+    overflows: int = 0
 
 
 class TransferObservation(Observation):
@@ -263,6 +404,11 @@ AnyObservation = Annotated[
     | FileWriteObservation
     | FileEditObservation
     | ListFilesObservation
+    | FileStatObservation
+    | FindFilesObservation
+    | GrepObservation
+    | DiskUsageObservation
+    | FileWatchObservation
     | TransferObservation
     | TerminalObservation
     | ErrorObservation,

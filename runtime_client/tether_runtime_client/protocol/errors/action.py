@@ -35,9 +35,18 @@ class ActionLost(ActionError):
 
 
 class ActionCancelled(ActionError):
-    """The client was told to stop while the action ran."""
+    """The action was cancelled, or the client was told to stop while it ran."""
 
     code = "action_cancelled"
+
+
+class NotCancellable(ActionError):
+    """No action of that id is running, or none that can be cancelled."""
+
+    code = "not_cancellable"
+    default_hint = (
+        "Commands are ended by CmdInterruptAction and SessionResetAction, execs by ExecSignalAction"
+    )
 
 
 class InternalError(ActionError):
@@ -226,6 +235,20 @@ class EditFailed(FileError):
     """An edit that could not be applied: no match, several matches, out of range, no history."""
 
     code = "edit_failed"
+
+
+class InvalidPattern(FileError):
+    """A regular expression or a glob that means nothing; `message` says where."""
+
+    code = "invalid_pattern"
+    default_hint = "Correct it, or search for the text itself with fixed=True"
+
+
+class WatchRefused(FileError):
+    """The kernel has no more watches for this user (fs.inotify limits)."""
+
+    code = "watch_refused"
+    default_hint = "Watch fewer folders, or raise fs.inotify.max_user_watches on the host"
 
 
 class TransferError(ActionError):

@@ -1,0 +1,1 @@
+"""Watching files and trees with the kernel's inotify. Imported at the first watch only."""

@@ -1,0 +1,243 @@
+"""One watch: a file, a folder or a whole tree, and what changes there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..search.globs import Globs
+from . import inotify as i
+from .inotify import Inotify, Raw
+
+FOLDERS_AT_ONCE = 200
+"""How many are watched and read before the loop's other work has its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happened to a path, which is from the watched folder; `kind` as in `FileChange`."""
+
+    path: str
+    kind: str
+    directory: bool = False
+    from_path: str | None = None
+
+
+_KINDS = (
+    (i.CREATE, "created"),
+    (i.MOVED_TO, "created"),
+    (i.DELETE, "deleted"),
+    (i.MOVED_FROM, "deleted"),
+    (i.MODIFY, "modified"),
+    (i.CLOSE_WRITE, "written"),
+    (i.ATTRIB, "attributes"),
+)
+
+
+class TreeWatch:
+    """Watches `path`, a folder or a file, from `start` to `close`.
+
+    `on_change` gets each change, `on_lost` why some were missed, `on_gone` comes when the watched
+    path itself goes away. All are called on the loop, and none after `close`.
+    """
+
+    def __init__(
+        self,
+        hub: Inotify,
+        path: str,
+        *,
+        recursive: bool,
+        exclude: Globs | None,
+        on_change: Callable[[Change], None],
+        on_lost: Callable[[str], None],
+        on_gone: Callable[[], None],
+    ) -> None:
+        self._hub = hub
+        self._top = os.path.realpath(path)
+        self._recursive = recursive
+        self._exclude = exclude
+        self._on_change = on_change
+        self._on_lost = on_lost
+        self._on_gone = on_gone
+        self._paths: dict[int, str] = {}
+        self._numbers: dict[str, int] = {}
+        self._extending: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def start(self) -> int:
+        """Watch; returns on how many folders. Raises OSError for the top alone."""
+        is_folder = stat.S_ISDIR(os.stat(self._top).st_mode)
+        self._add("")
+        if is_folder and self._recursive:
+            await self._extend([""], tell=False)
+        return len(self._paths)
+
+    def close(self) -> None:
+        """Watch no more. Twice is safe."""
+        self._closed = True
+        for task in self._extending:
+            task.cancel()
+        for path in list(self._numbers):
+            self._forget(path)
+
+    # --- what happens
+
+    def _listen(self, events: list[Raw]) -> None:
+        moves = {event.cookie: event for event in events if event.mask & i.MOVED_TO}
+        sources = {event.cookie for event in events if event.mask & i.MOVED_FROM}
+        for event in events:
+            if self._closed:
+                return
+            if event.mask & i.Q_OVERFLOW:
+                self._lost()
+            elif event.wd in self._paths:
+                if event.mask & i.MOVED_FROM and event.cookie in moves:
+                    self._moved(event, moves[event.cookie])
+                elif not (event.mask & i.MOVED_TO and event.cookie in sources):
+                    self._happened(event)
+
+    def _happened(self, event: Raw) -> None:
+        if event.mask & i.IGNORED:
+            path = self._paths.pop(event.wd)
+            if self._numbers.get(path) == event.wd:
+                del self._numbers[path]
+            if not path:
+                self._on_gone()
+            return
+        path = self._path(event)
+        if not event.name:
+            self._itself(event, path)
+        elif not self._left_out(path, event.name):
+            self._entry(event, path)
+
+    def _itself(self, event: Raw, path: str) -> None:
+        """About what is watched, of which only the top tells: its folder tells of all others."""
+        if path:
+            return
+        if event.mask & (i.DELETE_SELF | i.MOVE_SELF | i.UNMOUNT):
+            self._on_gone()
+        elif kind := _kind(event.mask):
+            self._on_change(Change("", kind, bool(event.mask & i.IS_DIR)))
+
+    def _entry(self, event: Raw, path: str) -> None:
+        is_folder = bool(event.mask & i.IS_DIR)
+        if kind := _kind(event.mask):
+            self._on_change(Change(path, kind, is_folder))
+        if is_folder and self._recursive:
+            if event.mask & (i.CREATE | i.MOVED_TO):
+                self._spread(path)
+            elif event.mask & i.MOVED_FROM:
+                self._forget_tree(path)
+
+    def _moved(self, event: Raw, to: Raw) -> None:
+        if to.wd not in self._paths:
+            self._happened(event)
+            return
+        old, new = self._path(event), self._path(to)
+        hidden, shown = self._left_out(old, event.name), not self._left_out(new, to.name)
+        if hidden or not shown:
+            for each, path, visible in ((event, old, not hidden), (to, new, shown)):
+                if visible:
+                    self._entry(each, path)
+            return
+        is_folder = bool(event.mask & i.IS_DIR)
+        self._on_change(Change(new, "moved", is_folder, old))
+        if is_folder:
+            known = old in self._numbers and not self._extending
+            self._rename_tree(old, new)
+            if self._recursive and not known:  # what was found in it so far is not there any more
+                self._spread(new)
+
+    def _lost(self) -> None:
+        """Folders may be new among what was missed: they are looked for."""
+        self._on_lost("more happened than the kernel keeps for a reader")
+        if self._recursive:
+            self._spread("")
+
+    # --- which folders
+
+    def _spread(self, path: str) -> None:
+        """Watch a folder that came, and what is in it by now."""
+        task = asyncio.get_running_loop().create_task(self._extend([path], tell=bool(path)))
+        self._extending.add(task)
+        task.add_done_callback(self._extending.discard)
+
+    async def _extend(self, folders: list[str], *, tell: bool) -> None:
+        """Each folder is watched first and read then: nothing can be made between the two."""
+        while folders and not self._closed:
+            now, folders = folders[:FOLDERS_AT_ONCE], folders[FOLDERS_AT_ONCE:]
+            watched = [path for path in now if self._add_below(path)]
+            found = await asyncio.to_thread(self._read, watched)
+            for path, is_folder, name in found:
+                if self._closed or self._left_out(path, name):
+                    continue
+                if tell:
+                    self._on_change(Change(path, "created", is_folder))
+                if is_folder:
+                    folders.append(path)
+
+    def _read(self, folders: list[str]) -> list[tuple[str, bool, str]]:
+        """What is in folders, in a thread; a folder that is gone has nothing in it."""
+        found: list[tuple[str, bool, str]] = []
+        for folder in folders:
+            try:
+                with os.scandir(os.path.join(self._top, folder)) as entries:
+                    for entry in entries:
+                        is_folder = entry.is_dir(follow_symlinks=False)
+                        found.append((os.path.join(folder, entry.name), is_folder, entry.name))
+            except OSError:
+                continue
+        return found
+
+    def _add_below(self, path: str) -> bool:
+        try:
+            self._add(path)
+        except FileNotFoundError:  # gone again, which is an event of its own
+            return False
+        except OSError as problem:
+            self._on_lost(f"{path} is not watched: {problem.strerror}")
+            return False
+        return True
+
+    def _add(self, path: str) -> None:
+        place = os.path.join(self._top, path) if path else self._top
+        number = self._hub.add(place, self._listen)
+        former = self._paths.get(number)
+        if former is not None and self._numbers.get(former) == number:
+            del self._numbers[former]
+        self._paths[number] = path
+        self._numbers[path] = number
+
+    def _forget(self, path: str) -> None:
+        number = self._numbers.pop(path)
+        self._paths.pop(number, None)
+        self._hub.remove(number, self._listen)
+
+    def _forget_tree(self, path: str) -> None:
+        for each in self._below(path):
+            self._forget(each)
+
+    def _rename_tree(self, old: str, new: str) -> None:
+        for each in self._below(old):
+            number = self._numbers.pop(each)
+            self._paths[number] = new + each[len(old) :]
+            self._numbers[self._paths[number]] = number
+
+    def _below(self, path: str) -> list[str]:
+        inside = f"{path}/"
+        return [each for each in self._numbers if each == path or each.startswith(inside)]
+
+    def _path(self, event: Raw) -> str:
+        return (
+            os.path.join(self._paths[event.wd], event.name) if event.name else self._paths[event.wd]
+        )
+
+    def _left_out(self, path: str, name: str) -> bool:
+        return self._exclude is not None and self._exclude.match(path, name)
+
+
+def _kind(mask: int) -> str | None:
+    return next((kind for bit, kind in _KINDS if mask & bit), None)
