@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..protocol.events import CmdOutputDelta, Event, SessionWarning
 from ..protocol.limits import CONTENT_LIMIT, DELTA_SIZE
-from ..protocol.render import HeadTail, render
+from ..protocol.render import HeadTail, render, unfinished
 
 FLUSH_AFTER_S = 0.005
 """Output waits this long for more of it, so that many small writes make one event."""
@@ -102,12 +102,16 @@ class OutputLog:
     def report(self, *, ansi: bool, last: bool = False) -> tuple[str, bool, str | None]:
         """What is new since the last report: content, whether it was cut, and the file's path.
 
-        The path is None when all of the command's bytes were in the contents, exactly. The
-        `last` report closes the file, which stays.
+        The path is None when all of the command's bytes were in the contents, exactly. What only
+        begins a character or a control sequence waits for the next report, but for the `last`
+        one, which closes the file; that stays.
         """
         self.flush(last=last)
         new, self._new = self._new, HeadTail()
         kept = new.kept()
+        if not last and (begun := unfinished(kept)):
+            kept = kept[: -len(begun)]
+            self._new.write(begun)
         content = render(kept, ansi=ansi)
         if not self._in_file and self.incomplete is None and content.encode() != kept:
             self._open()

@@ -41,6 +41,23 @@ def _last_state(line: str) -> str:
     return line[line.rstrip("\r").rfind("\r") + 1 :]
 
 
+_BEGUN = re.compile(
+    rb"[\xc2-\xf4]|[\xe0-\xf4][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{2}"
+    rb"|\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b\n]*|[ -/]*)"
+)
+_LONGEST_BEGUN = 256
+
+
+def unfinished(log: bytes) -> bytes:
+    """The end of `log`, if it begins a character or a control sequence and more may come."""
+    end = log[-_LONGEST_BEGUN:]
+    escape = end.rfind(b"\x1b")
+    for start in (escape, *range(-3, 0)) if escape >= 0 else range(-3, 0):
+        if _BEGUN.fullmatch(end[start:]):
+            return end[start:]
+    return b""
+
+
 def omission(missing: int) -> bytes:
     """The line that stands where the middle of an output was left out."""
     return b"\n[... %d bytes left out ...]\n" % missing

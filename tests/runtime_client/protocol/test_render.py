@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tether_runtime_client.protocol.render import HeadTail, omission, render
+from tether_runtime_client.protocol.render import HeadTail, omission, render, unfinished
 
 
 @pytest.mark.parametrize(
@@ -132,3 +132,30 @@ def test_head_tail_memory_is_bounded() -> None:
         kept.write(b"x" * 999)
     assert len(kept.kept()) < 1100
     assert sum(len(getattr(kept, name)) for name in ("_head", "_tail")) <= 2000
+
+
+@pytest.mark.parametrize(
+    ("log", "end"),
+    [
+        (b"", b""),
+        (b"abc", b""),
+        ("é🐎".encode(), b""),
+        (b"a\xc3", b"\xc3"),
+        ("🐎".encode()[:1], "🐎".encode()[:1]),
+        (b"a" + "🐎".encode()[:2], "🐎".encode()[:2]),
+        (b"a" + "🐎".encode()[:3], "🐎".encode()[:3]),
+        (b"\xff", b""),
+        (b"\xc3(", b""),
+        (b"\xa9", b""),
+        (b"a\x1b", b"\x1b"),
+        (b"a\x1b[", b"\x1b["),
+        (b"\x1b[0m\x1b[1;3", b"\x1b[1;3"),
+        (b"\x1b[1m", b""),
+        (b"a\x1b]0;title", b"\x1b]0;title"),
+        (b"\x1b]0;title\x07", b""),
+        (b"\x1b]0;title\n", b""),
+        (b"\x1b[" + b"1" * 1000, b""),
+    ],
+)
+def test_what_is_unfinished(log: bytes, end: bytes) -> None:
+    assert unfinished(log) == end
