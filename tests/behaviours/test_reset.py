@@ -7,7 +7,12 @@ import time
 
 import pytest
 
-from tether_server import CommandStillRunning, SessionResetAction
+from tether_server import (
+    CommandStillRunning,
+    EventStreamRuntime,
+    ProcessError,
+    SessionResetAction,
+)
 
 from .conftest import Shell
 from .leftovers import each, naps, new_nap
@@ -135,3 +140,20 @@ async def test_resets_at_once_and_commands_meanwhile(shell: Shell) -> None:
 async def test_a_reset_of_a_session_nobody_used(shell: Shell) -> None:
     await reset(shell)
     assert await shell.output("echo a") == "a\n"
+
+
+@pytest.mark.engine
+async def test_where_no_process_more_can_be_started(debian: str) -> None:
+    """Also no thread of the client: a sandbox as full as its limit of processes allows."""
+    nap = new_nap()
+    async with EventStreamRuntime(debian, resources={"pids_limit": 60}) as runtime:
+        shells = [Shell(runtime, "debian", f"s{number}") for number in range(6)]
+        for shell in shells:
+            await shell.output("true")
+        fill = f"perl -e '1 while fork; exec qw({nap})'"
+        await shells[0].run(fill, timeout_s=1)
+        with pytest.raises(ProcessError):
+            await naps(runtime, nap)
+        await asyncio.gather(*map(reset, shells))
+        assert await naps(runtime, nap) == 0
+        assert await shells[0].output("echo fresh") == "fresh\n"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ..aside import aside
 from ..dispatcher import Context
 from ..proctree import Process, read_process, send, snapshot
 from ..protocol import actions as a
@@ -66,7 +66,7 @@ class Processes:
     async def _find(self, name: str | None) -> list[Found]:
         """It reads about every process there is, so it is done in a thread."""
         sessions = self._sessions.all() if name is None else [self._sessions.existing(name)]
-        return await asyncio.to_thread(lambda: list(_found(sessions)))
+        return await aside(lambda: list(_found(sessions)))
 
 
 def _found(sessions: list[Session]) -> Iterator[Found]:

@@ -7,10 +7,10 @@ below it), is in a shell's kernel session, or carries the session's mark. `setsi
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterable, Mapping
 
+from ..aside import aside
 from ..proctree import Process, descendants, read_process
 from ..session_registry import members
 from .ending import Ending
@@ -59,7 +59,7 @@ class Family:
         Zombies are not waited for: their parents collect them. Twice is safe.
         """
         shells = [] if ask_shells else self.shells()
-        return await asyncio.to_thread(Ending(self.find, shells, limit_s).run)
+        return await aside(Ending(self.find, shells, limit_s).run)
 
     async def end_shell(self, shell: int, limit_s: float) -> list[int]:
         """The same for one of its shells and what descends from that; what else there is stays."""
@@ -69,7 +69,7 @@ class Family:
         def find(processes: Mapping[int, Process]) -> list[Process]:
             return list(_below(members(leader, processes), processes).values())
 
-        return await asyncio.to_thread(Ending(find, shells, limit_s).run)
+        return await aside(Ending(find, shells, limit_s).run)
 
 
 def _below(tops: Iterable[Process], processes: Mapping[int, Process]) -> dict[int, Process]:

@@ -152,6 +152,24 @@ async def test_another_family_is_left_alone(leaders: list[Leader]) -> None:
     assert {process.key for process in other.alive()} == before
 
 
+THREADED = """
+import ctypes, platform, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+leave = 60 if platform.machine() == "x86_64" else 93
+ctypes.CDLL(None).syscall(leave, 0)  # the first thread ends, and only that
+"""
+
+
+async def test_a_process_whose_first_thread_has_ended(leaders: list[Leader]) -> None:
+    """It looks like one that has ended, and goes on."""
+    leader = Leader(f"setsid {sys.executable} -c '{THREADED}' & sleep 0.5")
+    leaders.append(leader)
+    (process,) = [one for one in leader.alive() if one.pid != leader.pid]
+    assert (process.state, process.threads) == ("Z", 2)
+    assert await leader.family.end(2.0) == []
+    assert leader.alive() == []
+
+
 async def test_nothing_to_end() -> None:
     family = Family()
     assert await family.end(1.0) == []
