@@ -55,6 +55,10 @@ def _first(pid: int, arguments: Sequence[int]) -> list[int]:
     return [arguments[0] & 0x7FFFFFFF]
 
 
+def _second(pid: int, arguments: Sequence[int]) -> list[int]:
+    return [arguments[1] & 0x7FFFFFFF]
+
+
 def _poll(pid: int, arguments: Sequence[int]) -> list[int]:
     address, count = arguments[0], arguments[1]
     if not 0 < count <= _MOST:
@@ -125,6 +129,7 @@ class _Call(NamedTuple):
 
 
 _READ = _Call(_first)
+_SENDFILE = _Call(_second)
 _POLL = _Call(_poll, _milliseconds(2))
 _PPOLL = _Call(_poll, _pointed_to(2, 1e-9))
 _SELECT = _Call(_select, _pointed_to(4, 1e-6))
@@ -137,6 +142,11 @@ _BY_MACHINE: dict[str, dict[int, _Call]] = {
         0: _READ,
         17: _READ,  # pread64
         19: _READ,  # readv
+        295: _READ,  # preadv
+        327: _READ,  # preadv2
+        40: _SENDFILE,
+        275: _READ,  # splice
+        326: _READ,  # copy_file_range
         7: _POLL,
         271: _PPOLL,
         23: _SELECT,
@@ -151,6 +161,11 @@ _BY_MACHINE: dict[str, dict[int, _Call]] = {
         63: _READ,
         65: _READ,
         67: _READ,
+        69: _READ,
+        286: _READ,
+        71: _SENDFILE,
+        76: _READ,
+        285: _READ,
         73: _PPOLL,
         72: _PSELECT,
         22: _EPOLL,

@@ -259,6 +259,8 @@ class Shell:
             self._owner.over(self, HUNG_UP)
             return
         self._replaced = self._replaced or self.process.replaced_by_program()
+        if self.process.typing:  # there is more for it to read
+            return
         evidence = find_wait(self._watched(group), self._watch.quiet_s)
         if evidence is None:
             return

@@ -28,6 +28,7 @@ from .spawn import BashSpawn, become_shell, choose_base, take_terminal
 from .terminal import Terminal
 
 _MAILBOX_LIMIT = 8 * 1024 * 1024  # more than a program can be started with
+_TYPED_AT_ONCE = 64 * 1024  # a terminal takes 4 KiB, mostly
 
 
 class ShellEvents(Protocol):
@@ -189,8 +190,13 @@ class ShellProcess:
             self._untyped += data[taken:]
             self._loop.add_writer(self.terminal.fd, self._type_rest)
 
+    @property
+    def typing(self) -> bool:
+        """Whether some of what was typed has not fitted into the terminal yet."""
+        return bool(self._untyped)
+
     def _type_rest(self) -> None:
-        del self._untyped[: self.terminal.write(bytes(self._untyped))]
+        del self._untyped[: self.terminal.write(bytes(self._untyped[:_TYPED_AT_ONCE]))]
         if not self._untyped:
             self._loop.remove_writer(self.terminal.fd)
 
