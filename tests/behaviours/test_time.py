@@ -177,6 +177,7 @@ async def through_the_command_line() -> None:
 
 @pytest.mark.slow
 @pytest.mark.engine
+@pytest.mark.timeout(400)
 async def test_no_layer_cuts_300_seconds(debian: str) -> None:
     """Over every transport, in every way to ask."""
     await asyncio.gather(
