@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tether_server import CmdRunAction, SyncEventStreamRuntime
-from tether_server.cli.cp import split
+from tether_server.cli.cp import Source, source, split
 from tether_server.record import SandboxRecord
 
 from .conftest import Tether, said
@@ -76,15 +76,95 @@ def test_a_slash_at_the_end_means_a_folder(
     ("words", "message"),
     [
         (("a", "b"), "one of SRC and DST"),
-        (("x:a", "y:b"), "one of SRC and DST"),
+        (("nobody:a", "nobody:b"), "no sandbox named 'nobody'"),
+        (("a", "b", "nobody:c"), "no sandbox named 'nobody'"),
+        (("x:*.py", "b", "--include", "a"), "has a wildcard"),
+        (("x:a", "b", "--links", "perhaps"), "'perhaps' is not one of"),
         (("nobody:a", "b"), "no sandbox named 'nobody'"),
-        (("nobody:/", "."), "no name of its own"),
     ],
 )
 def test_what_cannot_be_is_said(tether: Tether, words: tuple[str, str], message: str) -> None:
     done = tether("cp", *words)
     assert done.returncode == 125
     assert message in said(done.stderr)
+
+
+def test_what_has_no_name_needs_one(tether: Tether, live: SyncEventStreamRuntime) -> None:
+    done = tether("cp", "live:/", ".")
+    assert done.returncode == 125
+    assert "no name of its own" in said(done.stderr)
+
+
+def test_several_at_once(
+    tether: Tether, live: SyncEventStreamRuntime, here: Path, there: Path
+) -> None:
+    words = (f"{here}/tree/file", f"{here}/tree/script", f"live:{there}")
+    done = tether("cp", *words)
+    assert (done.returncode, said(done.stderr)) == (0, "copied 2 files, 19 bytes\n")
+    assert sorted(path.name for path in there.iterdir()) == ["file", "script"]
+    refused = tether("cp", *words[:2], f"live:{there}/none")
+    assert refused.returncode == 125
+    assert "no folder" in said(refused.stderr)
+    assert sorted(path.name for path in there.iterdir()) == ["file", "script"]
+
+
+def test_a_wildcard_in_a_sandbox(
+    tether: Tether, live: SyncEventStreamRuntime, here: Path, there: Path
+) -> None:
+    for name in ("a.log", "b.log", "c.txt", "sub/d.log"):
+        (there / name).parent.mkdir(exist_ok=True)
+        (there / name).write_text(name)
+    assert tether("cp", "-q", f"live:{there}/*.log", f"{here}/logs").returncode == 0
+    assert sorted(path.name for path in (here / "logs").iterdir()) == ["a.log", "b.log"]
+    none = tether("cp", f"live:{there}/*.nope", f"{here}/none")
+    assert none.returncode == 125
+    assert "nothing in" in said(none.stderr)
+    assert not (here / "none").exists()
+
+
+def test_chosen_by_patterns(
+    tether: Tether, live: SyncEventStreamRuntime, here: Path, there: Path
+) -> None:
+    for name in ("a.py", "sub/b.py", "sub/c.txt", "cache/d.py"):
+        (here / name).parent.mkdir(exist_ok=True)
+        (here / name).write_text(name)
+    options = ("--include", "*.py", "--exclude", "cache/")
+    assert tether("cp", *options, f"{here}", f"live:{there}/some").returncode == 0
+    copied = sorted(str(p.relative_to(there / "some")) for p in (there / "some").rglob("*"))
+    assert copied == ["a.py", "sub", "sub/b.py"]
+
+
+def test_from_one_sandbox_to_another(
+    tether: Tether, kept: SandboxRecord, live: SyncEventStreamRuntime, here: Path, there: Path
+) -> None:
+    done = tether("cp", f"live:{here}/tree", f"kept:{there}")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert said(done.stderr).startswith("copied 2 files, ")
+    assert same_tree(there / "tree")
+    assert tether("cp", "-q", f"live:{here}/tree", f"live:{there}/within").returncode == 0
+    assert same_tree(there / "within")
+    missing = tether("cp", f"live:{here}/none", f"kept:{there}/x")
+    assert missing.returncode == 125
+    assert f"{here}/none" in said(missing.stderr)
+
+
+def test_what_becomes_of_links_that_lead_out(
+    tether: Tether, live: SyncEventStreamRuntime, here: Path, there: Path
+) -> None:
+    (here / "outside").write_text("from outside")
+    (here / "tree" / "out").symlink_to("../outside")
+    for choice, told in (
+        ("keep", "copied: out (a link that leads out of the tree)"),
+        ("skip", "left out: out (a link that leads out of the tree)"),
+        ("follow", "copied: out (a link that was followed out of the tree)"),
+    ):
+        done = tether("cp", "--links", choice, f"{here}/tree", f"live:{there}/{choice}")
+        assert (done.returncode, told in said(done.stderr)) == (0, True), said(done.stderr)
+    assert (there / "keep" / "out").readlink() == Path("../outside")
+    assert not (there / "skip" / "out").is_symlink()
+    assert (there / "follow" / "out").read_text() == "from outside"
+    assert (there / "follow" / "link").read_bytes() == b"\0content\xff"
+    assert not (there / "follow" / "link").is_symlink()
 
 
 def test_missing_on_either_side(
@@ -102,6 +182,13 @@ def test_split() -> None:
     assert split("./a:b") == (None, "./a:b")
     assert split("/a:b") == (None, "/a:b")
     assert split("Upper:b") == (None, "Upper:b")
+
+
+def test_source() -> None:
+    assert source("name:/srv/a", ("x",)) == Source("name", "/srv/a")
+    assert source("./*.py") == Source(None, "./*.py")
+    assert source("name:/srv/*/b[0-9]") == Source("name", "/srv", ("/*/b[0-9]",))
+    assert source("name:*.py") == Source("name", ".", ("/*.py",))
 
 
 @pytest.mark.engine
