@@ -27,8 +27,10 @@ from tether_runtime_client.protocol.observations import ExecObservation, Transfe
 from tether_server import EventStreamRuntime
 from tether_server.calls import raise_error
 from tether_server.transfer import Transfers, open_bulk
+from tether_server.transfer_rules import Rules
 from tether_server.transports import Transport
 
+from ..runtime_client.protocol.hostile import HOSTILE, THROUGH_LINKS
 from .conftest import MakeRuntime
 
 MIB = 1024 * 1024
@@ -425,20 +427,7 @@ def archive(*members: tuple[str, bytes, dict[str, object]]) -> bytes:
     return buffer.getvalue()
 
 
-HOSTILE: dict[str, list[tuple[str, bytes, dict[str, object]]]] = {
-    "climbs": [("../climbed", b"x", {})],
-    "absolute": [("/tmp/tether-absolute", b"x", {})],
-    "through a link": [
-        ("out", b"", {"type": tarfile.SYMTYPE, "linkname": ".."}),
-        ("out/climbed", b"x", {}),
-    ],
-    "a link that escapes": [("out", b"", {"type": tarfile.SYMTYPE, "linkname": "../../etc"})],
-    "a hard link outside": [("out", b"", {"type": tarfile.LNKTYPE, "linkname": "../victim"})],
-    "a device": [("null", b"", {"type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 3})],
-}
-
-
-@pytest.mark.parametrize("case", HOSTILE)
+@pytest.mark.parametrize("case", [*HOSTILE, *THROUGH_LINKS])
 @pytest.mark.parametrize("exists", [False, True])
 async def test_a_hostile_archive(sandbox: Sandbox, place: Path, case: str, exists: bool) -> None:
     (place / "victim").write_text("secret")
@@ -446,8 +435,10 @@ async def test_a_hostile_archive(sandbox: Sandbox, place: Path, case: str, exist
         (place / "target").mkdir()
     before = everything(place)
     sandbox.ready = sandbox.ready.model_copy(update={"kind": "tree"})
-    data = archive(("first", b"1", {}), *HOSTILE[case])
-    task = asyncio.create_task(sandbox.transfers.download("/x", place / "target"))
+    rules = Rules(links="keep" if case in THROUGH_LINKS else "refuse", xattrs=True)
+    data = HOSTILE[case][0] if case in HOSTILE else THROUGH_LINKS[case]
+    download = sandbox.transfers.download("/x", place / "target", rules=rules)
+    task = asyncio.create_task(download)
     stream = await sandbox.stream()
     await stream.write(data)
     stream.send(end_of(data))
@@ -456,7 +447,7 @@ async def test_a_hostile_archive(sandbox: Sandbox, place: Path, case: str, exist
         await task
     assert everything(place) == before
     assert (place / "victim").stat().st_nlink == 1
-    assert not os.access("/tmp/tether-absolute", os.F_OK)
+    assert not os.path.lexists("/tmp/tether-planted")
     assert isinstance(await stream.read(), FailFrame)
 
 

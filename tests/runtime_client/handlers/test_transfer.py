@@ -11,6 +11,7 @@ import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -21,6 +22,7 @@ from tether_runtime_client.protocol.actions import DownloadAction, UploadAction
 from tether_runtime_client.protocol.attributes import FileAttributes
 from tether_runtime_client.protocol.bulk import BulkStream, EndFrame, FailFrame, ResizeFrame
 
+from ..protocol.hostile import HOSTILE, THROUGH_LINKS
 from .conftest import Desk
 
 
@@ -293,23 +295,7 @@ async def test_what_is_no_path(desk: Desk, transfers: Transfers, path: str) -> N
 # --- trees, uploaded
 
 
-HOSTILE = {
-    "climbs": [(member("../climbed"), b"x")],
-    "climbs inside": [(member("a/../../climbed"), b"x")],
-    "absolute": [(member("/tmp/tether-absolute"), b"x")],
-    "through a link": [
-        (member("out", tarfile.SYMTYPE, linkname=".."), b""),
-        (member("out/climbed"), b"x"),
-    ],
-    "a link that escapes": [(member("out", tarfile.SYMTYPE, linkname="../../etc"), b"")],
-    "an absolute link": [(member("out", tarfile.SYMTYPE, linkname="/etc/passwd"), b"")],
-    "a hard link outside": [(member("out", tarfile.LNKTYPE, linkname="../victim"), b"")],
-    "a device": [(member("null", tarfile.CHRTYPE, devmajor=1, devminor=3), b"")],
-    "a pipe": [(member("pipe", tarfile.FIFOTYPE), b"")],
-}
-
-
-@pytest.mark.parametrize("case", HOSTILE)
+@pytest.mark.parametrize("case", [*HOSTILE, *THROUGH_LINKS])
 @pytest.mark.parametrize("exists", [False, True])
 async def test_a_hostile_archive_leaves_nothing(
     desk: Desk, transfers: Transfers, place: Path, case: str, exists: bool
@@ -318,8 +304,9 @@ async def test_a_hostile_archive_leaves_nothing(
     if exists:
         (place / "target").mkdir()
     before = everything(place)
-    data = archive((member("first"), b"1"), *HOSTILE[case])
-    action = UploadAction(path=str(place / "target"), kind="tree")
+    links: Literal["refuse", "keep"] = "keep" if case in THROUGH_LINKS else "refuse"
+    action = UploadAction(path=str(place / "target"), kind="tree", links=links, xattrs=True)
+    data = HOSTILE[case][0] if case in HOSTILE else THROUGH_LINKS[case]
     async with desk.answer(transfers.upload(action, desk.context())) as (task, stream, _):
         await stream.write(data)
         stream.send(end_of(data))
@@ -327,6 +314,7 @@ async def test_a_hostile_archive_leaves_nothing(
             await task
     assert everything(place) == before
     assert (place / "victim").stat().st_nlink == 1
+    assert not os.path.lexists("/tmp/tether-planted")
 
 
 async def test_a_tree_is_merged_into_a_folder(

@@ -13,86 +13,10 @@ from tether_runtime_client.protocol.attributes import Receiving
 from tether_runtime_client.protocol.errors import TransferError, UnsafeArchive
 from tether_runtime_client.protocol.tarstream import Limits, Unpacked, unpack
 
+from .hostile import HOSTILE, THROUGH_LINKS
 from .trees import archive, folder, link, make_tree, member, packed, snapshot, unpacked
 
 # Hostile archives
-
-
-HOSTILE: dict[str, tuple[bytes, str]] = {
-    "climbs": (archive(member("../evil", b"x")), "'../evil' climbs out"),
-    "climbs in the middle": (archive(member("a/../../evil", b"x")), "climbs out"),
-    "climbs and comes back": (archive(member("a/../b", b"x")), "climbs out"),
-    "climbs as a folder": (archive(folder("../evil")), "climbs out"),
-    "is absolute": (archive(member("/tmp/evil", b"x")), "absolute name"),
-    "is absolute by two slashes": (archive(member("//evil", b"x")), "absolute name"),
-    "is the destination": (archive(member(".", b"x")), "destination's own name"),
-    "has no name": (archive(member("", b"x")), "destination's own name"),
-    "is an absolute link": (archive(link("a", "/etc/passwd")), "'/etc/passwd', which is absolute"),
-    "is a climbing link": (archive(link("a", "../x")), "leads out of the destination"),
-    "is a deep climbing link": (
-        archive(folder("d"), link("d/a", "x/../../../y")),
-        "goes up again from something that is no folder",
-    ),
-    "climbs through a link it brought": (
-        archive(link("a", "."), member("a/evil", b"x")),
-        "takes something for a folder that is none, or a link",
-    ),
-    "climbs by two links": (
-        archive(folder("d/e"), link("d/e/up", "../.."), link("d/e/out", "up/../x")),
-        "goes up again from something that is no folder",
-    ),
-    "climbs by a link to a folder": (
-        archive(folder("d"), folder("d/e"), link("s", "d/e"), link("t", "s/../../x")),
-        "goes up again",
-    ),
-    "makes a folder of a link": (archive(link("a", "b"), folder("a")), "none, or a link"),
-    "makes a folder of a file": (archive(member("a"), member("a/b")), "none, or a link"),
-    "makes a file of a folder": (archive(folder("a"), member("a", b"x")), "none, or a link"),
-    "makes a link of a folder": (archive(folder("a"), link("a", "b")), "none, or a link"),
-    "links hard to the outside": (
-        archive(link("a", "../secret", tarfile.LNKTYPE)),
-        "climbs out of the destination",
-    ),
-    "links hard to an absolute name": (
-        archive(link("a", "/etc/passwd", tarfile.LNKTYPE)),
-        "absolute name",
-    ),
-    "links hard through a link": (
-        archive(link("s", "."), link("a", "s/x", tarfile.LNKTYPE)),
-        "none, or a link",
-    ),
-    "links hard to a link": (
-        archive(link("s", "x"), link("a", "s", tarfile.LNKTYPE)),
-        "which is no file in it",
-    ),
-    "links hard to a folder": (
-        archive(folder("d"), link("a", "d", tarfile.LNKTYPE)),
-        "which is no file in it",
-    ),
-    "links hard to nothing": (archive(link("a", "b", tarfile.LNKTYPE)), "which is no file in it"),
-    "links hard to the destination": (
-        archive(link("a", ".", tarfile.LNKTYPE)),
-        "which is no file in it",
-    ),
-    "links to an empty target": (archive(link("a", "")), "link to nothing"),
-    "has a NUL in its name": (
-        archive(member("a", pax_headers={"path": "a\0b"})),
-        "has a NUL byte in its name",
-    ),
-    "has a NUL in its target": (
-        archive(member("a", kind=tarfile.SYMTYPE, pax_headers={"linkpath": "a\0b"})),
-        "link to nothing",
-    ),
-    "is a character device": (archive(member("a", kind=tarfile.CHRTYPE)), "a character device"),
-    "is a block device": (archive(member("a", kind=tarfile.BLKTYPE)), "a block device"),
-    "is a named pipe": (archive(member("a", kind=tarfile.FIFOTYPE)), "a named pipe"),
-    "is sparse": (archive(member("a", kind=tarfile.GNUTYPE_SPARSE)), "a sparse file"),
-    "is sparse by pax": (
-        archive(member("a", pax_headers={"GNU.sparse.major": "1"})),
-        "a sparse file",
-    ),
-    "is of no known type": (archive(member("a", kind=b"Z")), "unknown type b'Z'"),
-}
 
 
 @pytest.mark.parametrize("case", HOSTILE)
@@ -103,7 +27,7 @@ def test_hostile_archive_is_refused_and_names_the_member(tmp_path: Path, case: s
     (outside / "secret").write_text("secret")
     before = snapshot(outside)
     with pytest.raises(UnsafeArchive) as caught:
-        unpacked(stream, outside / "target")
+        unpacked(stream, outside / "target", receiving=Receiving(xattrs=True))
     assert why in str(caught.value)
     assert repr(caught.value.data["member"]) in str(caught.value)
     assert not list((outside / "target").rglob(".tether*"))
@@ -138,6 +62,17 @@ def test_links_that_stay_inside_are_taken(tmp_path: Path) -> None:
     )
     assert unpacked(archive(*members), tmp_path / "target").members == 5
     assert os.readlink(tmp_path / "target" / "b") == "d/e/../z"
+
+
+@pytest.mark.parametrize("case", THROUGH_LINKS)
+def test_a_kept_link_is_not_followed(tmp_path: Path, case: str) -> None:
+    mode = os.stat("/tmp").st_mode
+    with pytest.raises(UnsafeArchive, match=r"none, or a link|which is no file in it"):
+        unpacked(THROUGH_LINKS[case], tmp_path / "target", receiving=Receiving(links="keep"))
+    assert not os.path.lexists("/tmp/tether-planted")
+    assert not (tmp_path / "tether-planted").exists()
+    assert os.stat("/tmp").st_mode == mode
+    assert not (tmp_path / "target" / "mine").exists()
 
 
 def told(done: Unpacked) -> list[tuple[str, bool]]:
