@@ -3,13 +3,13 @@ fresh shell in the last directory."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 
-import pytest
-
-from tether_server import SessionEnded
+from tether_server import SessionEnded, SessionWarning
 
 from .conftest import Shell
+from .sessions import sessions
 
 NOTICED_S = 5.0
 """What is promised is a second; most is noticed in milliseconds, but tests share their machine."""
@@ -49,10 +49,14 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize(("command", "code", "cause"), ENDS.values(), ids=ENDS.keys())
-async def test_the_end_of_a_shell(
-    shell: Shell, command: str, code: int | None, cause: str | None
-) -> None:
+async def test_the_end_of_a_shell(shell: Shell) -> None:
+    """Each in a session of its own, side by side."""
+    async with sessions(shell, ENDS) as own:
+        await asyncio.gather(*(is_replaced(own[name], *ENDS[name]) for name in ENDS))
+
+
+async def is_replaced(shell: Shell, command: str, code: int | None, cause: str | None) -> None:
+    seq = shell.runtime.events.last_seq
     await shell.output("mkdir -p '/tmp/last place' && cd '/tmp/last place'")
     await shell.output("export KEPT='a \"b\" $c'; plain=1")
     pid = await shell.output("echo $$")
@@ -63,19 +67,19 @@ async def test_the_end_of_a_shell(
         ended = await shell.run("echo never")
         code, cause = None, "broken"
     noticed = time.monotonic() - began
-    assert (ended.status, ended.exit_code) == ("session_ended", code), ended
+    assert (ended.status, ended.exit_code) == ("session_ended", code), (command, ended)
     assert ended.state_lost is not None
-    assert (ended.state_lost.cause, ended.cwd) == (cause, "/tmp/last place")
+    assert (ended.state_lost.cause, ended.cwd) == (cause, "/tmp/last place"), command
     assert "no" not in ended.content.split()
-    assert noticed < NOTICED_S
+    assert noticed < NOTICED_S, command
     text = await shell.output('echo "$PWD" "$KEPT" "${plain-unset}"; echo $$')
-    assert text.startswith('/tmp/last place a "b" $c unset\n')
+    assert text.startswith('/tmp/last place a "b" $c unset\n'), command
     assert not text.endswith(pid)
-    assert [event.cause for event in ends_of(shell)] == [cause]
+    assert [event.cause for event in ends_of(shell, seq)] == [cause]
 
 
-def ends_of(shell: Shell) -> list[SessionEnded]:
-    events = shell.runtime.events.since(0)
+def ends_of(shell: Shell, since: int) -> list[SessionEnded]:
+    events = shell.runtime.events.since(since)
     mine = [e for e in events if isinstance(e, SessionEnded) and e.session == shell.session]
     return [event for event in mine if event.cause != "reset"]
 
@@ -88,8 +92,10 @@ async def test_strict_mode_of_an_earlier_command(shell: Shell) -> None:
 
 
 async def test_a_shell_that_ends_between_commands(shell: Shell) -> None:
+    events = shell.runtime.events
+    seq = events.last_seq
     await shell.output("cd /tmp; (sleep 0.05; kill -9 $$) & disown")
-    async for event in shell.runtime.events.subscribe():
+    async for event in events.subscribe(seq):
         if isinstance(event, SessionEnded) and event.session == shell.session:
             break
     seen = await shell.run("pwd")
@@ -101,10 +107,39 @@ async def test_a_shell_that_ends_between_commands(shell: Shell) -> None:
 
 async def test_a_nested_shell_is_a_program(shell: Shell) -> None:
     pid = await shell.output("echo $$")
-    assert (await shell.run("bash --norc -c 'exit 3' 2>/dev/null || sh -c 'exit 3'")).exit_code == 3
-    inner = await shell.run("sh")
+    assert (await shell.run("sh -c 'exit 3'")).exit_code == 3
+    inner = await shell.run("sh; (exit 4)")
     assert inner.status == "waiting_for_input"
-    await shell.type("exit 7\n")
-    ended = await shell.poll() if (await shell.run("true")).status != "completed" else None
-    assert ended is None or ended.exit_code == 7
+    assert (await shell.type("exit 7\n")).exit_code == 4
     assert await shell.output("echo $$") == pid
+
+
+async def test_a_deleted_directory(shell: Shell) -> None:
+    """The shell goes on there; its successor starts in the nearest that is left."""
+    await shell.output("mkdir -p /tmp/gone-$$/a/b && cd /tmp/gone-$$/a/b && rm -r /tmp/gone-$$/a")
+    assert await shell.output("echo still here") == "still here\n"
+    pid = await shell.output("echo $$")
+    await shell.run("exit 3")
+    assert await shell.output("pwd") == f"/tmp/gone-{pid}"
+
+
+async def test_variables_that_no_program_can_be_started_with(shell: Shell) -> None:
+    seq = shell.runtime.events.last_seq
+    await shell.run("export SMALL=1 BIG=$(head -c 3000000 /dev/zero | tr '\\0' x)")
+    await shell.run("exit 3")
+    assert await shell.output("echo $SMALL ${#BIG}; /bin/echo again") == "1 0\nagain\n"
+    told = shell.runtime.events.since(seq)
+    assert any(isinstance(e, SessionWarning) and "BIG" in e.message for e in told)
+
+
+async def test_a_read_only_prompt_command_that_keeps_the_shell(shell: Shell) -> None:
+    """It would eat the commands, or never let one begin."""
+    for prompt in ("cat>/dev/null", "sleep 100", "read -r x"):
+        await shell.output(f"cd /tmp; readonly PROMPT_COMMAND='{prompt}'")
+        began = time.monotonic()
+        seen = await shell.run("echo never")
+        assert seen.status == "session_ended"
+        assert seen.state_lost is not None
+        assert seen.state_lost.cause == "broken"
+        assert time.monotonic() - began < NOTICED_S
+        assert await shell.output("pwd") == "/tmp\n"

@@ -14,6 +14,8 @@ _SIMPLE = {
     ord("a"): 7, ord("b"): 8, ord("e"): 27, ord("E"): 27, ord("f"): 12, ord("n"): 10,
     ord("r"): 13, ord("t"): 9, ord("v"): 11,
 }  # fmt: skip
+_LONGEST = 128 * 1024  # the kernel's limit for one string that a program is started with
+_ENTRY = 10  # what a variable takes beside its name and value: `=`, an end, a pointer
 _OCTAL = re.compile(rb"[0-7]{1,3}")
 
 
@@ -38,6 +40,23 @@ def parse_exports(text: bytes) -> dict[str, str]:
         if value is not None and not set(match[1] or b"") & set(b"aA"):
             found[match[2].decode()] = os.fsdecode(value)
     return found
+
+
+def passable(env: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """What a program can be started with, and the names of what is too long for that.
+
+    The kernel takes 128 KiB for one variable; half of what it takes for all of them is left to
+    arguments and to what is set later.
+    """
+    sizes = {name: len(os.fsencode(name)) + len(os.fsencode(value)) for name, value in env.items()}
+    room = os.sysconf("SC_ARG_MAX") // 2
+    kept: dict[str, str] = {}
+    for name, size in sorted(sizes.items(), key=lambda item: item[1]):
+        room -= size + _ENTRY
+        if room < 0 or size + _ENTRY > _LONGEST:
+            break
+        kept[name] = env[name]
+    return kept, sorted(env.keys() - kept.keys())
 
 
 def _value(text: bytes, start: int) -> tuple[bytes | None, int]:

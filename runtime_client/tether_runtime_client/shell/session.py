@@ -18,7 +18,7 @@ from .errors import (
     SessionClosed,
     ShellStartError,
 )
-from .exports import Changes, changed_by
+from .exports import Changes, changed_by, passable
 from .family import Family
 from .keys import key_bytes
 from .listener import SessionListener
@@ -343,6 +343,10 @@ class ShellSession:
         self._env, self._restore = self.exported, True
         if shell.run is not None:  # it may have ended before it could report these
             self._env = changed_by(self._env, shell.run.request.exports)
+        self._env, too_long = passable(self._env)
+        if too_long:
+            names = ", ".join(too_long[:5])
+            self._listener.warning(self, f"too long for a new shell's environment: {names}")
         run, self._shell = shell.run, None
         shell.retire()
         self._former.append(shell)

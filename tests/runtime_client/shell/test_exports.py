@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tether_runtime_client.shell.exports import parse_exports
+from tether_runtime_client.shell.exports import parse_exports, passable
 
 from .conftest import BASH
 
@@ -60,3 +60,16 @@ def test_a_value_without_an_end(tail: bytes) -> None:
 @given(st.binary(max_size=200))
 def test_anything_may_be_there(junk: bytes) -> None:
     assert "A" in parse_exports(b'declare -x A="1"\ndeclare -x B="' + junk)
+
+
+def test_what_no_program_can_be_started_with() -> None:
+    small = {f"V{number}": "x" * 1000 for number in range(100)}
+    assert passable(small) == (small, [])
+    assert passable(small | {"BIG": "é" * 70_000}) == (small, ["BIG"])
+    kept, too_long = passable({f"V{number}": "x" * 100_000 for number in range(100)})
+    assert kept
+    assert len(kept) + len(too_long) == 100
+    for env in (kept, {"A": "x" * 131_060}):
+        fits, _ = passable(env)
+        assert fits == env
+        subprocess.run(["true"], env=env, check=True)
