@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -20,6 +21,18 @@ def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "state"
     monkeypatch.setenv("TETHER_STATE_DIR", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def ripgrep(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of ripgrep: the machine's own, or Debian's unpacked into a folder of the tests."""
+    own = shutil.which("rg")
+    if own is not None:
+        return own
+    folder = tmp_path_factory.mktemp("ripgrep")
+    script = "apt-get -qq download ripgrep || (apt-get -qq update && apt-get -qq download ripgrep)"
+    subprocess.run(["sh", "-c", f"({script}) && dpkg-deb -x *.deb ."], cwd=folder, check=True)
+    return str(folder / "usr" / "bin" / "rg")
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ _CATEGORIES = {
     _op.CATEGORY_WORD: r"\p{L}\p{N}_",
     _op.CATEGORY_NOT_WORD: r"[^\p{L}\p{N}_]",
 }
+_NOTS = {_op.CATEGORY_NOT_DIGIT, _op.CATEGORY_NOT_SPACE, _op.CATEGORY_NOT_WORD}
 _PLACES = {
     _op.AT_BEGINNING: "^",
     _op.AT_BEGINNING_STRING: "^",
@@ -78,7 +79,7 @@ class Expression:
 
 def _operators(tree: Any) -> Iterable[Any]:
     for op, argument in tree:
-        yield op
+        yield argument if op is _op.AT else op
         for inner in _inside(op, argument):
             yield from _operators(inner)
 
@@ -154,7 +155,10 @@ def _repeat(argument: Any) -> str:
 def _set(members: Any) -> str:
     negated = bool(members) and members[0][0] is _op.NEGATE
     text = "".join(_member(op, argument) for op, argument in members[negated:])
-    return _or_no_text(f"[^{text}]") if negated else f"[{text}]"
+    if negated:
+        return _or_no_text(f"[^{text}]")
+    everything_but = any(op is _op.CATEGORY and argument in _NOTS for op, argument in members)
+    return _or_no_text(f"[{text}]") if everything_but else f"[{text}]"
 
 
 def _or_no_text(expression: str) -> str:

@@ -1,7 +1,8 @@
 """What .gitignore files leave out.
 
 By ourselves and not with pathspec, which was tried: it takes 33 µs for a path and 35 rules, where
-this takes 1 µs, and it doubles the time until a search begins. Tests hold it to git itself.
+this takes 1 µs, and it doubles the time until a search begins. Tests hold it to git itself, of
+which it differs in one thing: `?` stands for a character here, and for a byte there.
 Those files alone count, not `.git/info/exclude` and no settings of a user: two sandboxes with the
 same tree give the same answer.
 """
@@ -129,9 +130,9 @@ def _read(path: str) -> Rules:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return Rules(())
-    with open(descriptor, "rb") as file:
-        if not os.path.isfile(descriptor):
-            return Rules(())
-        data = file.read(MAX_SIZE)
+    try:
+        data = os.read(descriptor, MAX_SIZE) if os.path.isfile(descriptor) else b""
+    finally:
+        os.close(descriptor)
     text = data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     return Rules(text.split("\n"))

@@ -126,11 +126,14 @@ class Walk:
         self, entries: list[os.DirEntry[str]], path: str, base: str, depth: int, rules: Ignores
     ) -> Iterator[tuple[Found, Ignores]]:
         for entry in entries:
+            below = f"{path}/{entry.name}" if path else entry.name
             try:
                 attributes = entry.stat(follow_symlinks=False)
-            except OSError:  # gone, or in a folder that may be listed but not entered
+            except FileNotFoundError:  # gone
                 continue
-            below = f"{path}/{entry.name}" if path else entry.name
+            except OSError:  # too deep for a name, or in a folder that may be listed, not entered
+                self.note(below)
+                continue
             found = Found(below, entry.name, attributes, depth)
             if not self._left_out(found, base, rules):
                 yield found, rules
