@@ -74,7 +74,9 @@ def running_sshd(more: str = "") -> Iterator[Sshd]:
         finally:
             process.terminate()
             process.wait()
-            drain.join(timeout=5)  # what a session left running may hold the other end
+            drain.join(timeout=5)
+            if not drain.is_alive():  # what a session left running may hold the other end
+                process.stderr.close()  # type: ignore[union-attr]
 
 
 def _make_keys(folder: Path) -> None:

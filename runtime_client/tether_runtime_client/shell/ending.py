@@ -58,10 +58,14 @@ class Ending:
         return [process for process in found if process.alive and process.key not in self._spared]
 
     def _ask(self, processes: Sequence[Process]) -> None:
-        """A stopped process acts on nothing but SIGKILL until it is continued."""
-        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGCONT):
+        """By SIGHUP first, as a hang-up does: SIGTERM with it would end what means to handle that.
+
+        A stopped process acts on nothing but SIGKILL until it is continued.
+        """
+        for number in (signal.SIGHUP, signal.SIGTERM):
             _send_all(processes, number)
-        _await_ends(processes, self._polite_s)
+            _send_all(processes, signal.SIGCONT)
+            _await_ends(processes, self._polite_s / 2)
 
     def _kill_others(self) -> None:
         """In rounds, since what is killed may have started something that was not seen."""
