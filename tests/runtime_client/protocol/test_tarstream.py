@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from tether_runtime_client.protocol.attributes import Receiving
 from tether_runtime_client.protocol.errors import TransferError, UnsafeArchive
 from tether_runtime_client.protocol.tarheader import (
     FILE,
@@ -24,6 +24,7 @@ from tether_runtime_client.protocol.tarheader import (
 )
 from tether_runtime_client.protocol.tarstream import Unpacked, pack, unpack, unpack_tree
 
+from .grown import SIZES, Tree, grow, targets, times, trees
 from .trees import archive, make_tree, member, packed, snapshot, unpacked
 
 # Round trips
@@ -76,9 +77,6 @@ def test_read_may_give_any_part(tmp_path: Path) -> None:
         assert snapshot(target) == snapshot(tmp_path / "source")
 
 
-SIZES = [0, 1, 511, 512, 513, 262_143, 262_144, 262_145, 1_000_000]
-
-
 def test_sizes_around_every_boundary(tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     for size in SIZES:
@@ -87,54 +85,21 @@ def test_sizes_around_every_boundary(tmp_path: Path) -> None:
     assert snapshot(tmp_path / "target") == snapshot(tmp_path / "source")
 
 
-names = st.binary(min_size=1, max_size=60).filter(
-    lambda name: not set(name) & {0, ord("/")} and name not in (b".", b"..")
-)
-times = st.integers(min_value=-(2**31), max_value=2**31) | st.integers(0, 2**32)
-nodes = st.recursive(
-    st.one_of(
-        st.tuples(st.just("file"), st.binary(max_size=2000), st.integers(0, 0o777)),
-        st.tuples(st.just("link"), names, st.just(0)),
-        st.tuples(st.just("again"), st.integers(0, 5), st.just(0)),
-    ),
-    lambda below: st.tuples(
-        st.just("folder"), st.dictionaries(names, below, max_size=5), st.integers(0o700, 0o777)
-    ),
-    max_leaves=15,
-)
-
-
-def grow(path: bytes, node: tuple[str, object, int], files: list[bytes], when: int) -> None:
-    kind, content, mode = node
-    if kind == "folder":
-        os.mkdir(path)
-        assert isinstance(content, dict)
-        for name, below in content.items():
-            grow(os.path.join(path, name), below, files, when)
-        os.chmod(path, mode)
-    elif kind == "file" or (kind == "again" and not files):
-        with open(path, "wb") as file:
-            file.write(content if isinstance(content, bytes) else b"")
-        os.chmod(path, mode)
-        files.append(path)
-    elif kind == "again":
-        assert isinstance(content, int)
-        os.link(files[content % len(files)], path)
-    else:
-        assert isinstance(content, bytes)
-        os.symlink(content, path)
-    os.utime(path, ns=(0, when * 1_000_000_007), follow_symlinks=False)
-
-
-@settings(max_examples=150, deadline=None)
-@given(tree=st.dictionaries(names, nodes, max_size=6), when=times)
-def test_any_tree_comes_back_as_it_was(
-    tree: dict[bytes, tuple[str, object, int]], when: int
-) -> None:
+@settings(max_examples=100, deadline=None)
+@given(tree=trees(), when=times)
+def test_any_tree_comes_back_as_it_was(tree: Tree, when: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "source", Path(folder) / "target"
-        grow(os.fsencode(source), ("folder", tree, 0o755), [], when)
+        source, target = grow(Path(folder) / "source", tree, when), Path(folder) / "target"
         unpacked(packed(source)[0], target)
+        assert snapshot(target) == snapshot(source)
+
+
+@settings(max_examples=50, deadline=None)
+@given(tree=trees(targets), when=times)
+def test_any_tree_comes_back_with_its_links_kept(tree: Tree, when: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = grow(Path(folder) / "source", tree, when), Path(folder) / "target"
+        unpacked(packed(source)[0], target, receiving=Receiving(links="keep"))
         assert snapshot(target) == snapshot(source)
 
 
