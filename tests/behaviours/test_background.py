@@ -115,7 +115,7 @@ async def test_jobs_and_daemons_are_listed(shell: Shell) -> None:
     name = f"jobs-{shell.session}"
     script = f"sleep 0.03; {nap} & (env -i setsid {nap} >/dev/null 2>&1 &); sleep 0.03"
     await shell.runtime.run(CmdRunAction(command=script, session=shell.session), id=name)
-    seen = await shell.run(nap, timeout_s=0.2)
+    seen = await shell.run(f"sleep 0.03; {nap}", timeout_s=0.3)
     first, second, front = await processes(shell)
     for entry in (first, second, front):
         assert entry.argv == tuple(nap.split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -40,6 +41,11 @@ class Run:
     @property
     def command(self) -> RunningCommand:
         return self.request.command
+
+    def as_meant(self, record: StatusRecord) -> StatusRecord:
+        """bash before 5.2 reports a line that an interrupt cut while it was read as bad syntax."""
+        unread = record.torn and record.exit_code == 2 and not self.command.total_bytes
+        return record._replace(exit_code=128 + signal.SIGINT) if unread else record
 
     @property
     def lost(self) -> bool:

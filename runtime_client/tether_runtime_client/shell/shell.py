@@ -188,7 +188,8 @@ class Shell:
                 self._reported(self.run, record)
 
     def _reported(self, run: Run, record: StatusRecord) -> None:
-        run.result = run.result or record
+        if run.result is None:
+            run.result = run.as_meant(record) if signal.SIGINT in run.signals else record
         if record.repeat < run.repeats:  # what an interrupt asked for is still to come
             return
         self.read_terminal(DRAIN_LIMIT)
