@@ -39,7 +39,7 @@ class ScreenModel(pyte.Screen):
     newline = True  # a line feed goes to the line's start too, as on a terminal in line mode
     unknown = 0  # rows, from the top, that may show what is there no more
     _astray = False  # the cursor's column is not known either, nor where lines wrap
-    _other: Cells | None = None
+    _other: tuple[Cells, list[Savepoint]] | None = None  # the main screen, behind the alternate one
 
     def reset(self) -> None:
         """As it was in the beginning, but for the size."""
@@ -218,8 +218,8 @@ class ScreenModel(pyte.Screen):
             self.save_cursor()
         if mode in _ALTERNATE and on != self.alternate:
             self.alternate = on
-            kept = self.buffer
-            self.buffer = self._blank() if on or self._other is None else self._other
+            kept = (self.buffer, self.savepoints)
+            self.buffer, self.savepoints = self._other or (self._blank(), [])
             self._other = kept if on else None
             self.unknown = 0 if on else self.unknown
         if not on and mode in _SAVE_CURSOR:
@@ -238,7 +238,7 @@ class ScreenModel(pyte.Screen):
         lines, columns = lines or self.lines, columns or self.columns
         self.buffer = self._cut(self.buffer, max(0, self.cursor.y + 1 - lines), lines, columns)
         if self._other is not None:
-            self._other = self._cut(self._other, 0, lines, columns)
+            self._other = (self._cut(self._other[0], 0, lines, columns), self._other[1])
         self.cursor.y = min(self.cursor.y, lines - 1)
         self.cursor.x = min(self.cursor.x, columns - 1)
         self.lines, self.columns, self.margins = lines, columns, None

@@ -103,6 +103,11 @@ def test_the_alternate_screen_is_left_once() -> None:
     assert shown("main\x1b[?47l\x1b[?1047l!\x1b[?1049h\x1b[?1049h\x1b[Hx\x1b[?1049l") == "main!"
 
 
+def test_each_screen_has_a_saved_cursor_of_its_own() -> None:
+    again = "\x1b[?1049h\x1b[3;3H"
+    assert shown(f"a{again}{again}\x1b7\x1b[?1049lb") == "ab"
+
+
 def test_a_line_feed_by_the_terminal_s_mode() -> None:
     emulator = Emulator(4, 12)
     emulator.screen.newline = False
