@@ -24,7 +24,7 @@ demo: setup  ## run a short session in a real container and show its events
 	@docker/ready --for-demo
 	@$(BIN)/python examples/demo.py
 
-docs: setup  ## write docs/protocol.md from the code
+docs: setup  ## write the reference pages from the code
 	@$(BIN)/python docs/generate.py
 
 cast: demo  ## draw the demo anew as docs/demo.svg

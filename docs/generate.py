@@ -1,8 +1,10 @@
-"""Write `docs/protocol.md` from the protocol's own models and docstrings: `make docs`."""
+"""Write the reference pages from the code's own models, signatures and docstrings: `make docs`."""
 
 from __future__ import annotations
 
 import inspect
+import re
+import typing
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -15,14 +17,18 @@ from tether_runtime_client.protocol import (
     events,
     frames,
     limits,
+    notes,
     observations,
     tree_actions,
 )
 from tether_runtime_client.protocol.errors import ERRORS_BY_CODE
 from tether_runtime_client.protocol.message import Message
+from tether_server import EventStreamRuntime, SyncEventStreamRuntime
+from tether_server.event_stream import EventStream
+from tether_server.transfer_rules import TransferOptions
 
-PAGE = Path(__file__).parent / "protocol.md"
-INTRODUCTION = f"""\
+FOLDER = Path(__file__).parent
+PROTOCOL = f"""\
 # The protocol
 
 This page is written from the code by `make docs`; a test holds it to the code.
@@ -41,11 +47,23 @@ events, and the client sends events and observations, each with the next number 
 """
 
 
-def page() -> str:
-    """The whole page."""
+PYTHON = """\
+# The Python interface
+
+This page is written from the code by `make docs`; a test holds it to the code. The
+[guide](guide.md) shows it at work; what the actions and observations hold is in
+[the protocol's page](protocol.md). Everything imports from `tether_server`.
+
+An action that cannot be, such as one with a field that does not exist, is refused where it is made,
+by pydantic's `ValidationError`. What comes of a valid one is raised as a `TetherError`.
+"""
+
+
+def protocol_page() -> str:
+    """Frames, actions, observations, events, what is in them, and errors."""
     return "\n".join(
         [
-            INTRODUCTION,
+            PROTOCOL,
             "## Frames\n",
             *_classes(frames, Message),
             "## Actions\n",
@@ -56,6 +74,14 @@ def page() -> str:
             *_classes(observations, observations.Observation),
             "## Events\n",
             *_classes(events, events.Event),
+            "## Parts of observations and events\n",
+            *_classes(observations, Message, but=events.Event),
+            *_classes(events, Message, but=events.Event),
+            *_classes(notes, Message),
+            "## Types of fields\n",
+            "| name | type |\n|---|---|",
+            *_types(),
+            "",
             "## Errors\n",
             "| code | class | meaning |",
             "|---|---|---|",
@@ -65,10 +91,70 @@ def page() -> str:
     )
 
 
-def _classes(module: ModuleType, base: type) -> Iterable[str]:
+def python_page() -> str:
+    """The classes that people use, with every method's signature."""
+    options = ", ".join(f"`{name}`" for name in TransferOptions.__annotations__)
+    return "\n".join(
+        [
+            PYTHON,
+            *_class(EventStreamRuntime),
+            f"### `TransferOptions`: {options}\n",
+            f"{inspect.getdoc(TransferOptions)}\n",
+            "## `EventStream`\n",
+            f"{inspect.getdoc(EventStream)}\n",
+            *_members(EventStream, ("last_seq", "since", "subscribe")),
+            f"## `SyncEventStreamRuntime`\n\n{inspect.getdoc(SyncEventStreamRuntime)}\n",
+        ]
+    )
+
+
+PAGES = {"protocol.md": protocol_page, "python.md": python_page}
+
+
+class _Written:
+    """An annotation that is shown as it was written."""
+
+    def __init__(self, text: object) -> None:
+        self._text = str(text)
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def _class(kind: type) -> Iterable[str]:
+    yield f"## `{kind.__name__}`\n"
+    yield f"```text\n{kind.__name__}{_signature(kind.__init__)}\n```\n"
+    yield f"{inspect.getdoc(kind)}\n"
+    yield from _members(kind, [name for name in dir(kind) if not name.startswith("_")])
+
+
+def _members(kind: type, names: Iterable[str]) -> Iterable[str]:
+    for name in names:
+        member = getattr(kind, name)
+        shown = "" if isinstance(member, property) else _signature(member)
+        yield f"### `{name}`\n\n```text\n{name}{shown}\n```\n\n{inspect.getdoc(member)}\n"
+
+
+def _signature(function: Any) -> str:
+    """A signature as it is written, without `self`; on a line for each parameter when long."""
+    whole = inspect.signature(function)
+    given = [
+        parameter.replace(annotation=_Written(parameter.annotation))
+        for name, parameter in whole.parameters.items()
+        if name not in ("self", "cls")
+    ]
+    shown = whole.replace(parameters=given, return_annotation=_Written(whole.return_annotation))
+    text = re.sub(r"<function (\w+) at 0x\w+>", r"\1", str(shown))
+    if len(text) < 80:
+        return text
+    lines = re.sub(r", (?=\*|\w+: )", ",\n    ", text)
+    return lines.replace("(", "(\n    ", 1).replace(") ->", ",\n) ->")
+
+
+def _classes(module: ModuleType, base: type, *, but: type | None = None) -> Iterable[str]:
     for name, kind in vars(module).items():
         local = inspect.isclass(kind) and kind.__module__ == module.__name__
-        if local and issubclass(kind, base) and not name.startswith("_"):
+        if local and issubclass(kind, base) and not (but and issubclass(kind, but)):
             yield f"### `{name}`\n\n{inspect.getdoc(kind)}\n"
             yield from _fields(kind)
 
@@ -79,7 +165,8 @@ def _fields(kind: type[Any]) -> Iterable[str]:
         return
     yield "| field | type | default |\n|---|---|---|"
     for name, field in own.items():
-        default = "required" if field.is_required() else f"`{field.get_default()!r}`"
+        value = field.get_default(call_default_factory=True, validated_data={})
+        default = "required" if field.is_required() else f"`{value!r}`"
         yield f"| `{name}` | `{_type(kind.__annotations__[name])}` | {default} |"
     yield ""
 
@@ -87,6 +174,27 @@ def _fields(kind: type[Any]) -> Iterable[str]:
 def _type(annotation: Any) -> str:
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     return str(text).replace("|", "\\|")
+
+
+def _types() -> Iterable[str]:
+    """What the tables above name and what is no class, each once."""
+    named = {}
+    for module in (bases, actions, tree_actions, observations, events, frames):
+        named |= {name: value for name, value in vars(module).items() if _is_alias(value)}
+    for name, value in sorted(named.items()):
+        if not name.startswith("_"):
+            yield f"| `{name}` | `{_readable(value)}` |"
+
+
+def _is_alias(value: Any) -> bool:
+    """Unions of messages are written out by this page itself."""
+    return typing.get_origin(value) is not None and "FieldInfo(" not in _readable(value)
+
+
+def _readable(alias: Any) -> str:
+    text = repr(alias).replace("typing.", "").replace("NoneType", "None").replace("|", "\\|")
+    text = re.sub(r"_PydanticGeneralMetadata\(([^()]*)\)", r"\1", text)
+    return re.sub(r"FieldInfo\(annotation=None, required=True, metadata=\[(.*?)\]\)", r"\1", text)
 
 
 def _errors() -> Iterable[str]:
@@ -97,4 +205,5 @@ def _errors() -> Iterable[str]:
 
 if __name__ == "__main__":
     assert errors.__doc__
-    PAGE.write_text(page())
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page())

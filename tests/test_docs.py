@@ -86,15 +86,15 @@ def commands(session: str) -> list[tuple[str, str]]:
     return found
 
 
-def test_the_protocol_page_is_the_code_s() -> None:
+def test_the_reference_pages_are_the_code_s() -> None:
     path = ROOT / "docs" / "generate.py"
     spec = importlib.util.spec_from_file_location("generate", path)
     assert spec is not None
     assert spec.loader is not None
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
-    page = (ROOT / "docs" / "protocol.md").read_text()
-    assert page == generate.page(), "run `make docs`"
+    for name, page in generate.PAGES.items():
+        assert (ROOT / "docs" / name).read_text() == page(), "run `make docs`"
 
 
 def test_links_lead_somewhere() -> None:
