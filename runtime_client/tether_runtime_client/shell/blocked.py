@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import random
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 _MOST = 4096  # descriptors one poll or select may name, before it is not looked into
+_MOST_THREADS = 500
+_LONGEST_LIST = 256 * 1024  # of an epoll's descriptors, as text: some thousands
 _READABLE = 0x0001 | 0x0040  # POLLIN, POLLRDNORM; the same bits in epoll
 
 
@@ -27,9 +30,14 @@ class Blocked:
 
 
 def blocked_threads(pid: int) -> list[Blocked] | None:
-    """The threads blocked on descriptors; None when the process does not let itself be seen."""
+    """The threads blocked on descriptors; None when the process does not let itself be seen.
+
+    Of a great many threads some are looked at, others the next time.
+    """
     try:
         threads = os.listdir(f"/proc/{pid}/task")
+        if len(threads) > _MOST_THREADS:
+            threads = random.sample(threads, _MOST_THREADS)
         return [found for tid in threads if (found := _blocked(pid, tid)) is not None]
     except OSError:
         return None
@@ -76,8 +84,9 @@ def _select(pid: int, arguments: Sequence[int]) -> list[int]:
 
 
 def _epoll(pid: int, arguments: Sequence[int]) -> list[int]:
-    with open(f"/proc/{pid}/fdinfo/{arguments[0] & 0x7FFFFFFF}") as file:
-        words = [line.split() for line in file if line.startswith("tfd:")]
+    with open(f"/proc/{pid}/fdinfo/{arguments[0] & 0x7FFFFFFF}", "rb", buffering=0) as file:
+        lines = file.read(_LONGEST_LIST).split(b"\n")[:-1]
+    words = [line.split() for line in lines if line.startswith(b"tfd:")]
     return [int(word[1]) for word in words if int(word[3], 16) & _READABLE]
 
 

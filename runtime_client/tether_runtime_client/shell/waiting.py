@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import stat
 import termios
+import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ _NETWORK_QUIET_S = 1.0  # a relay in line mode may be busy at its far end
 _RELAY_QUIET_S = 0.15
 _HIDDEN_QUIET_S = 0.1
 _UNKNOWN_QUIET_S = 5.0
+_PATIENCE_S = 0.03  # for one look at very many processes
+_MOST_DESCRIPTORS = 1000  # of a process that is looked for pairs of sockets
 _DEEPEST = 4  # relays behind relays; a program can make itself one of its own terminal
 _MOMENT_S = 0.2  # a longer timeout is of a program that does something now and then
 _AGAIN_S = 0.03  # after the moment: then it waits for input again and again
@@ -53,9 +56,12 @@ def find_wait(terminal: WatchedTerminal, quiet_s: float) -> WaitEvidence | None:
     """
     # One that is stopped stands in its read, and reads nothing.
     members = [m for m in in_front(terminal.shell, terminal.group) if m.state not in "Tt"]
+    until = time.monotonic() + _PATIENCE_S
     found: set[WaitEvidence | None] = set()
     hidden: list[ProcessInfo] = []
     for member in members:
+        if time.monotonic() > until:  # nobody runs that many programs to ask something
+            return None
         blocked = blocked_threads(member.pid)
         if blocked is None:
             hidden.append(member)
@@ -115,7 +121,7 @@ def _pairs_within(pid: int) -> set[int]:
     The kernel numbers the two ends of a pair one after the other.
     """
     numbers: dict[int, list[int]] = {}
-    for name in os.listdir(f"/proc/{pid}/fd"):
+    for name in os.listdir(f"/proc/{pid}/fd")[:_MOST_DESCRIPTORS]:
         path = f"/proc/{pid}/fd/{name}"
         try:
             if os.getxattr(path, "system.sockprotoname").startswith(b"UNIX"):

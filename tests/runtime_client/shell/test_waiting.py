@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -263,3 +264,40 @@ def test_device_numbers() -> None:
     assert slave_device(0) == os.makedev(136, 0)
     assert slave_device(300) == os.makedev(137, 44)
     assert [terminal_index(slave_device(index)) for index in (0, 255, 300)] == [0, 255, 300]
+
+
+CROWD = """
+import threading
+for _ in range(1500):
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+threading.Thread(target=sys.stdin.readline).start()
+threading.Event().wait()
+"""
+
+
+@on(CROWD)
+def test_one_of_very_many_threads(pair: Pair) -> None:
+    """Not all are looked at every time."""
+    began = time.monotonic()
+    looks = [find_wait(pair.terminal, 1) for _ in range(30)]
+    assert time.monotonic() - began < 10
+    assert set(looks) == {None, "exact"}
+
+
+MANY_DESCRIPTORS = """
+import os, resource, select
+resource.setrlimit(resource.RLIMIT_NOFILE, (20_000, 20_000))
+far = [os.pipe() for _ in range(5000)]
+poll = select.epoll()
+for read, _ in far:
+    poll.register(read, 1)
+poll.poll()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a higher limit of open files")
+@on(MANY_DESCRIPTORS)
+def test_an_event_loop_of_very_many_descriptors(pair: Pair) -> None:
+    began = time.monotonic()
+    assert {find_wait(pair.terminal, 1) for _ in range(10)} == {None}
+    assert time.monotonic() - began < 5
