@@ -122,12 +122,22 @@ def unpack_tree(
     limits: Limits = DEFAULT_LIMITS,
     receiving: Receiving = DEFAULT_RECEIVING,
     root_attributes: bool = True,
+    fresh: bool = False,
 ) -> Unpacker:
-    """`unpack` for a caller that has its own count and checksum; returns what did it."""
+    """`unpack` for a caller that has its own count and checksum; returns what did it.
+
+    `fresh`: the folder is empty, and nobody else's until this returns; if it does not, what is
+    half there has its own name.
+    """
     root = os.open(destination, _ROOT)
     try:
         unpacker = Unpacker(
-            Source(source.read), root, limits, receiving, root_attributes=root_attributes
+            Source(source.read),
+            root,
+            limits,
+            receiving,
+            root_attributes=root_attributes,
+            fresh=fresh,
         )
         unpacker.unpack()
     finally:

@@ -46,6 +46,8 @@ class Unpacker:
     """One run over one archive, into the folder that `root` is a descriptor of.
 
     `members` and `files` are counted, and links that lead out of the destination are noted.
+    `fresh` means that the folder is nobody else's before all of it is there: then files are made
+    under their own names, which spares a rename each.
     """
 
     def __init__(
@@ -56,12 +58,14 @@ class Unpacker:
         receiving: Receiving,
         *,
         root_attributes: bool,
+        fresh: bool,
     ) -> None:
         self._source = source
         self._folders = Folders(root)
         self._limits = limits
         self._receiving = receiving
         self._root_attributes = root_attributes
+        self._fresh = fresh
         self._temporary = f".tether-{secrets.token_hex(8)}.part".encode()
         #: Folders get modes and times last: until then we write in them.
         self._folder_members: dict[tuple[bytes, ...], Member] = {}
@@ -113,18 +117,26 @@ class Unpacker:
             self._symlink(member, folder, parts)
 
     def _file(self, member: Member, folder: int, name: bytes) -> None:
-        descriptor = os.open(self._temporary, _NEW_FILE, 0o600, dir_fd=folder)
+        descriptor, made = self._new_file(folder, name)
         try:
             try:
                 self._source.copy(descriptor, member.size)
                 self._set_attributes(descriptor, member)
             finally:
                 os.close(descriptor)
-            os.rename(self._temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            if made is not name:
+                os.rename(made, name, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
-            os.unlink(self._temporary, dir_fd=folder)
+            os.unlink(made, dir_fd=folder)
             raise
         self.files += 1
+
+    def _new_file(self, folder: int, name: bytes) -> tuple[int, bytes]:
+        """A file that nobody had, and its name: its own where nobody can see it half, else ours."""
+        if self._fresh:
+            with suppress(FileExistsError):  # the archive has that name twice
+                return os.open(name, _NEW_FILE, 0o600, dir_fd=folder), name
+        return os.open(self._temporary, _NEW_FILE, 0o600, dir_fd=folder), self._temporary
 
     def _symlink(self, member: Member, folder: int, parts: tuple[bytes, ...]) -> None:
         reason = self._folders.leads_out(parts[:-1], member.target)

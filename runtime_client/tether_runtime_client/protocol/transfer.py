@@ -228,7 +228,7 @@ def _receive_tree(
 ) -> EndFrame:
     with TreeLanding(target) as landing:
         with file_errors(target, receiving.where, below=True):
-            unpacked = unpack_tree(reader, landing.stage, receiving=receiving)
+            unpacked = unpack_tree(reader, landing.stage, receiving=receiving, fresh=True)
         end = reader.drain()
         landing.commit()
     notes.extend(unpacked.notes)

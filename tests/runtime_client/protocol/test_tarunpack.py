@@ -11,7 +11,7 @@ import pytest
 
 from tether_runtime_client.protocol.attributes import Receiving
 from tether_runtime_client.protocol.errors import TransferError, UnsafeArchive
-from tether_runtime_client.protocol.tarstream import Limits, Unpacked, unpack
+from tether_runtime_client.protocol.tarstream import Limits, Unpacked, unpack, unpack_tree
 
 from .hostile import HOSTILE, THROUGH_LINKS
 from .trees import archive, folder, link, make_tree, member, packed, snapshot, unpacked
@@ -111,7 +111,8 @@ def test_set_id_bits_are_dropped(tmp_path: Path, receiving: Receiving) -> None:
     assert found == [0o755, 0o1777]
 
 
-def test_last_of_several_with_one_name_counts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fresh", [False, True])
+def test_last_of_several_with_one_name_counts(tmp_path: Path, fresh: bool) -> None:
     stream = archive(
         member("a", b"first", mode=0o777),
         link("a", "elsewhere"),
@@ -120,7 +121,8 @@ def test_last_of_several_with_one_name_counts(tmp_path: Path) -> None:
         link("b", "a", tarfile.LNKTYPE),
         link("b", "b", tarfile.LNKTYPE),
     )
-    unpacked(stream, tmp_path / "target")
+    (tmp_path / "target").mkdir()
+    unpack_tree(io.BytesIO(stream), tmp_path / "target", fresh=fresh)
     assert (tmp_path / "target" / "a").read_bytes() == b"last"
     assert stat.S_IMODE((tmp_path / "target" / "a").stat().st_mode) == 0o600
     assert (tmp_path / "target" / "b").samefile(tmp_path / "target" / "a")
@@ -161,6 +163,13 @@ def test_cut_off_anywhere_is_an_error(tmp_path: Path) -> None:
         with pytest.raises(TransferError, match="ends too early"):
             unpacked(stream[:length], tmp_path / "half")
     assert not list(tmp_path.rglob(".tether*"))
+
+
+def test_cut_off_in_a_fresh_folder_leaves_no_half_file(tmp_path: Path) -> None:
+    stream = member("whole", b"x") + member("big", b"x" * 1_000_000)[:900_000]
+    with pytest.raises(TransferError, match="ends too early"):
+        unpack_tree(io.BytesIO(stream), tmp_path, fresh=True)
+    assert os.listdir(tmp_path) == ["whole"]
 
 
 def test_cut_off_in_a_file_leaves_no_half_file(tmp_path: Path) -> None:
