@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
 import time
 
 import pytest
@@ -11,11 +12,14 @@ import pytest
 from tether_server import (
     BackgroundOutput,
     CmdRunAction,
+    EventStreamRuntime,
     ListProcessesAction,
     NoSuchProcess,
     NothingRunning,
     ProcessEntry,
     ProcessSignalAction,
+    SessionWarning,
+    SignalRefused,
 )
 
 from .conftest import Shell
@@ -185,3 +189,28 @@ async def test_a_shell_waits_for_its_own_jobs_only(shell: Shell) -> None:
     assert await shell.output("wait; echo $?") == "0\n"
     script = "set +m; (sleep 0.1 &); (sleep 0.4; exit 5) & wait -n; echo $?; wait; set -m; jobs"
     assert (await shell.output(script)).endswith("\n5\n")
+
+
+@pytest.mark.engine
+async def test_a_process_of_another_user(debian: str) -> None:
+    """It is listed and cannot be ended from here: that is said, and the reset works anyhow."""
+    nap = new_nap()
+    async with EventStreamRuntime(debian, user="1000:1000") as runtime:
+        shell = Shell(runtime, "debian", "default")
+        mark = (await shell.output("ulimit -x")).strip()
+        as_root(runtime, f"ulimit -x {mark}; (setsid {nap} >/dev/null 2>&1 &); sleep 0.1")
+        (entry,) = await processes(shell)
+        with pytest.raises(SignalRefused):
+            await runtime.run(ProcessSignalAction(pid=entry.pid, signal="SIGKILL"))
+        since, began = runtime.events.last_seq, time.monotonic()
+        await shell.reset()
+        assert time.monotonic() - began < 3
+        told = [e.message for e in runtime.events.since(since) if isinstance(e, SessionWarning)]
+        assert told == [f"processes that could not be ended: {entry.pid}"]
+        assert await shell.output("echo fresh") == "fresh\n"
+
+
+def as_root(runtime: EventStreamRuntime, script: str) -> None:
+    """Through the engine, past the client."""
+    where = ("docker", "exec", "-u", "0", f"tether-{runtime.name}", "bash", "-c", script)
+    subprocess.run(where, check=True, timeout=60)
