@@ -23,6 +23,7 @@ from tether_runtime_client.protocol.errors import (
     ActionCancelled,
     CommandNotFound,
     DiskFull,
+    NotCancellable,
     UnsupportedAction,
 )
 from tether_runtime_client.protocol.events import ActionAccepted, Event, SessionWarning
@@ -146,6 +147,39 @@ async def test_acceptance_is_told_before_anything_of_the_action(stage: Stage) ->
         DoneObservation,
     ]
     assert {event.action_id for event in stage.events} == {"a"}
+
+
+# --- cancelling --------------------------------------------------------------------------------
+
+
+async def test_what_can_be_cancelled_ends_with_that(stage: Stage) -> None:
+    stage.dispatcher.register(CmdPollAction, stage.run_at_once, cancellable=True)
+    stage.dispatcher.submit("a", CmdPollAction())
+    stage.dispatcher.submit("b", CmdPollAction())
+    await stage.settle()
+    stage.dispatcher.cancel("a")
+    await stage.settle()
+    end = stage.end_of("a")
+    assert isinstance(end, ErrorObservation)
+    assert (end.code, end.message) == ("action_cancelled", "it was cancelled")
+    stage.let("b")
+    await stage.settle()
+    assert isinstance(stage.end_of("b"), DoneObservation)
+    assert stage.dispatcher._cancellable == {}
+
+
+async def test_nothing_else_can_be_cancelled(stage: Stage) -> None:
+    stage.dispatcher.register(CmdPollAction, stage.run_at_once, cancellable=True)
+    stage.dispatcher.submit("over", CmdPollAction())
+    stage.let("over")
+    stage.command("command")
+    await stage.settle()
+    for action_id in ("over", "command", "unknown"):
+        with pytest.raises(NotCancellable):
+            stage.dispatcher.cancel(action_id)
+    stage.let("command")
+    await stage.settle()
+    assert isinstance(stage.end_of("command"), DoneObservation)
 
 
 # --- starting at once --------------------------------------------------------------------------

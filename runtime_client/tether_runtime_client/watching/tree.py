@@ -56,7 +56,7 @@ class TreeWatch:
         on_gone: Callable[[], None],
     ) -> None:
         self._hub = hub
-        self._top = os.path.realpath(path)
+        self._top = path
         self._recursive = recursive
         self._exclude = exclude
         self._on_change = on_change
@@ -69,6 +69,7 @@ class TreeWatch:
 
     async def start(self) -> int:
         """Watch; returns on how many folders. Raises OSError for the top alone."""
+        self._top = os.path.realpath(self._top)
         is_folder = stat.S_ISDIR(os.stat(self._top).st_mode)
         self._add("")
         if is_folder and self._recursive:
