@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tether_server import FileWriteAction, SessionEnded, SessionWarning
+from tether_server import EventStreamRuntime, FileWriteAction, SessionEnded, SessionWarning
 
 from .conftest import Shell
 
@@ -62,18 +62,27 @@ WORKS = {
 }
 
 
-@pytest_asyncio.fixture(autouse=True, loop_scope="session")
-async def _folder(shell: Shell) -> None:
-    """A folder of the test's own."""
+@pytest_asyncio.fixture(loop_scope="session")
+async def shell(shell: Shell) -> Shell:
+    """In a folder of the test's own."""
     await shell.output('cd "$(mktemp -d)"')
+    return shell
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def lasting(runtime: EventStreamRuntime) -> Shell:
+    """One session for all that leave it as it was: a fresh one costs more than they do."""
+    lasting = Shell(runtime, "any", "lasting")
+    await lasting.output('[ -n "${here-}" ] || here=$(mktemp -d); cd $here; unset x f')
+    return lasting
 
 
 @pytest.mark.parametrize("name", WORKS)
-async def test_it_is_bash(shell: Shell, name: str) -> None:
+async def test_it_is_bash(lasting: Shell, name: str) -> None:
     command, expected = WORKS[name]
-    said = await shell.output(command)
+    said = await lasting.output(command)
     assert expected is None or said == expected
-    assert await shell.output("echo next") == "next\n"
+    assert await lasting.output("echo next") == "next\n"
 
 
 FAILS = {
@@ -111,16 +120,16 @@ FAILS = {
 
 
 @pytest.mark.parametrize("name", FAILS)
-async def test_errors_stay_in_their_command(shell: Shell, name: str) -> None:
+async def test_errors_stay_in_their_command(lasting: Shell, name: str) -> None:
     command, code, message = FAILS[name]
-    pid = (await shell.run("true")).pid
-    seen = await shell.run(command)
+    pid = (await lasting.run("true")).pid
+    seen = await lasting.run(command)
     assert message in seen.content
     assert seen.status == "completed"
     assert code is None or seen.exit_code == code
     assert "tether" not in seen.content
-    assert await shell.output("set +u; echo next; declare -F") == "next\n"
-    assert (await shell.run("true")).pid == pid
+    assert await lasting.output("set +u; echo next; declare -F") == "next\n"
+    assert (await lasting.run("true")).pid == pid
 
 
 # --- large texts ---------------------------------------------------------------------------------
@@ -168,18 +177,18 @@ async def test_two_thousand_lines(shell: Shell) -> None:
 
 
 async def test_state_is_kept(shell: Shell) -> None:
-    await shell.output("cd /usr; plain=1; export exported=2; f() { echo f$1; }; a=(1 '2 3')")
+    await shell.output("cd /bin; plain=1; export exported=2; f() { echo f$1; }; a=(1 '2 3')")
     await shell.output("alias g='echo g'; set -f; umask 027; shopt -s extglob; trap 'echo u' USR1")
     command = 'echo $PWD $plain "${a[1]}"; f 3; g; umask; echo *; env | grep ^exp; kill -USR1 $$'
-    assert await shell.output(command) == "/usr 1 2 3\nf3\ng\n0027\n*\nexported=2\nu\n"
+    assert await shell.output(command) == "/bin 1 2 3\nf3\ng\n0027\n*\nexported=2\nu\n"
 
 
 @pytest.mark.parametrize("code", [0, 1, 77, 126, 127, 130, 255])
-async def test_the_status_is_carried(shell: Shell, code: int) -> None:
-    assert (await shell.run(f"(exit {code})")).exit_code == code
-    assert await shell.output("echo $?") == f"{code}\n"
-    await shell.run(f"(exit {code})")
-    assert await shell.output('echo "$?"', cwd="/", env={"A": "1"}) == f"{code}\n"
+async def test_the_status_is_carried(lasting: Shell, code: int) -> None:
+    assert (await lasting.run(f"(exit {code})")).exit_code == code
+    assert await lasting.output("echo $?") == f"{code}\n"
+    await lasting.run(f"(exit {code})")
+    assert await lasting.output('echo "$?"', cwd="/", env={"A": "1"}) == f"{code}\n"
 
 
 LAST_WORDS = {
@@ -190,7 +199,7 @@ LAST_WORDS = {
     "a glob": ("touch g1 g2; ls g*", "g2"),
     "a list": ("echo a; echo b", "b"),
     "a function": ("f() { echo in; }; f x y", "y"),
-    "a failure": ("ls /nosuch", "/nosuch"),
+    "a failure": ("cat /nosuch", "/nosuch"),
     "a here-document": ("cat - <<EOF\nx\nEOF", "-"),
     "several lines and a comment": ("echo a \\\n b\n# echo c", "b"),
     "an assignment": ("x=1", ""),
@@ -200,21 +209,24 @@ LAST_WORDS = {
 
 
 @pytest.mark.parametrize("name", LAST_WORDS)
-async def test_the_last_word_is_carried(shell: Shell, name: str) -> None:
+async def test_the_last_word_is_carried(lasting: Shell, name: str) -> None:
     command, expected = LAST_WORDS[name]
-    status = (await shell.run(command)).exit_code
-    assert await shell.output('printf "%s|%s" "$?" "$_"') == f"{status}|{expected}"
+    status = (await lasting.run(command)).exit_code
+    assert await lasting.output('printf "%s|%s" "$?" "$_"') == f"{status}|{expected}"
 
 
 async def test_it_is_carried_where_it_is_hard(shell: Shell) -> None:
     """After a failure, in another folder, with variables, in strict and in POSIX mode."""
-    await shell.output("mkdir d; set -u -o posix")
-    await shell.run("ls /nosuch")
-    assert await shell.output('echo "$? $_"', cwd="/usr", env={"A": "1"}) == "2 /nosuch\n"
-    await shell.output("set -e +o posix; echo one >/dev/null; set -x")
-    assert "1 -x" in (await shell.run('(( 0 )) || echo "$? $_"')).content
-    await shell.output("cd d")
-    assert await shell.output('{ set +x; } 2>/dev/null; cd ..; cd "$_"; pwd') != ""
+    await shell.output("set -u -o posix")
+    await shell.run("cat /nosuch")
+    assert await shell.output('echo "$? $_"', cwd="/bin", env={"A": "1"}) == "1 /nosuch\n"
+    await shell.output("set -e +o posix; echo one >/dev/null")
+    assert await shell.output('(( 0 )) || echo "$? $_"') == "1 one\n"
+    await shell.output("set -x; true two")
+    assert "\n0 two\n" in await shell.output('echo "$? $_"')
+    await shell.output("set +ex; : three; trap : DEBUG")
+    assert (await shell.run("(exit 5)")).exit_code == 5
+    assert await shell.output('echo "$?"') == "5\n"
 
 
 async def test_line_numbers_count_on(shell: Shell) -> None:
@@ -250,8 +262,8 @@ async def test_nothing_of_ours_is_in_the_shell(shell: Shell) -> None:
 async def test_traces_show_the_commands_alone(shell: Shell) -> None:
     assert await shell.output("set -x\necho $((1 + 1))") == "++ echo 2\n2\n"
     assert await shell.output("echo a\nprintf b") == "++ echo a\na\n++ printf b\nb"
-    assert "tether" not in (await shell.run("ls /nosuch")).content
-    assert await shell.output('echo "$?"') == "++ echo 2\n2\n"
+    assert "tether" not in (await shell.run("cat /nosuch")).content
+    assert await shell.output('echo "$?"') == "++ echo 1\n1\n"
     assert await shell.output("set +x") == "++ set +x\n"
     assert await shell.output("set -v") == ""
     assert await shell.output("echo a\necho $_") == "echo a\na\necho $_\na\n"
@@ -302,8 +314,8 @@ async def test_shopt(shell: Shell) -> None:
 async def test_a_debug_trap_sees_the_commands_alone(shell: Shell) -> None:
     assert await shell.output("trap 'echo \"D $BASH_COMMAND\"' DEBUG") == ""
     assert await shell.output("echo a\necho b") == "D echo a\na\nD echo b\nb\n"
-    assert (await shell.run("ls /nosuch 2>/dev/null")).content == "D ls /nosuch 2> /dev/null\n"
-    assert await shell.output('echo "$?"') == 'D echo "$?"\n2\n'
+    assert (await shell.run("cat /nosuch 2>/dev/null")).content == "D cat /nosuch 2> /dev/null\n"
+    assert await shell.output('echo "$?"') == 'D echo "$?"\n1\n'
     assert await shell.output("trap -p DEBUG") == (
         "D trap -p DEBUG\ntrap -- 'echo \"D $BASH_COMMAND\"' DEBUG\n"
     )
@@ -345,7 +357,7 @@ async def test_an_int_trap(shell: Shell) -> None:
     began = await shell.run("echo on; sleep 60", timeout_s=0.5)
     assert (began.status, began.content) == ("timeout", "on\n")
     seen = await shell.interrupt(timeout_s=20)
-    assert (seen.status, seen.exit_code, seen.content) == ("interrupted", 130, "caught\n")
+    assert (seen.status, seen.exit_code, seen.content) == ("interrupted", 130, "\ncaught\n")
     assert await shell.output("trap -p INT") == "trap -- 'echo caught' SIGINT\n"
 
 
