@@ -69,8 +69,7 @@ class TreeWatch:
 
     async def start(self) -> int:
         """Watch; returns on how many folders. Raises OSError for the top alone."""
-        self._top = os.path.realpath(self._top)
-        is_folder = stat.S_ISDIR(os.stat(self._top).st_mode)
+        self._top, is_folder = await asyncio.to_thread(_resolved, self._top)
         self._add("")
         if is_folder and self._recursive:
             await self._extend([""], tell=False)
@@ -238,6 +237,12 @@ class TreeWatch:
 
     def _left_out(self, path: str, name: str) -> bool:
         return self._exclude is not None and self._exclude.match(path, name)
+
+
+def _resolved(path: str) -> tuple[str, bool]:
+    """Where all links lead, and whether that is a folder; blocking."""
+    real = os.path.realpath(path)
+    return real, stat.S_ISDIR(os.stat(real).st_mode)
 
 
 def _kind(mask: int) -> str | None:
