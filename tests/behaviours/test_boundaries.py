@@ -318,3 +318,28 @@ async def survives(shell: Shell, program: str) -> None:
     assert await shell.output("echo $$") == pid
     await shell.run("exit 3")
     assert await shell.output("pwd") == "/tmp\n"
+
+
+RELAYS = {
+    "su": ("su root -c 'read -r code; exit $code'", 5),
+    "script": ("script -qec 'read -r code; exit $code' /dev/null", 5),
+    "tmux": ("tmux -L $$ new-session 'read -r code; echo $code >code'; cat code; exit_5", 127),
+    "a shell in a shell": ("bash --norc -c 'read -r code; exit $code'", 5),
+}
+
+
+@pytest.mark.parametrize("runtime", [pytest.param("tools", marks=ENGINE)], indirect=True)
+async def test_programs_that_take_the_terminal_over(shell: Shell) -> None:
+    """They read it, change it and leave it; then it is the shell's again."""
+    async with sessions(shell, RELAYS) as own:
+        await asyncio.gather(*(takes_over(own[name], *RELAYS[name]) for name in RELAYS))
+
+
+async def takes_over(shell: Shell, command: str, code: int) -> None:
+    pid = await shell.output(FRESH)
+    assert (await shell.run(command)).status == "waiting_for_input", command
+    ended = await shell.type("5\r" if "tmux" in command else "5\n")
+    while ended.exit_code is None:
+        ended = await shell.poll()
+    assert (ended.status, ended.exit_code) == ("completed", code), (command, ended)
+    assert await shell.output("echo $$; [ -t 0 ] && stty -a | grep -q ' icanon'") == pid

@@ -30,7 +30,7 @@ from .entry import (
     not_run_through,
     refused,
 )
-from .sandbox_end import container_ended, moment
+from .sandbox_end import container_ended, moment, removed_container_ended
 
 if TYPE_CHECKING:
     import docker
@@ -130,7 +130,8 @@ class ContainerSandbox(Sandbox):
         try:
             await asyncio.to_thread(self._container.reload)
         except docker.errors.NotFound:
-            return Ended("the container was removed", cause="removed")
+            of = (self._engine, str(self._container.id), self._started_at)
+            return await asyncio.to_thread(removed_container_ended, *of)
         state = self._container.attrs["State"]
         if state["Status"] in ("exited", "dead", "removing"):
             return await self._ended_unless_restarting(state)

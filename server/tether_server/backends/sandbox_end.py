@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +15,11 @@ from ..link import Ended
 if TYPE_CHECKING:
     import docker
 
-_SIGTERM, _SIGKILL = 15, 9
+_STOPPED, _GAVE_UP, _TERMINATED, _KILLED = 0, 70, 143, 137
 _BY_CODE: dict[int, SandboxStopCause] = {
-    0: "stopped",
-    128 + _SIGTERM: "stopped",  # asked to, and what ran had to be killed for it
-    70: "failed",  # the client died too often
+    _STOPPED: "stopped",
+    _TERMINATED: "stopped",  # asked to, and what ran had to be killed for it
+    _GAVE_UP: "failed",  # the client died too often
     75: "lease_expired",
     78: "failed",  # its settings cannot work
 }
@@ -24,11 +27,11 @@ _WORDS: dict[SandboxStopCause, str] = {
     "stopped": "it was stopped",
     "lease_expired": "no server was connected for the length of its lease",
     "failed": "its runtime client could not go on",
-    "out_of_memory": "the kernel killed it because memory had run out",
+    "out_of_memory": "memory had run out, and the kernel killed its processes",
     "killed": "a signal ended it",
 }
-_CLOSE_S = 2.0
-"""The engine hears of a want of memory and of the end that came of it within so many seconds."""
+_BECAUSE_S = {_KILLED: 2.0, _GAVE_UP: 60.0}
+"""How long before an end with this code the engine heard of the want of memory it came of."""
 
 
 def ended_with(what: str, exit_code: int | None, *, memory_ran_out: bool = False) -> Ended:
@@ -46,19 +49,56 @@ def _cause(exit_code: int | None, memory_ran_out: bool) -> SandboxStopCause:
     return _BY_CODE.get(exit_code, "killed" if exit_code > 128 else "failed")
 
 
+@dataclass(frozen=True, slots=True)
+class _Happened:
+    """What the engine remembers of a container."""
+
+    what: str
+    at: float
+    exit_code: int | None
+
+
 def container_ended(engine: docker.DockerClient, container: str, state: dict[str, Any]) -> Ended:
-    """The end of a container, of which the engine says this."""
+    """The end of a container, of which the engine says this.
+
+    Its flag of a want of memory stays up when any process was ever killed for one, and the
+    container lived on. So the engine is asked when that was.
+    """
     code = int(state["ExitCode"])
-    ran_out = bool(state.get("OOMKilled")) and _ran_out_at_the_end(engine, container, state)
+    if not state.get("OOMKilled"):
+        return ended_with("the container", code)
+    end = moment(state["FinishedAt"])
+    return _ended(code, end, _remembered(engine, container, end - max(_BECAUSE_S.values())))
+
+
+def removed_container_ended(engine: docker.DockerClient, container: str, started: str) -> Ended:
+    """The end of a container that is no more, as far as the engine remembers."""
+    happened = _remembered(engine, container, moment(started)) if started else []
+    for last in reversed(happened):
+        if last.what == "die" and last.exit_code is not None:
+            return _ended(last.exit_code, last.at, happened)
+    return Ended("the container was removed", cause="removed")
+
+
+def _ended(code: int, end: float, happened: list[_Happened]) -> Ended:
+    since = end - _BECAUSE_S.get(code, 0.0)
+    ran_out = code in _BECAUSE_S and any(x.what == "oom" and x.at >= since for x in happened)
     return ended_with("the container", code, memory_ran_out=ran_out)
 
 
-def _ran_out_at_the_end(engine: docker.DockerClient, container: str, state: dict[str, Any]) -> bool:
-    """The engine's flag stays up when any process was ever killed, and its container lived on."""
-    end = moment(state["FinishedAt"])
-    asked = {"container": container, "event": "oom"}
-    around = {"since": int(end - _CLOSE_S), "until": int(end + _CLOSE_S)}
-    return any(True for _ in engine.events(**around, filters=asked, decode=True))
+def _remembered(engine: docker.DockerClient, container: str, since: float) -> list[_Happened]:
+    """In order. An engine keeps the last few hundred events of all its containers."""
+    kinds = {"container": container, "event": ["oom", "die"]}
+    # To the nanosecond, which the SDK's types do not know of: the end has just been.
+    period: dict[str, Any] = {"since": f"{since:.9f}", "until": f"{time.time():.9f}"}
+    return list(_read(engine.events(**period, filters=kinds, decode=True)))
+
+
+def _read(events: Iterator[dict[str, Any]]) -> Iterator[_Happened]:
+    for event in events:
+        code = event["Actor"]["Attributes"].get("exitCode", "")
+        at = event["timeNano"] / 1e9
+        yield _Happened(event["Action"], at, int(code) if code.isdigit() else None)
 
 
 def moment(text: str) -> float:
