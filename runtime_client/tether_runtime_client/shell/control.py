@@ -101,7 +101,8 @@ class Carried(NamedTuple):
         """What this report says, and the text of its command."""
         suspended = "".join(flag for flag in "vx" if flag in record.flags)
         last = plain_last_word(text) or record.last_word
-        kept = last if len(last) <= LONGEST_LAST_WORD else ""
+        # A trap that looks at $BASH_COMMAND leaves it there; it may be a line of ours.
+        kept = last if len(last) <= LONGEST_LAST_WORD and "__tether_" not in last else ""
         return cls(record.exit_code, record.traps, suspended, kept)
 
     @property
@@ -189,7 +190,8 @@ class ControlLines:
         if cwd is not None:
             run = rb"\builtin cd -- %b && { %b%b; }" % (quote(_plain_path(cwd)), before, run)
             before = b""
-        report = self._report(to, 0, quiet=carried.watching, saved=saved)
+        quiet = carried.watching or "DEBUG" in text or "XTRACE" in text
+        report = self._report(to, 0, quiet=quiet, saved=saved)
         return PADDING + b"{ " + before + run + b"; " + report + self._close
 
     def exports(self, changes: Changes) -> bytes:
