@@ -103,6 +103,9 @@ class Submissions:
         Raises `FrameTooLarge` or `InvalidAction` before anything is stored, and `Fenced` when the
         sandbox is another server's now.
         """
+        if not isinstance(action, Action):
+            text = f"{action!r:.100} is no action"
+            raise InvalidAction(text, hint="Pass one, such as CmdRunAction(command=...)")
         answer: asyncio.Future[Observation] = asyncio.get_running_loop().create_future()
         if action_id is None:
             action_id = new_action_id()

@@ -170,6 +170,14 @@ async def test_an_action_is_stored_sent_and_answered(office: Office) -> None:
     assert (connected.transport, connected.reason, connected.outage_s) == ("fake", "because", 0.5)
 
 
+@pytest.mark.parametrize("wrong", ["echo hi", {"action": "run", "command": "true"}, CmdRunAction])
+async def test_what_is_no_action_is_refused(office: Office, wrong: Any) -> None:
+    office.connect()
+    with pytest.raises(InvalidAction, match="is no action"):
+        office.submit("a", wrong)
+    assert office.way.sent == []
+
+
 async def test_an_id_is_made_where_none_is_given(office: Office) -> None:
     office.connect()
     first, second = office.it.submit(RUN, None), office.it.submit(RUN, None)

@@ -13,7 +13,7 @@ from ..record import SandboxRecord
 from .base import Backend, Progress, Sandbox, SandboxSpec
 from .container import ContainerSandbox
 from .container_options import check_mounts, container_options, labels
-from .entry import RUN, Injected, inject
+from .entry import OPTIONS, RUN, Injected, inject
 
 if TYPE_CHECKING:
     import docker
@@ -108,7 +108,9 @@ def _create(engine: docker.DockerClient, spec: SandboxSpec, injected: Injected) 
             return engine.containers.create(**options, volumes_from=[holder])
     except docker.errors.APIError as problem:
         text = f"the engine did not make the container: {problem.explanation}"
-        raise StartFailed(text, hint="Look at the options given to the runtime") from None
+        raise StartFailed(text, hint=OPTIONS) from None
+    except (docker.errors.DockerException, TypeError, ValueError) as problem:
+        raise StartFailed(f"the engine cannot be asked for this: {problem}", hint=OPTIONS) from None
 
 
 @contextmanager

@@ -30,6 +30,7 @@ OTHER_WAYS = (
     ' leaves it out. To go through it, a script has to come to `exec "$@"` with its input and'
     " output untouched; an ENTRYPOINT in shell form drops its arguments"
 )
+OPTIONS = "Look at the options given to the runtime"
 CLOSED_FOLDER = (
     "The container's user may not go into a folder above it: open that in the image (chmod a+x), or"
     " run as another user"
@@ -138,4 +139,4 @@ def refused(explanation: str, *, mounted: bool) -> StartFailed:
         return StartFailed(message, hint=CLOSED_FOLDER)
     if mounted and re.search(f'exec:? "?{CLIENT}"?: permission denied', explanation):
         return StartFailed(message, hint=NOEXEC)
-    return StartFailed(message)
+    return StartFailed(message, hint=OPTIONS)

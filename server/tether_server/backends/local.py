@@ -34,6 +34,7 @@ class LocalBackend(Backend):
     async def start(self, spec: SandboxSpec, progress: Progress) -> Sandbox:
         """Start the supervisor in a session of its own, with the secret on its standard input."""
         _refuse_container_options(spec)
+        _check_workdir(spec.workdir)
         _collect_ended()
         (spec.folder / "socket").mkdir(mode=0o700)
         ready, told = os.pipe()
@@ -227,3 +228,9 @@ def _refuse_container_options(spec: SandboxSpec) -> None:
             f"backend='local' has no {', '.join(unusable)}: it runs on this machine as it is",
             hint="Leave the option out, or use backend='docker'",
         )
+
+
+def _check_workdir(workdir: str | None) -> None:
+    if workdir is not None and not os.path.isdir(workdir):
+        text = f"there is no folder {workdir} for sessions to start in"
+        raise StartFailed(text, hint="Make it first, or leave `workdir` out")

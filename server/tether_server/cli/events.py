@@ -52,7 +52,10 @@ def _folder(name: str) -> Path:
     except ValueError as problem:
         raise click.BadParameter(str(problem)) from None
     if not (folder / HISTORY).exists():
-        raise SandboxNotFound(f"there is no history of a sandbox named {name!r}")
+        raise SandboxNotFound(
+            f"there is no history of a sandbox named {name!r}",
+            hint="`tether ps --all` lists the sandboxes that there are and were",
+        )
     return folder
 
 

@@ -29,3 +29,28 @@ def test_what_may_be_mounted(engine: str, tmp_path: Path, monkeypatch: pytest.Mo
         check_mounts(client, [f"{tmp_path}/absent:/x"])
     finally:
         client.close()
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    "resources", [{"mem_limit": "lots"}, {"ulimits": "many"}, {"cpu_quota": "half"}]
+)
+async def test_a_limit_that_is_none_is_told_as_that(
+    debian: str, resources: dict[str, object]
+) -> None:
+    with pytest.raises(StartFailed, match=r"cannot be asked for this|did not make") as caught:
+        await EventStreamRuntime(debian, resources=resources).start()
+    assert caught.value.hint
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("options", [{"user": "nouser"}, {"network": "no-such-network"}])
+async def test_what_the_engine_refuses_has_a_hint(debian: str, options: dict[str, str]) -> None:
+    with pytest.raises(StartFailed) as caught:
+        await EventStreamRuntime(debian, **options).start()  # type: ignore[arg-type]
+    assert "options" in caught.value.hint
+
+
+async def test_a_folder_that_is_not_there_is_not_started_in() -> None:
+    with pytest.raises(StartFailed, match="no folder /no/such"):
+        await EventStreamRuntime(backend="local", workdir="/no/such").start()

@@ -73,6 +73,7 @@ class NothingRunning(ShellError):
     """Input, an interrupt or a poll for a session in which nothing runs."""
 
     code = "nothing_running"
+    default_hint = "Check the session's name; run a command in it first"
 
 
 class InvalidCommand(ShellError):
