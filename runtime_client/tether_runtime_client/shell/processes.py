@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_MOST = 1000  # processes of one family that are looked at: a command may start any number
+_MOST = 500  # processes of one family that are looked at: a command may start any number
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +74,22 @@ def in_front(shell: int, group: int) -> list[ProcessInfo]:
     A program that took a kernel session of its own (`su -c`) is not held back by job control;
     another group in the same session is in the background and cannot read.
     """
-    members = {info.pid: info for info in group_members(shell, group)}
-    own = {info.session for info in members.values()}
-    for member in list(members.values()):
-        members |= {
-            info.pid: info
-            for info in family(member.pid)
-            if info.session not in own and info.state not in "ZX"
-        }
-    return list(members.values())
+    found: dict[int, ProcessInfo] = {}
+    for info in family(shell):  # parents come first
+        if info.group == group or info.parent in found:
+            found[info.pid] = info
+    own = {info.session for info in found.values() if info.group == group}
+    if not own:
+        return group_members(shell, group)
+    return [
+        info
+        for info in found.values()
+        if info.state not in "ZX" and (info.group == group or info.session not in own)
+    ]
 
 
 def family(pid: int) -> Iterator[ProcessInfo]:
-    """The process and those that descend from it: those that are nearer first, `_MOST` at most."""
+    """The process and those that descend from it, `_MOST` at most: nearer and newer ones first."""
     found = deque([pid])
     for _ in range(_MOST):
         if not found:

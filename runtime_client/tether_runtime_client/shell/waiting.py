@@ -28,7 +28,7 @@ _NETWORK_QUIET_S = 1.0  # a relay in line mode may be busy at its far end
 _RELAY_QUIET_S = 0.15
 _HIDDEN_QUIET_S = 0.1
 _UNKNOWN_QUIET_S = 5.0
-_PATIENCE_S = 0.03  # for one look at very many processes
+_PATIENCE_S = 0.05  # of work, for one look at very many processes
 _MOST_DESCRIPTORS = 1000  # of a process that is looked for pairs of sockets
 _DEEPEST = 4  # relays behind relays; a program can make itself one of its own terminal
 _MOMENT_S = 0.2  # a longer timeout is of a program that does something now and then
@@ -56,11 +56,11 @@ def find_wait(terminal: WatchedTerminal, quiet_s: float) -> WaitEvidence | None:
     """
     # One that is stopped stands in its read, and reads nothing.
     members = [m for m in in_front(terminal.shell, terminal.group) if m.state not in "Tt"]
-    until = time.monotonic() + _PATIENCE_S
+    until = time.thread_time() + _PATIENCE_S
     found: set[WaitEvidence | None] = set()
     hidden: list[ProcessInfo] = []
-    for member in members:
-        if time.monotonic() > until:  # nobody runs that many programs to ask something
+    for member in reversed(members):  # what asks is mostly the last that was started
+        if time.thread_time() > until:
             return None
         blocked = blocked_threads(member.pid)
         if blocked is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
@@ -10,7 +11,7 @@ from weakref import WeakKeyDictionary
 FIRST_LOOK_S = 0.02  # after the last output
 LONGEST_S = 0.2
 _GROWTH = 1.6
-_COST = 20  # a look that took longer is followed by so many times its length without one
+_COST = 20  # a look is followed by so many times its work without one
 _REST = 4  # times as long as a look took nobody looks: all sessions share a fifth of the loop
 
 
@@ -117,7 +118,7 @@ class QuietWatch:
             self._arm(early)
             return
         self._pause = min(self._pause * _GROWTH, LONGEST_S)
-        began = self._loop.time()
+        began = time.thread_time()
         self._look()
         if self._running:
-            self._arm(max(self._pause, (self._loop.time() - began) * _COST))
+            self._arm(max(self._pause, (time.thread_time() - began) * _COST))
