@@ -16,7 +16,7 @@ COMMANDS = {
     "shell": "Open an interactive terminal in a sandbox.",
     "ps": "List sandboxes.",
     "rm": "Remove sandboxes.",
-    "cp": "Copy files into a sandbox or out of it.",
+    "cp": "Copy files into a sandbox, out of it, or between two.",
     "events": "Show what happened in a sandbox.",
     "doctor": "Check this machine, or one sandbox.",
 }
