@@ -54,6 +54,7 @@ class EventConnection:
         self._channel: Channel | None = None
         self._behind: Position | None = None
         self._have: dict[str, int] = {}
+        self._sets_pace = False
         self._timer: asyncio.TimerHandle | None = None
         self._on_sign_of_life: Callable[[], None] | None = None
 
@@ -82,6 +83,8 @@ class EventConnection:
 
     def on_writable(self) -> None:
         """Go on from the journal where sending stopped."""
+        if self._sets_pace:
+            self._recorder.pace.progress()
         self._catch_up()
 
     def on_close(self, reason: str) -> None:
@@ -93,12 +96,14 @@ class EventConnection:
 
     def on_frame(self, frame: bytes, before: Position, *, lazy: bool) -> None:
         """Send a new frame, or remember where sending stopped."""
-        if self._behind is not None or self._channel is None:
+        if self._channel is None:
             return
-        if self._channel.congested:
-            self._behind = before
-        else:
+        if self._behind is None and not self._channel.congested:
             self._channel.send_text(frame, lazy=lazy)
+            return
+        self._behind = self._behind or before
+        if self._sets_pace:
+            self._recorder.pace.fall_behind()
 
     def on_set_back(self) -> None:
         """End the connection: the next welcome tells the new numbers."""
@@ -113,7 +118,8 @@ class EventConnection:
         self._channel.trust()
         self._watch()
         recorder = self._recorder
-        if attach.role == "controller":
+        self._sets_pace = attach.role == "controller"
+        if self._sets_pace:
             recorder.compare(attach.have, attach.newest)
         ledger = recorder.ledger
         welcome = WelcomeFrame(
@@ -175,6 +181,8 @@ class EventConnection:
         for frame in frames:
             channel.send_text(frame, lazy=True)
         self._behind = behind if frames else None
+        if self._behind is None and self._sets_pace:
+            self._recorder.pace.catch_up()
         if frames:
             asyncio.get_running_loop().call_soon(self._catch_up)
 
@@ -196,6 +204,9 @@ class EventConnection:
         """Follow no more and hold no role, whenever the peer closes its end."""
         self._cancel_timer()
         self._behind = None
+        if self._sets_pace:
+            self._sets_pace = False
+            self._recorder.pace.catch_up()
         self._recorder.unfollow(self)
         self._control.detach(self)
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from .backlog import BOUNDED, Backlog, Omissions
 from .journal import Journal, Position
+from .pace import Pace
 from .protocol.actions import Action
 from .protocol.errors import (
     ActionLost,
@@ -67,6 +68,7 @@ class Recorder:
         self.ledger = Ledger(epoch)
         self._kinds: dict[str, str] = {}
         self._followers: list[Follower] = []
+        self.pace = Pace()
         self._backlog = Backlog()
         self._omissions = Omissions()
         self._unwritten: deque[Event] = deque()

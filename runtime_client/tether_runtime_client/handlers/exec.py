@@ -38,6 +38,16 @@ class Execs:
         self._shell = TextShell(settings.bundled_bash)
         self._running: dict[str, Process] = {}
 
+    def hold_output(self) -> None:
+        """Programs wait once their pipes are full."""
+        for process in self._running.values():
+            process.pause_reading()
+
+    def release_output(self) -> None:
+        """They go on. Twice is safe."""
+        for process in self._running.values():
+            process.resume_reading()
+
     async def handle(self, action: ExecAction, context: Context) -> ExecObservation:
         """Run a process to its end, or to its timeout, which kills all of its session."""
         started = time.monotonic()

@@ -52,6 +52,8 @@ def register_handlers(
     variables = Variables(environment, sessions)
     dispatcher.register(a.SetEnvAction, variables.handle, begin=variables.begin)
     execs = Execs(settings, environment, oom)
+    recorder.pace.add(sessions)
+    recorder.pace.add(execs)
     dispatcher.register(a.ExecAction, execs.handle)
     dispatcher.register(a.ExecSignalAction, execs.signal)
     files = Files(settings)

@@ -53,6 +53,16 @@ class Sessions:
         self._starting: dict[str, asyncio.Task[Session]] = {}
         self._places = SessionPlaces(settings.state / "shells")
 
+    def hold_output(self) -> None:
+        """Programs wait once their terminals are full."""
+        for session in self._sessions.values():
+            session.shell.hold_output()
+
+    def release_output(self) -> None:
+        """They go on. Twice is safe."""
+        for session in self._sessions.values():
+            session.shell.release_output()
+
     async def run(self, action: a.CmdRunAction, context: Context) -> o.Observation:
         """Start a command; report at its end, its wait for input, or its timeout."""
         command = self._start_in(await self._get(action.session), action, context)

@@ -66,6 +66,7 @@ class ShellProcess:
         self._untyped = bytearray()
         self.exit_code: int | None = None  # a signal's negative number, as subprocess has it
         self.alive = True
+        self._at_end = False
         self.descriptors = Descriptors(choose_base())
         self.lines = ControlLines(self.descriptors)
         argv = [bash, "--noediting", "--norc", "--noprofile", "-i"]
@@ -278,7 +279,17 @@ class ShellProcess:
 
     def stop_reading(self) -> None:
         """Nobody has the terminal open any more."""
+        self._at_end = True
         self._loop.remove_reader(self.terminal.fd)
+
+    def pause_reading(self) -> None:
+        """Take no output from the terminal, so that programs wait once it is full."""
+        self._loop.remove_reader(self.terminal.fd)
+
+    def resume_reading(self) -> None:
+        """Undo `pause_reading`. Twice is safe."""
+        if not self._at_end:
+            self._loop.add_reader(self.terminal.fd, self._events.terminal_readable, self)
 
     def rewind_mailbox(self, number: int) -> None:
         """Let the next report overwrite this mailbox (its offset is shared with the shell)."""
