@@ -14,18 +14,21 @@ if TYPE_CHECKING:
     from .operator import OperatorRuntime
     from .runtime import EventStreamRuntime
     from .sync import SyncEventStreamRuntime
+    from .transfer_rules import TransferOptions
 
     __all__ = [
         *_protocol.__all__,
         "EventStreamRuntime",
         "OperatorRuntime",
         "SyncEventStreamRuntime",
+        "TransferOptions",
     ]
 
 _LAZY = {
     "EventStreamRuntime": "runtime",
     "OperatorRuntime": "operator",
     "SyncEventStreamRuntime": "sync",
+    "TransferOptions": "transfer_rules",
 }
 
 if not TYPE_CHECKING:  # or a checker would believe in every name

@@ -13,7 +13,12 @@ from tether_runtime_client import protocol
 
 def test_every_name_is_there() -> None:
     offered = set(tether_server.__all__)
-    own = {"EventStreamRuntime", "OperatorRuntime", "SyncEventStreamRuntime"}
+    own = {
+        "EventStreamRuntime",
+        "OperatorRuntime",
+        "SyncEventStreamRuntime",
+        "TransferOptions",
+    }
     assert offered == {*protocol.__all__, *own}
     assert all(getattr(tether_server, name) is not None for name in offered)
 

@@ -285,6 +285,27 @@ def test_an_interrupted_stream_leaves_the_runtime_usable(runtime: SyncEventStrea
     assert runtime.run(CmdInterruptAction()).exit_code == 130
 
 
+def test_transfers_with_their_options(runtime: SyncEventStreamRuntime, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "file").write_text("content")
+    (tmp_path / "tree" / "link").symlink_to("/etc/hosts")
+    there = str(tmp_path / "there")
+    seen = runtime.upload(tmp_path / "tree", there, links="keep")
+    assert [(note.path, note.copied) for note in seen.notes] == [("link", True)]
+    calls: list[int] = []
+    runtime.download(
+        there, tmp_path / "back", exclude="link", progress=lambda done, total: calls.append(done)
+    )
+    assert os.listdir(tmp_path / "back") == ["file"]
+    assert calls[-1] > 0
+    with SyncEventStreamRuntime(backend="local") as other:
+        runtime.copy_to(there, other, str(tmp_path / "other"), links="skip")
+        assert os.listdir(tmp_path / "other") == ["file"]
+        assert other.exec(["true"]).exit_code == 0, "its own server goes on"
+    runtime.copy_to(f"{there}/file", runtime, str(tmp_path / "again"))
+    assert (tmp_path / "again").read_text() == "content"
+
+
 class SlowStart:
     """Makes the next local sandbox come up and never say so."""
 

@@ -26,6 +26,7 @@ from .actions import (
     TerminalAction,
     UploadAction,
 )
+from .attributes import FileAttributes
 from .errors import (
     ActionCancelled,
     ActionError,
@@ -121,6 +122,7 @@ from .events import (
     WatchOverflow,
     WatchReady,
 )
+from .notes import TransferNote
 from .observations import (
     CmdOutputObservation,
     DiskUsageEntry,
@@ -202,6 +204,7 @@ __all__ = [
     "ExecSignalAction",
     "Fenced",
     "FileAlreadyExists",
+    "FileAttributes",
     "FileChange",
     "FileEditAction",
     "FileEditObservation",
@@ -286,6 +289,7 @@ __all__ = [
     "TetherError",
     "TicketInvalid",
     "TransferError",
+    "TransferNote",
     "TransferObservation",
     "TransferReady",
     "TransportUnavailable",

@@ -81,6 +81,26 @@ def test_names_are_completed(live: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("tether cp --links ", "plain,refuse\nplain,keep\nplain,follow\nplain,skip\n"),
+        ("tether cp --ex", "plain,--exclude\n"),
+        ("tether cp li", "plain,live:\n"),
+        ("tether cp here li", "plain,live:\n"),
+        ("tether cp ./he", "file,./he\n"),
+    ],
+)
+def test_cp_is_completed(live: object, words: str, offered: str) -> None:
+    environment = {
+        "_TETHER_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
+    done = CliRunner().invoke(main_module.tether, prog_name="tether", env=environment)
+    assert done.output == offered
+
+
+@pytest.mark.parametrize(
     ("problem", "code", "text"),
     [
         (SandboxNotFound("no such thing"), 125, "tether: no such thing\n        `tether ps`"),
