@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from tether_runtime_client.protocol import actions as a
 from tether_runtime_client.protocol import events as e
 from tether_runtime_client.protocol import observations as o
+from tether_runtime_client.protocol import tree_actions as t
 from tether_runtime_client.protocol.message import Message
 
 from .text import clipped, shortened, size, visible
@@ -139,6 +140,23 @@ def _listed(x: o.ListFilesObservation, width: int) -> str:
     return f"{len(x.entries)} names in {shortened(x.path, width)}{more}"
 
 
+def _found(x: o.FindFilesObservation, width: int) -> str:
+    more = ", and more" if x.next_offset is not None or x.timed_out else ""
+    return f"{len(x.entries)} found in {shortened(x.path, width)}{more}"
+
+
+def _matched(x: o.GrepObservation, width: int) -> str:
+    what = f"{len(x.files)} files match" if x.files else f"{len(x.matches)} lines match"
+    more = ", and more" if x.next_offset is not None or x.timed_out else ""
+    return f"{what} in {shortened(x.path, width)}{more}"
+
+
+def _changed(x: e.FilesChanged, width: int) -> str:
+    first = x.changes[0] if x.changes else e.FileChange(path="nothing", kind="modified")
+    more = f", and {len(x.changes) - 1} more" if len(x.changes) > 1 else ""
+    return f"{first.kind}: {shortened(first.path, width)}{more}"
+
+
 _says(a.CmdRunAction, _run)
 _says(a.CmdInputAction, _input)
 _says(a.CmdInterruptAction, lambda x, _: f"{x.signal} to {x.session}")
@@ -155,6 +173,15 @@ _says(a.FileReadAction, lambda x, width: f"read {shortened(x.path, width)}")
 _says(a.FileWriteAction, _write)
 _says(a.FileEditAction, lambda x, width: f"edit ({x.command}) {shortened(x.path, width)}")
 _says(a.ListFilesAction, lambda x, width: f"list {shortened(x.path, width)}")
+_says(t.FileStatAction, lambda x, width: f"look at {shortened(x.path, width)}")
+_says(t.FindFilesAction, lambda x, width: f"find files in {shortened(x.path, width)}")
+_says(
+    t.GrepAction,
+    lambda x, width: f"search {shortened(x.path, width // 2)} for {shortened(x.pattern, width)}",
+)
+_says(t.DiskUsageAction, lambda x, width: f"disk usage of {shortened(x.path, width)}")
+_says(t.FileWatchAction, lambda x, width: f"watch {shortened(x.path, width)}")
+_says(t.CancelAction, lambda x, _: f"cancel {x.target_id[:6]}")
 _says(a.UploadAction, lambda x, width: f"upload a {x.kind} to {shortened(x.path, width)}")
 _says(a.DownloadAction, lambda x, width: f"download {shortened(x.path, width)}")
 _says(
@@ -192,6 +219,9 @@ _says(
     lambda x, width: f"the image's entrypoint ended: {shortened(x.reason, width)}",
 )
 _says(e.TransferReady, lambda x, _: f"ready for a {x.kind}")
+_says(e.WatchReady, lambda x, _: f"watching {x.folders} folders")
+_says(e.FilesChanged, _changed)
+_says(e.WatchOverflow, lambda x, width: f"changes were missed: {shortened(x.reason, width)}")
 _says(e.HistoryGap, _gap)
 
 _says(o.CmdOutputObservation, _command)
@@ -204,6 +234,20 @@ _says(o.FileReadObservation, lambda x, _: f"read {x.path} ({size(x.total_bytes)}
 _says(o.FileWriteObservation, lambda x, _: f"wrote {x.path} ({size(x.total_bytes)})")
 _says(o.FileEditObservation, lambda x, width: f"edited {shortened(x.path, width)}")
 _says(o.ListFilesObservation, _listed)
+_says(
+    o.FileStatObservation,
+    lambda x, width: f"{shortened(x.path, width)} is a {x.type} ({size(x.size)})",
+)
+_says(o.FindFilesObservation, _found)
+_says(o.GrepObservation, _matched)
+_says(
+    o.DiskUsageObservation,
+    lambda x, width: f"{shortened(x.path, width)} takes {size(x.allocated)}",
+)
+_says(
+    o.FileWatchObservation,
+    lambda x, width: f"{x.total} changes in {shortened(x.path, width)}, ended by {x.ended}",
+)
 _says(o.TransferObservation, _transfer)
 _says(o.TerminalObservation, lambda x, _: f"terminal ended, exit code {x.exit_code}")
 _says(o.ErrorObservation, _error)
