@@ -209,7 +209,7 @@ PIECES = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(PIECES, max_size=40), st.integers(1, 6), st.integers(1, 9))
 def test_nothing_raises(pieces: list[str], rows: int, cols: int) -> None:
     emulator = Emulator(rows, cols)
