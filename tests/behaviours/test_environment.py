@@ -164,6 +164,18 @@ async def test_whatever_the_shell_is_set_to(shell: Shell) -> None:
         await shell.reset()
 
 
+async def test_prompts_stay_without_effect(shell: Shell) -> None:
+    await shell.output("true")
+    prompts = {"PROMPT_COMMAND": "echo P", "PS0": "$(echo 0)", "PS1": "$(echo 1 >&2)", "PS2": "2"}
+    try:
+        await shell.runtime.set_env(prompts)
+        for session in (shell, another(shell)):
+            assert await session.output("echo a") == "a\n"
+            assert await session.output("echo b") == "b\n"
+    finally:
+        await shell.runtime.set_env(dict.fromkeys(prompts))
+
+
 async def test_a_read_only_variable_stays(shell: Shell) -> None:
     a, b = new_name(), new_name()
     await shell.output(f"readonly {a}=1; export {a}; set -e")

@@ -29,6 +29,7 @@ from .text_end import plain_last_word, takes_line_after
 PADDING = b"\n\n"
 RECOVERY_PADDING = b"\n\n\n\n\n\n\n\n"
 
+_PLAIN_PROMPTS = rb"\builtin unset -v PROMPT_COMMAND PS0; \builtin printf -v PS1 %s '\[\]'; "
 LONGEST_LAST_WORD = 8000  # characters of `$_` that are carried; a longer one is forgotten
 
 # Builtins that the lines here use, and that a function of the same name would stand in for.
@@ -201,7 +202,8 @@ class ControlLines:
         """
         null = self._fds.null
         steps = b"".join(_export(name.encode(), value) for name, value in changes.items())
-        return PADDING + rb"{ %b[[ . ]]; } 2>&%d >&%d" % (steps, null, null) + b"\n"
+        line = rb"{ %b%b[[ . ]]; } 2>&%d >&%d" % (steps, _PLAIN_PROMPTS, null, null)
+        return PADDING + line + b"\n"
 
     def recovery(self, to: ReportTo, number: int) -> bytes:
         """The report alone, sent after an interrupt: the command's own may have been dropped.
