@@ -23,7 +23,8 @@ Owner = tuple[int, int] | Literal["keep"]
 
 XATTR_PREFIX = b"user."
 Xattrs = tuple[tuple[bytes, bytes], ...]
-_Id = Annotated[int, Field(ge=0, le=2**32 - 2)]
+_MAX_ID = 2**32 - 2
+_Id = Annotated[int, Field(ge=0, le=_MAX_ID)]
 #: Seconds since 1970 that every clock and file system in use takes.
 _MAX_TIME_NS = 2**33 * 1_000_000_000
 _NO_XATTRS = (errno.ENOTSUP, errno.ENOSYS)
@@ -58,12 +59,17 @@ class Receiving:
     def give(self, path: int | bytes, was: tuple[int, int], shown: str, dir_fd: int = -1) -> None:
         """Give what belonged to the user and group `was` to its owner here; a link itself.
 
-        `path` is a descriptor, or a name in the folder `dir_fd`. Raises `PathUnreadable` for all
-        who are not root.
+        `path` is a descriptor, or a name in the folder `dir_fd`; -1 leaves a number as it is.
+        Raises `PathUnreadable` for all who are not root, `UnsafeArchive` for impossible numbers.
         """
         owner = was if self.owner == "keep" else self.owner
         if owner is None:
             return
+        if not all(-1 <= number <= _MAX_ID for number in owner):
+            raise UnsafeArchive(
+                f"{shown!r} is of user {owner[0]} and group {owner[1]}: there are no such numbers",
+                member=shown,
+            )
         try:
             if isinstance(path, int):
                 os.fchown(path, *owner)
@@ -83,7 +89,7 @@ class Receiving:
         where the file system has none.
         """
         for name, value in xattrs if self.xattrs else ():
-            if not name.startswith(XATTR_PREFIX):
+            if not name.startswith(XATTR_PREFIX) or b"\0" in name:
                 raise UnsafeArchive(
                     f"{shown!r} brings the attribute {name!r}, and only users' own are taken",
                     member=shown,

@@ -15,7 +15,7 @@ from typing import TypeVar
 from .bulk import BulkFrame, BulkStream, EndFrame, FailFrame, HoleFrame
 from .errors import TransferError
 from .holes import ZEROS, zeros
-from .limits import BULK_CHUNK, MAX_HOLE
+from .limits import BULK_CHUNK, MAX_HOLE, MAX_HOLES
 from .notes import NoteBook
 
 T = TypeVar("T")
@@ -74,6 +74,7 @@ class BulkReader:
         self._next: Future[bytes | BulkFrame | None] | None = None
         self._left = memoryview(b"")
         self._hole = 0
+        self._holes = 0
         self.end: EndFrame | None = None
 
     def chunk(self) -> bytes | memoryview:
@@ -92,7 +93,7 @@ class BulkReader:
                 if message:
                     return message
             elif isinstance(message, HoleFrame):
-                self._hole = message.bytes
+                self._begin_hole(message.bytes)
             else:
                 self.end = self._checked(message)
         return b""
@@ -121,6 +122,12 @@ class BulkReader:
             if self._progress is not None:
                 self._progress(self._arrived, self._announced)
         return message
+
+    def _begin_hole(self, length: int) -> None:
+        self._hole = length
+        self._holes += length
+        if self._holes > MAX_HOLES:
+            raise TransferError(f"more than {MAX_HOLES:,} bytes came as holes")
 
     def _zeros(self) -> memoryview:
         piece = memoryview(ZEROS)[: self._hole]

@@ -28,6 +28,10 @@ BULK_CHUNK = 256 * 1024
 MAX_HOLE = 256 * 1024 * 1024
 """The most zeros that one message on a bulk connection stands for."""
 
+MAX_HOLES = 1024**4
+"""The most zeros that come as holes in one transfer: they cost the sender nothing, and the receiver
+their checksum."""
+
 CONTENT_LIMIT = 256 * 1024
 """The most output an observation shows; the middle of what is longer is left out."""
 

@@ -81,6 +81,10 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         "a sparse file",
     ),
     "is of no known type": (archive(member("a", kind=b"Z")), "unknown type b'Z'"),
+    "brings an attribute with a NUL in its name": (
+        archive(member("a", pax_headers={"SCHILY.xattr.user.a\0b": "x"})),
+        "only users' own are taken",
+    ),
     "brings an attribute of the kernel's": (
         archive(member("a", pax_headers={"SCHILY.xattr.security.capability": "x"})),
         "only users' own are taken",

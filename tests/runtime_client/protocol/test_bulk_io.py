@@ -12,11 +12,13 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tether_runtime_client.protocol.bulk import BulkStream, EndFrame
+from tether_runtime_client.protocol import bulk_io
+from tether_runtime_client.protocol.bulk import BulkStream, EndFrame, HoleFrame
 from tether_runtime_client.protocol.bulk_io import BulkReader, BulkWriter, in_thread
 from tether_runtime_client.protocol.channel import client_channel, server_channel
 from tether_runtime_client.protocol.errors import TransferError
-from tether_runtime_client.protocol.limits import BULK_CHUNK
+from tether_runtime_client.protocol.holes import ZEROS
+from tether_runtime_client.protocol.limits import BULK_CHUNK, MAX_HOLE
 
 Pair = tuple[BulkStream, BulkStream]
 
@@ -159,3 +161,56 @@ async def test_writing_to_a_peer_that_is_gone(pair: Pair) -> None:
 
     with pytest.raises(TransferError):
         await in_thread(work, nothing)
+
+
+async def test_holes_are_zeros_for_all_who_do_not_look(pair: Pair) -> None:
+    near, far = pair
+    writer = BulkWriter(far)
+    size = MAX_HOLE + 70_000
+
+    def send() -> EndFrame:
+        writer.write(b"before")
+        writer.hole(size)
+        writer.write(b"after")
+        return writer.finish()
+
+    reader = BulkReader(near)
+
+    def take() -> tuple[int, int, bytes]:
+        holes = zeros = 0
+        data = b""
+        while piece := reader.chunk():
+            is_hole = memoryview(piece).obj is ZEROS
+            holes += is_hole
+            zeros += len(piece) if is_hole else 0
+            data += b"" if is_hole else bytes(piece)
+        return holes, zeros, data
+
+    end, (holes, zeros, data) = await asyncio.gather(
+        in_thread(send, nothing), in_thread(take, nothing)
+    )
+    assert (holes > 1, zeros, data) == (True, size, b"beforeafter")
+    assert reader.end == end
+
+
+async def test_holes_without_end_are_refused(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk_io, "MAX_HOLES", 1_000_000)
+    near, far = pair
+    for _ in range(2):
+        far.send(HoleFrame(bytes=600_000))
+    reader = BulkReader(near)
+
+    def take() -> None:
+        while reader.chunk():
+            continue
+
+    with pytest.raises(TransferError, match="more than 1,000,000 bytes came as holes"):
+        await in_thread(take, nothing)
+
+
+async def test_a_hole_counts_as_bytes_that_were_announced(pair: Pair) -> None:
+    near, far = pair
+    far.send(HoleFrame(bytes=600_000))
+    reader = BulkReader(near, announced=599_999)
+    with pytest.raises(TransferError, match="more came than the 599,999 bytes"):
+        await in_thread(lambda: [reader.chunk() for _ in range(5)], nothing)

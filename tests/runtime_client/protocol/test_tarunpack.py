@@ -111,6 +111,15 @@ def test_set_id_bits_are_dropped(tmp_path: Path, receiving: Receiving) -> None:
     assert found == [0o755, 0o1777]
 
 
+@pytest.mark.parametrize("number", ["-5", "4294967295", "9" * 30])
+@pytest.mark.parametrize("field", ["uid", "gid"])
+def test_owners_that_nobody_can_be(tmp_path: Path, field: str, number: str) -> None:
+    stream = archive(member("a", pax_headers={field: number}))
+    with pytest.raises(UnsafeArchive, match="no such numbers"):
+        unpacked(stream, tmp_path / "target", receiving=Receiving(owner="keep"))
+    assert os.listdir(tmp_path / "target") == []
+
+
 @pytest.mark.parametrize("fresh", [False, True])
 def test_last_of_several_with_one_name_counts(tmp_path: Path, fresh: bool) -> None:
     stream = archive(
