@@ -37,7 +37,6 @@ class StartOptions:
     transport: str
     inject: str
     entrypoint: str
-    login: bool
     name: str | None
     keep: bool
     start_timeout: float
@@ -73,7 +72,6 @@ class StartOptions:
                 transport=self.transport,
                 inject=self.inject,
                 entrypoint=self.entrypoint,
-                login=self.login,
                 name=self.name,
                 keep=self.keep,
                 start_timeout_s=self.start_timeout,
@@ -109,7 +107,6 @@ class StartOptions:
             "--inject": self.inject != "build",
             "--entrypoint": self.entrypoint != "skip",
             "--name": self.name,
-            "--login": self.login,
             "--keep": self.keep,
             "--start-timeout": self.start_timeout != START_TIMEOUT_S,
         }
@@ -187,7 +184,6 @@ _OPTIONS: list[Callable[[F], F]] = [
         help="Go through the image's ENTRYPOINT, run it beside, or skip it.",
     ),
     click.option("--name", metavar="NAME", help="Name the sandbox."),
-    click.option("--login", is_flag=True, help="Read the login profile instead of ~/.bashrc."),
     click.option("--keep", is_flag=True, help="Leave the sandbox when the command has ended."),
     click.option(
         "--start-timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
