@@ -86,11 +86,16 @@ async def test_many_commands_in_a_session_leave_no_trace(
 
     assert (await sandbox.run('echo "$x"')).content == f"{count}\n"
     drift = [_drift(*pair) for pair in zip(before, after, strict=True)]
-    pace = statistics.median(last) / statistics.median(first[SAMPLE:])
+    pace = _undisturbed(last) / _undisturbed(first[SAMPLE:])
     log.info("drift in MB, client and here: %s; last to first: %.2f", drift, pace)
     assert [pair.descriptors for pair in after] == [pair.descriptors for pair in before]
     assert max(drift) < DRIFT / MB
     assert pace < 5
+
+
+def _undisturbed(taken: list[float]) -> float:
+    """The fastest tenth: other programs on the machine slow down the rest at times."""
+    return statistics.quantiles(taken, n=10)[0]
 
 
 def _drift(before: Footprint, after: Footprint) -> float:
