@@ -75,7 +75,7 @@ async def sandbox(
 @pytest.mark.parametrize(
     "size",
     [
-        pytest.param(200 * MB, id="200MB"),
+        pytest.param(100 * MB, id="100MB"),
         pytest.param(2000 * MB, id="2GB", marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
     ],
 )
@@ -114,7 +114,7 @@ async def test_a_flood_is_whole_in_its_file_and_holds_up_nobody(
     assert seen.full_output_path is not None
     digest = await sandbox.runtime.exec(["sha256sum", seen.full_output_path])
     assert digest.stdout.split()[0].decode() == expected.digest
-    if size <= 200 * MB:
+    if size <= 100 * MB:
         _check_events(sandbox.runtime, seen)
     await sandbox.runtime.exec(["rm", "-r", seen.full_output_path, folder])
 
