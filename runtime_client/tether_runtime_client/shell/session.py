@@ -227,16 +227,13 @@ class ShellSession:
 
     def hold_output(self) -> None:
         """Read no output until `release_output`: programs wait once their terminal is full."""
-        for shell in self._shells():
+        for shell in [*self._former, *filter(None, [self._shell])]:
             shell.process.pause_reading()
 
     def release_output(self) -> None:
         """Undo that. Twice is safe."""
-        for shell in self._shells():
+        for shell in [*self._former, *filter(None, [self._shell])]:
             shell.process.resume_reading()
-
-    def _shells(self) -> list[Shell]:
-        return [*self._former, *([self._shell] if self._shell is not None else ())]
 
     async def reset(self) -> StateLost:
         """Kill everything the session started and bring up a fresh shell, within 3 seconds.
