@@ -184,7 +184,7 @@ class ControlLines:
         run = _assignments(env) + (rb"\builtin command eval " if env else rb"\builtin eval ")
         plain = plain_last_word(text) is not None
         saved = not plain and "v" not in carried.suspended and takes_line_after(text)
-        recall = _recall(carried, plain=plain)
+        recall = b"" if plain and not carried.exit_code else _recall(carried, plain=plain)
         save = self._save.replace(b"<N>", to.nonce) if saved else b""
         run += self._quoted(text, carried, recall, save)
         before = self._hide() if carried.watching else recall
@@ -243,7 +243,8 @@ class ControlLines:
             first += carried.traps.decode("utf-8", "surrogateescape")
             first += (recall or rb"\builtin :; ").decode("utf-8", "surrogateescape")
             text = f"{{ {first}}} 2>&{self._fds.null} >&{self._fds.null}\n{text}"
-        return quote(text)[:-1] + save + b"'"
+        quoted = quote(text)
+        return quoted[:-1] + save + b"'" if save else quoted
 
     def _report(self, to: ReportTo, number: int, *, quiet: bool = False, saved: bool) -> bytes:
         if not number and to.back is None and not quiet and not saved:

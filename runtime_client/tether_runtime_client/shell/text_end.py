@@ -10,7 +10,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 
-_PLAIN = re.compile(r"[\w@%+:,./-]+(?:[ \t]+[\w@%+:,./=-]+)*", re.ASCII)
+_PLAIN = re.compile(r"\s*([\w@%+:,./-]+)(?:[ \t]+([\w@%+:,./=-]+))*\s*", re.ASCII)
 _CONTINUES = re.compile(r"(?:\||&&|\\)(?:\s*#.*)?\Z")
 _VERBOSE = re.compile(r"\bset(?:\s+[-+]\w+)*\s+[-+]\w*v|verbose")  # shows lines as they are read
 _HERE_DOCUMENT = re.compile(r"<<(-?)[ \t]*(?:'([^'\n]+)'|\"([^\"\n]+)\"|([^\s'\"|&;<>()`$]+))")
@@ -18,8 +18,8 @@ _HERE_DOCUMENT = re.compile(r"<<(-?)[ \t]*(?:'([^'\n]+)'|\"([^\"\n]+)\"|([^\s'\"
 
 def plain_last_word(text: str) -> str | None:
     """The last word of a simple command without anything to expand: `$_` becomes that."""
-    text = text.strip()
-    return text.split()[-1] if _PLAIN.fullmatch(text) else None
+    found = _PLAIN.fullmatch(text)
+    return found and (found[2] or found[1])
 
 
 def takes_line_after(text: str) -> bool:
