@@ -310,6 +310,18 @@ async def test_what_cannot_be_looked_into_is_not_said_to_be_sure(shell: Shell, n
     assert "typed-into-it" not in content
 
 
+@in_tools
+async def test_what_may_be_a_wait_is_told_once(shell: Shell) -> None:
+    """It may as well be at work: a poll waits for more than the same doubt."""
+    await shell.output(USER)
+    seen = await shell.run("su ann -c 'sleep 7; echo done'", timeout_s=20)
+    assert (seen.status, seen.wait_evidence) == ("waiting_for_input", "unknown")
+    seen = await shell.poll(timeout_s=0.1)
+    assert (seen.status, seen.wait_evidence) == ("waiting_for_input", "unknown")
+    seen = await shell.poll(timeout_s=20)
+    assert (seen.status, seen.content) == ("completed", "done\n")
+
+
 # --- what reaches it
 
 

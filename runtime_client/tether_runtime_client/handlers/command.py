@@ -51,6 +51,8 @@ class Command:
         self._emit = emit
         self._reporters = 0
         self._went_on = False
+        self._doubt: asyncio.Future[o.WaitEvidence] | None = None
+        """A wait that was told as one, and may be none: whoever polls now wants to know more."""
         running.watchers.append(self._on_end)
 
     @property
@@ -88,7 +90,8 @@ class Command:
 
         self._reporters += 1
         report = Report(self._running, self._output.last_write, due)
-        report.start(timeout_s, no_output_timeout_s)
+        told_wait = self._doubt is not None and self._doubt is self._running.waiting
+        report.start(timeout_s, no_output_timeout_s, told_wait=told_wait)
         return report
 
     async def report(
@@ -169,6 +172,7 @@ class Command:
         self._went_on = True
         content, truncated, path = self._output.report(ansi=self._ansi)
         evidence = self._running.wait_evidence
+        self._doubt = self._running.waiting if evidence == "unknown" else None
         status: o.CommandStatus = "timeout" if timed_out else "running"
         return o.CmdOutputObservation(
             content=content,

@@ -26,9 +26,12 @@ class Report:
         self._over = False
         self.timed_out = False
 
-    def start(self, timeout_s: float | None, no_output_timeout_s: float | None) -> None:
-        """Wait from now on."""
-        if self._running.done.done() or self._running.wait_evidence is not None:
+    def start(
+        self, timeout_s: float | None, no_output_timeout_s: float | None, *, told_wait: bool = False
+    ) -> None:
+        """Wait from now on; `told_wait`: the present wait for input is no news."""
+        waits = self._running.wait_evidence is not None and not told_wait
+        if self._running.done.done() or waits:
             self._fire()
             return
         self._running.watchers.append(self._fire)

@@ -105,6 +105,8 @@ class Sessions:
             if await command.ends_within(action.timeout_s):
                 break
             session.interrupt(command, harder)
+        if action.escalate and not await command.ends_within(action.timeout_s):
+            session.shell.kill()  # what goes on is a loop of the shell's own
         return await command.report(action.timeout_s)
 
     async def poll(self, action: a.CmdPollAction, _: Context) -> o.Observation:

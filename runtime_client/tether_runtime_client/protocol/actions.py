@@ -87,7 +87,8 @@ class CmdInterruptAction(Action):
 
     Returns at the command's end or after `timeout_s`, if it goes on all the same: nothing else is
     done to it then. With `escalate` a command that goes on gets SIGTERM, and SIGKILL if that does
-    not end it either; `timeout_s` holds for each of the signals.
+    not end it either; `timeout_s` holds for each of the signals. A loop of the shell's own that
+    goes on all the same ends with the shell: the status is `session_ended` then.
     """
 
     action: Literal["interrupt"] = "interrupt"

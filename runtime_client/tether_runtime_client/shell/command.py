@@ -90,6 +90,8 @@ class RunningCommand:
 
     def now_waits(self, evidence: WaitEvidence) -> None:
         """Called by the session."""
+        if self.wait_evidence == "unknown" != evidence:
+            self._waiting = None  # now there is something to go by
         if not self.waiting.done():
             self.waiting.set_result(evidence)
             self._tell()

@@ -217,6 +217,12 @@ class ShellSession:
         except ProcessLookupError:
             raise NoForeground(self.name) from None
 
+    def kill(self) -> None:
+        """Kill the shell that runs a command, which ends so; a fresh one takes its place."""
+        running = self._running()
+        if running is not None:
+            running[1].process.kill()
+
     def resize(self, rows: int, cols: int) -> None:
         """Set the terminal's size, for later shells too; programs get SIGWINCH."""
         self._size = (rows, cols)
