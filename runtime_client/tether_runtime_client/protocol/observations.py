@@ -26,7 +26,11 @@ class Observation(Event):
 
 
 class StateLost(Message):
-    """Why a shell was replaced, what its successor has again, and what it has not."""
+    """Why a shell was replaced, what its successor has again, and what it has not.
+
+    What is `kept` is as it was when the last command before that ended: what the shell's last
+    command itself changed (`cd /srv; export A=1; exit 3`) went with it.
+    """
 
     cause: ShellEndCause
     reason: str
