@@ -100,7 +100,7 @@ async def test_others_answer_during_a_flood(config: ShellConfig) -> None:
             began = time.monotonic()
             assert await other.say("echo a") == "a\n"
             times.append(time.monotonic() - began)
-        assert sorted(times)[len(times) * 9 // 10] < 0.1
+        assert sorted(times)[len(times) * 9 // 10] < 0.5
         assert command.total_bytes == 200_000_000
 
 
