@@ -18,6 +18,7 @@ _BLOCK = 64 * 1024
 _NO_MODE = bytes(64)  # room for the kernel's struct termios
 _TIOCSIG = 0x40045436
 _TIOCGPTN = 0x80045430
+_PTS_MAJOR = 136
 _KEYBOARD_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
 
 
@@ -163,13 +164,13 @@ def _slave_device(fd: int) -> int:
 
 
 def slave_device(index: int) -> int:
-    """The device number of /dev/pts/INDEX."""
-    return os.makedev(136 + index // 256, index % 256)
+    """The device number of /dev/pts/INDEX: one major number, however many there are."""
+    return os.makedev(_PTS_MAJOR, index)
 
 
 def terminal_index(device: int) -> int:
     """The other way round."""
-    return (os.major(device) - 136) * 256 + os.minor(device)
+    return os.minor(device)
 
 
 def check_lines(data: bytes) -> None:
