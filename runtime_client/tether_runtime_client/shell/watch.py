@@ -13,6 +13,7 @@ LONGEST_S = 0.2
 _GROWTH = 1.6
 _COST = 20  # a look is followed by so many times its work without one
 _REST = 4  # times as long as a look took nobody looks: all sessions share a fifth of the loop
+_LONGEST_REST_S = 0.1  # also after a look amid which the machine stood still
 
 
 class _Turns:
@@ -38,7 +39,8 @@ class _Turns:
         while self._waiting and began >= self._rested:
             self._waiting.popleft()()
             ended = loop.time()
-            self._rested, began = ended + _REST * (ended - began), ended
+            rest = min(_REST * (ended - began), _LONGEST_REST_S)
+            self._rested, began = ended + rest, ended
         if self._waiting:
             self._timer = loop.call_at(self._rested, self._next)
 
