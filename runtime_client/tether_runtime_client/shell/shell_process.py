@@ -78,8 +78,7 @@ class ShellProcess:
             family.add(self.pid)
             self._pidfd = os.pidfd_open(self.pid)
             failed.pop_all()
-        info = process_info(self.pid)
-        self._image = info.image if info is not None else 0
+        self._image: int | None = None
         self._watch()
 
     def _open(self, failed: contextlib.ExitStack) -> list[socket.socket]:
@@ -223,6 +222,11 @@ class ShellProcess:
             data = b""
         if not data:  # every holder of the other end is gone
             self._loop.remove_reader(self._status.fileno())
+        elif self._image is None:
+            # Not before bash has said something: for a moment after its start, which ptyprocess
+            # takes to be over, it has no stack yet, and would seem to be replaced ever after.
+            info = process_info(self.pid)
+            self._image = info.image if info is not None else None
         return data
 
     def kill(self) -> None:
@@ -305,7 +309,7 @@ class ShellProcess:
     def replaced_by_program(self) -> bool:
         """Whether the process is alive but no longer the bash that was started (`exec`)."""
         info = process_info(self.pid)
-        if info is None:
+        if info is None or self._image is None:
             return False
         return info.image != self._image
 
