@@ -44,8 +44,10 @@ def make_image(client: docker.DockerClient, request: pytest.FixtureRequest) -> I
     def make_image(dockerfile: str) -> str:
         seed = f"{os.getpid()} {request.node.nodeid} {len(made)}"
         name = f"tether-test/made-{crc32(seed.encode()):x}"
-        # With a label of its own it shares its id with no other test's.
-        file = io.BytesIO(f"{dockerfile}\nLABEL made-for={name}".encode())
+        # With a label of its own, before anything else, it shares no layer's image with another
+        # test, which may be about to remove that.
+        base, _, rest = dockerfile.partition("\n")
+        file = io.BytesIO(f"{base}\nLABEL made-for={name}\n{rest}".encode())
         client.images.build(fileobj=file, tag=f"{name}:1", rm=True, forcerm=True)
         made.append(name)
         return f"{name}:1"
