@@ -46,7 +46,7 @@ def make_image(client: docker.DockerClient, request: pytest.FixtureRequest) -> I
         name = f"tether-test/made-{crc32(seed.encode()):x}"
         # With a label of its own, before anything else, it shares no layer's image with another
         # test, which may be about to remove that.
-        base, _, rest = dockerfile.partition("\n")
+        base, _, rest = dockerfile.strip().partition("\n")
         file = io.BytesIO(f"{base}\nLABEL made-for={name}\n{rest}".encode())
         client.images.build(fileobj=file, tag=f"{name}:1", rm=True, forcerm=True)
         made.append(name)
