@@ -15,6 +15,7 @@ import docker
 import docker.errors
 import pytest
 
+from tether_runtime_client.protocol.defaults import DEFAULT_ENVIRONMENT
 from tether_runtime_client.protocol.events import ClientStarted
 from tether_server import CmdRunAction, CommandNotFound, SyncEventStreamRuntime
 
@@ -32,7 +33,7 @@ ENGINES = {"/.dockerenv", "/etc", "/etc/hostname", "/etc/hosts", "/etc/mtab", "/
 """What engines make in a container of any image."""
 GIVEN = {"HOME", "HOSTNAME", "PATH"}
 """What the engine sets where the image does not."""
-OURS = {"TERM", "TETHER_SHELL"}
+OURS = {"TERM", "TETHER_SHELL", *DEFAULT_ENVIRONMENT}
 
 # Counts zombies with nothing but the shell's own means; process 1 may be about to collect one.
 COUNT_ZOMBIES = """
