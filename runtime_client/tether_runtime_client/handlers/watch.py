@@ -48,7 +48,7 @@ class Watches:
 
     def _watch(self, action: FileWatchAction, told: _Told) -> TreeWatch:
         """What it takes is imported here: 5 ms and 0.7 MB that most clients never need."""
-        from ..search.globs import GlobError, Globs
+        from ..globs import GlobError, Globs
         from ..watching.inotify import Inotify
         from ..watching.tree import TreeWatch
 

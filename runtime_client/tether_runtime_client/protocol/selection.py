@@ -1,18 +1,19 @@
 """Which names of a tree are copied: glob patterns, in the way of `.gitignore`.
 
-`*`, `?` and `[...]` stand for characters of one name, `**` for any number of folders. A pattern
+What a name in a pattern stands for is told in `globs`; `**` is any number of folders. A pattern
 without a slash matches a name at any depth; one with a slash, at its beginning or within, counts
 from the tree's top. A slash at its end makes it match folders only. What matches stands for all
-below it too.
+below it too. Braces are ordinary letters here, as they are to git.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from ..globs import name_regex
 
 Way = tuple[str, ...]
 """The names from the tree's top to something in it."""
@@ -70,7 +71,7 @@ def _compiled(pattern: str) -> _Pattern:
 
 
 def _part(name: str) -> _Part:
-    return _ANY_FOLDERS if name == "**" else re.compile(fnmatch.translate(name))
+    return _ANY_FOLDERS if name == "**" else re.compile(name_regex(name), re.DOTALL)
 
 
 def _whole(parts: Sequence[_Part], way: Way) -> bool:
@@ -80,7 +81,7 @@ def _whole(parts: Sequence[_Part], way: Way) -> bool:
         if part is _ANY_FOLDERS:
             reached = set(range(min(reached), len(way) + 1))
         else:
-            reached = {at + 1 for at in reached if at < len(way) and part.match(way[at])}
+            reached = {at + 1 for at in reached if at < len(way) and part.fullmatch(way[at])}
         if not reached:
             return False
     return len(way) in reached
@@ -91,6 +92,6 @@ def _begins(parts: Sequence[_Part], way: Way) -> bool:
     for at, part in enumerate(parts):
         if part is _ANY_FOLDERS or at == len(way):
             return True
-        if not part.match(way[at]):
+        if not part.fullmatch(way[at]):
             return False
     return False

@@ -13,9 +13,9 @@ import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from ..globs import GlobError
 from .expression import ExpressionError
 from .find import Find, Finding
-from .globs import GlobError
 from .grep import Grep, Grepping
 from .usage import Counting, Usage
 

@@ -7,7 +7,7 @@ import stat
 from dataclasses import dataclass
 from typing import Any
 
-from .globs import Globs
+from ..globs import Globs
 from .page import Page
 from .walk import Found, Walk
 
@@ -77,7 +77,7 @@ class Finding:
         wanted, attributes = self._wanted, found.attributes
         if found.depth < wanted.min_depth:
             return False
-        if self._globs is not None and not self._globs.match(found.path, found.name):
+        if self._globs is not None and not found.matches(self._globs):
             return False
         if wanted.types and type_of(attributes) not in wanted.types:
             return False

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..globs import Globs
 from .expression import Expression
-from .globs import Globs
 from .hits import Hit
 from .lines import is_binary, search_file
 from .page import Page
@@ -108,7 +108,7 @@ class Grepping:
             # What is empty has nothing to find, and what the kernel makes up looks empty.
             if not stat.S_ISREG(found.attributes.st_mode) or not found.attributes.st_size:
                 continue
-            if self._globs is None or self._globs.match(found.path, found.name):
+            if self._globs is None or found.matches(self._globs):
                 place = self._walk.absolute(found.path)
                 if os.access(place, os.R_OK):
                     yield _File(found.path, place)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .globs import to_regex
+from ..globs import to_regex
 
 FILE = ".gitignore"
 REPOSITORY = ".git"

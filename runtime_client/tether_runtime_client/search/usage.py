@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from .globs import Globs
+from ..globs import Globs
 from .walk import Found, Walk
 
 BLOCK = 512

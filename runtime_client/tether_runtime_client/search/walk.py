@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .globs import Globs
+from ..globs import Globs
 from .ignore import REPOSITORY, Ignores, ignores_above
 
 MAX_UNREADABLE = 100
@@ -47,6 +47,10 @@ class Found:
     def is_folder(self) -> bool:
         """True for a folder, also one that is not looked into."""
         return stat.S_ISDIR(self.attributes.st_mode)
+
+    def matches(self, globs: Globs) -> bool:
+        """Whether one of them stands for it."""
+        return globs.match(self.path, self.name, folder=self.is_folder)
 
 
 class Walk:
@@ -139,7 +143,7 @@ class Walk:
                 yield found, rules
 
     def _left_out(self, found: Found, base: str, rules: Ignores) -> bool:
-        if self._exclude is not None and self._exclude.match(found.path, found.name):
+        if self._exclude is not None and found.matches(self._exclude):
             return True
         if not self._ignore:
             return False

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..search.globs import Globs
+from ..globs import Globs
 from . import inotify as i
 from .inotify import Inotify, Raw
 
@@ -110,7 +110,7 @@ class TreeWatch:
         path = self._path(event)
         if not event.name:
             self._itself(event, path)
-        elif not self._left_out(path, event.name):
+        elif not self._left_out(path, event.name, bool(event.mask & i.IS_DIR)):
             self._entry(event, path)
 
     def _itself(self, event: Raw, path: str) -> None:
@@ -137,13 +137,14 @@ class TreeWatch:
             self._happened(event)
             return
         old, new = self._path(event), self._path(to)
-        hidden, shown = self._left_out(old, event.name), not self._left_out(new, to.name)
+        is_folder = bool(event.mask & i.IS_DIR)
+        hidden = self._left_out(old, event.name, is_folder)
+        shown = not self._left_out(new, to.name, is_folder)
         if hidden or not shown:
             for each, path, visible in ((event, old, not hidden), (to, new, shown)):
                 if visible:
                     self._entry(each, path)
             return
-        is_folder = bool(event.mask & i.IS_DIR)
         self._on_change(Change(new, "moved", is_folder, old))
         if is_folder:
             known = old in self._numbers and not self._extending
@@ -172,7 +173,7 @@ class TreeWatch:
             watched = [path for path in now if self._add_below(path)]
             found = await asyncio.to_thread(self._read, watched)
             for path, is_folder, name in found:
-                if self._closed or self._left_out(path, name):
+                if self._closed or self._left_out(path, name, is_folder):
                     continue
                 if tell:
                     self._on_change(Change(path, "created", is_folder))
@@ -235,8 +236,8 @@ class TreeWatch:
             os.path.join(self._paths[event.wd], event.name) if event.name else self._paths[event.wd]
         )
 
-    def _left_out(self, path: str, name: str) -> bool:
-        return self._exclude is not None and self._exclude.match(path, name)
+    def _left_out(self, path: str, name: str, is_folder: bool) -> bool:
+        return self._exclude is not None and self._exclude.match(path, name, folder=is_folder)
 
 
 def _resolved(path: str) -> tuple[str, bool]:

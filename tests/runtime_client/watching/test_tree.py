@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tether_runtime_client.search.globs import Globs
+from tether_runtime_client.globs import Globs
 from tether_runtime_client.watching.inotify import Inotify
 from tether_runtime_client.watching.tree import Change, TreeWatch
 

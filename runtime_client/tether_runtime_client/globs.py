@@ -1,7 +1,8 @@
 """Globs, in the language of .gitignore files and with braces, as regular expressions.
 
 `*` and `?` stand for anything but a slash, `[a-z]` and `[!a-z]` for one character, `**` as a whole
-part of the path for any number of folders.
+part of the path for any number of folders. No glob takes for ever, whatever it is held against:
+what is between two stars is looked for once, at the first place that fits.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 MAX_GLOBS = 1_000
-"""The most globs that the braces of one may stand for."""
+"""The most globs that braces may stand for, all that are given together."""
+
+_FOLDERS = "(?:[^/]+/)*"
 
 
 class GlobError(ValueError):
@@ -19,19 +22,35 @@ class GlobError(ValueError):
 
 class Globs:
     """Any of some globs. One without a slash is about the name, wherever it is; one with a slash
-    about the path from the folder that is searched. No globs match nothing.
+    about the path from the folder that is searched; one that ends in a slash is about folders
+    alone. No globs match nothing.
     """
+
+    def __init__(self, globs: Iterable[str]) -> None:
+        """Raises GlobError."""
+        expanded = [each for given in globs for each in expand(given)]
+        if len(expanded) > MAX_GLOBS:
+            raise GlobError(f"the globs stand for more than {MAX_GLOBS:,} globs")
+        self._any = _AnyOf(glob for glob in expanded if not glob.endswith("/"))
+        self._folders = _AnyOf(glob for glob in expanded if glob.endswith("/"))
+
+    def match(self, path: str, name: str, *, folder: bool) -> bool:
+        """Whether one of them stands for this path, whose last part is `name`."""
+        return self._any.match(path, name) or (folder and self._folders.match(path, name))
+
+
+class _AnyOf:
+    """Some globs as one expression for names and one for paths."""
 
     def __init__(self, globs: Iterable[str]) -> None:
         names: list[str] = []
         paths: list[str] = []
-        for glob in (each for given in globs for each in expand(given)):
+        for glob in globs:
             (paths if "/" in glob.rstrip("/") else names).append(to_regex(glob.strip("/")))
         self._names = re.compile("|".join(names), re.DOTALL) if names else None
         self._paths = re.compile("|".join(paths), re.DOTALL) if paths else None
 
     def match(self, path: str, name: str) -> bool:
-        """Whether one of them stands for this path, whose last part is `name`."""
         if self._names is not None and self._names.fullmatch(name):
             return True
         return self._paths is not None and self._paths.fullmatch(path) is not None
@@ -56,19 +75,29 @@ def expand(glob: str) -> list[str]:
 
 def to_regex(glob: str) -> str:
     """What matches all of a path without a slash in front, when all of it has to match."""
-    parts = glob.split("/")
-    result = ""
-    for position, part in enumerate(parts):
-        last = position == len(parts) - 1
+    first, *others = _between_folders(glob)
+    if not others:
+        return f"(?:{'/'.join(first)})"
+    *middle, last = others
+    start = "".join(f"{name}/" for name in first)
+    between = "".join(f"(?>{_FOLDERS}?{'/'.join(names)}/)" for names in middle if names)
+    end = _FOLDERS + "/".join(last) if last else ".+"
+    return f"(?:{start}{between}{end})"
+
+
+def _between_folders(glob: str) -> list[list[str]]:
+    """The names of a path, each as an expression, in runs: between two is any number of folders."""
+    runs: list[list[str]] = [[]]
+    for part in glob.split("/"):
         if part == "**":
-            result += ".+" if last else "(?:[^/]+/)*"
+            runs.append([])
         else:
-            result += _part(part) + ("" if last else "/")
-    return f"(?:{result})"
+            runs[-1].append(name_regex(part))
+    return runs
 
 
-def _part(part: str) -> str:
-    """Between two stars the first place that fits is as good as any: nothing is tried twice."""
+def name_regex(part: str) -> str:
+    """What matches one name of a path, when all of it has to match."""
     first, *others = _between_stars(part)
     if not others:
         return first
