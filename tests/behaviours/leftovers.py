@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import random
@@ -27,6 +28,13 @@ async def each(runtime: EventStreamRuntime, wanted: Mapping[str, str]) -> dict[s
 async def naps(runtime: EventStreamRuntime, nap: str) -> int:
     """How many processes sleep so."""
     return (await runtime.exec(_LIST)).stdout.count(_line(nap))
+
+
+async def one_naps(runtime: EventStreamRuntime, nap: str) -> None:
+    """Wait until there is one: a command that was left running may not have come so far."""
+    async with asyncio.timeout(20):
+        while await naps(runtime, nap) != 1:
+            await asyncio.sleep(0.02)
 
 
 def _line(nap: str) -> bytes:

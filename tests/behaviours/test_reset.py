@@ -15,7 +15,7 @@ from tether_server import (
 )
 
 from .conftest import Shell
-from .leftovers import each, naps, new_nap
+from .leftovers import each, naps, new_nap, one_naps
 
 LEFT = {
     "ignores signals": "sh -c 'trap \"\" HUP TERM INT; {nap}; {nap}' &",
@@ -63,7 +63,7 @@ async def test_whatever_is_in_its_way(shell: Shell) -> None:
     for name, command in IN_THE_WAY.items():
         nap = new_nap()
         await shell.run(command.format(nap=nap), timeout_s=0.15)
-        assert await naps(shell.runtime, nap) == 1, name
+        await one_naps(shell.runtime, nap)
         await reset(shell)
         assert await naps(shell.runtime, nap) == 0, name
         assert await shell.output("echo fresh") == "fresh\n", name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 from .command import EndReason, RunningCommand
 from .config import Startup
 from .control import quote
-from .errors import ShellStartError
+from .errors import NoRoom, ShellStartError
 from .family import Family
 from .mark import VARIABLE
 from .run import Request
 from .shell import Shell, ShellOwner
 
 _END_S = 1.0
+_ROOM_S, _LOOK_S = 1.0, 0.02  # for room for a process, and between two looks
 _STARTUP: Mapping[Startup, str] = {
     "none": "",
     # Debian's bash reads the first file by itself when it is interactive; ours is told not to.
@@ -66,13 +68,27 @@ async def bring_up(plan: Plan, owner: ShellOwner, warn: Callable[[str], None]) -
 
 
 async def _set_up(plan: Plan, owner: ShellOwner) -> Shell:
-    shell = Shell(plan.bash, plan.cwd, plan.env, plan.size, plan.family, owner)
+    shell = await _start(plan, owner)
     command = RunningCommand("", Discard(), hidden=True)
     shell.set_up(command)
     if await _end_of(shell, command, plan) != "completed":
         await end_shell(shell, plan.family)
         raise ShellStartError(f"{plan.bash} did not become ready; is it a working bash?")
     return shell
+
+
+async def _start(plan: Plan, owner: ShellOwner) -> Shell:
+    """A shell's process. In a full sandbox the room of one that is ending may come free: the
+    kernel tells nobody when, so it is tried again for a second.
+    """
+    deadline = time.monotonic() + _ROOM_S
+    while True:
+        try:
+            return Shell(plan.bash, plan.cwd, plan.env, plan.size, plan.family, owner)
+        except NoRoom:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(_LOOK_S)
 
 
 async def _run_startup_files(shell: Shell, plan: Plan) -> str | None:

@@ -22,6 +22,16 @@ class NoShell(ShellStartError):
         super().__init__(f"no usable bash ({reasons}); put bash >= 4.4 into the image")
 
 
+class NoRoom(ShellStartError):
+    """As many processes run as are allowed; the next may find room, when one of them has ended."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__(
+            f"cannot start {program}: as many processes run here as are allowed; end some of them, "
+            "or allow more"
+        )
+
+
 class SessionClosed(ShellError):
     """The session was closed; open another one."""
 

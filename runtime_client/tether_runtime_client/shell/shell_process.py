@@ -20,7 +20,7 @@ import pexpect
 import ptyprocess
 
 from .control import ControlLines, Descriptors
-from .errors import ShellStartError
+from .errors import NoRoom, ShellStartError
 from .family import Family
 from .mark import VARIABLE, Mark
 from .processes import process_info
@@ -112,6 +112,8 @@ class ShellProcess:
         env = {**env, VARIABLE: mark.value}
         try:
             self._child = BashSpawn(argv, env=env, size=size, pass_fds=handed, in_child=in_child)
+        except BlockingIOError as error:  # EAGAIN, of fork
+            raise NoRoom(argv[0]) from error
         except (OSError, pexpect.ExceptionPexpect, ptyprocess.PtyProcessError) as error:
             raise ShellStartError(f"cannot start {argv[0]}: {error}") from error
         for sock in theirs:
