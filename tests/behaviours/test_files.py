@@ -37,6 +37,8 @@ from tether_server import (
     NotCancellable,
     PathIsADirectory,
     PathNotADirectory,
+    ScreenReadAction,
+    SpawnFailed,
     TetherError,
     WatchReady,
 )
@@ -181,6 +183,28 @@ async def test_edits(runtime: EventStreamRuntime, folder: str) -> None:
     await edit("undo_edit")
     with pytest.raises(FileMissing):
         await runtime.run(FileReadAction(path=path))
+
+
+@pytest.mark.engine
+async def test_files_where_no_process_more_can_be_started(debian: str) -> None:
+    """Nor a thread of the client's: each does its work all the same, and once."""
+    path = "/srv/file"
+    async with EventStreamRuntime(debian, resources={"pids_limit": 40}) as runtime:
+        await runtime.run(FileWriteAction(path=path, content="one\n"))
+        await runtime.run(CmdRunAction(command="perl -e '1 while fork; sleep 300'", timeout_s=1))
+        with pytest.raises(SpawnFailed):
+            await runtime.run(FindFilesAction(path="/srv"))
+        for _ in range(3):
+            await runtime.run(FileWriteAction(path=path, content="more\n", append=True))
+        edit = FileEditAction(command="str_replace", path=path, old_str="one", new_str="1")
+        assert "-one\n+1\n" in (await runtime.run(edit)).diff
+        assert (await runtime.run(FileReadAction(path=path))).content == "1\nmore\nmore\nmore\n"
+        assert (await runtime.run(FileStatAction(path=path))).size == 17
+        listing = await runtime.run(ListFilesAction(path="/srv"))
+        assert [entry.path for entry in listing.entries] == ["file"]
+        watch = await runtime.run(FileWatchAction(path="/srv", recursive=True, timeout_s=0))
+        assert watch.ended == "timeout"
+        assert (await runtime.run(ScreenReadAction())).rows
 
 
 # --- list, stat, find

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
 from .. import files as core
+from ..aside import aside
 from ..protocol import errors as e
 from ..protocol.os_errors import printable
 
 T = TypeVar("T")
 
 
-async def in_thread(work: Callable[[], T]) -> T:
-    """Run blocking work; raise what goes wrong with its path as the protocol's error."""
+async def on_files(work: Callable[[], T]) -> T:
+    """Do blocking work aside; raise what goes wrong with its path as the protocol's error."""
     try:
-        return await asyncio.to_thread(work)
+        return await aside(work)
     except core.FileOperationError as problem:
         raise protocol_error(problem) from None
 

@@ -14,7 +14,7 @@ from ..protocol import observations as o
 from ..protocol.os_errors import printable
 from ..protocol.tree_actions import FileStatAction
 from ..settings import ClientSettings
-from .file_errors import in_thread
+from .file_errors import on_files
 
 TEXT_LIMIT = 1024 * 1024
 """The most bytes of text one observation carries. As JSON a byte can become six."""
@@ -34,23 +34,23 @@ class Files:
 
     async def read(self, action: a.FileReadAction, _: Context) -> o.FileReadObservation:
         """A whole file or a range of its lines; more than the limit is an error."""
-        return await in_thread(lambda: _read_bytes(action) if action.binary else _read(action))
+        return await on_files(lambda: _read_bytes(action) if action.binary else _read(action))
 
     async def write(self, action: a.FileWriteAction, _: Context) -> o.FileWriteObservation:
         """A whole file in one step, or an addition to its end."""
-        return await in_thread(lambda: _write(action))
+        return await on_files(lambda: _write(action))
 
     async def edit(self, action: a.FileEditAction, _: Context) -> o.FileEditObservation:
         """One change, or the last one taken back."""
-        return await in_thread(lambda: _EDITS[action.command](self._editor, action))
+        return await on_files(lambda: _EDITS[action.command](self._editor, action))
 
     async def list_files(self, action: a.ListFilesAction, _: Context) -> o.ListFilesObservation:
         """A page of a directory: as many entries as fit, at most as many as asked for."""
-        return await in_thread(lambda: _list(action))
+        return await on_files(lambda: _list(action))
 
     async def stat(self, action: FileStatAction, _: Context) -> o.FileStatObservation:
         """The attributes of one path."""
-        return await in_thread(partial(_stat, action))
+        return await on_files(partial(_stat, action))
 
 
 def _read(action: a.FileReadAction) -> o.FileReadObservation:

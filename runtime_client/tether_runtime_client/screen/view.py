@@ -7,8 +7,10 @@ import codecs
 import re
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..aside import aside
 from .log import Log
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ class ScreenView:
         async with self._looking:
             start, data = self._log.tail(self._drawn, WINDOW)
             sizes = [self._sizes.popleft() for _ in range(len(self._sizes))]
-            return await asyncio.to_thread(self._draw, start, data, sizes, newline)
+            return await aside(partial(self._draw, start, data, sizes, newline))
 
     def _draw(self, start: int, data: bytes, sizes: list[Size], newline: bool) -> Shown:
         emulator = self._emulator = self._emulator or _new_emulator(sizes[0])

@@ -7,7 +7,9 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from ..aside import aside
 from ..globs import Globs
 from . import inotify as i
 from .inotify import Inotify, Raw
@@ -69,7 +71,7 @@ class TreeWatch:
 
     async def start(self) -> int:
         """Watch; returns on how many folders. Raises OSError for the top alone."""
-        self._top, is_folder = await asyncio.to_thread(_resolved, self._top)
+        self._top, is_folder = await aside(partial(_resolved, self._top))
         self._add("")
         if is_folder and self._recursive:
             await self._extend([""], tell=False)
@@ -171,7 +173,7 @@ class TreeWatch:
         while folders and not self._closed:
             now, folders = folders[:FOLDERS_AT_ONCE], folders[FOLDERS_AT_ONCE:]
             watched = [path for path in now if self._add_below(path)]
-            found = await asyncio.to_thread(self._read, watched)
+            found = await aside(partial(self._read, watched))
             for path, is_folder, name in found:
                 if self._closed or self._left_out(path, name, is_folder):
                     continue
