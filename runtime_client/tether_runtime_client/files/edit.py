@@ -174,7 +174,7 @@ class Editor:
     def _take_back(self, path: str, data: bytes, step: Step) -> Edited:
         if step.created:
             with about(path):
-                os.unlink(path)
+                os.unlink(os.path.realpath(path))
             self._history.pop(path)
             return Edited(path, "", 1, 0, diff_of(path, Change(data, 0, len(data), b"")))
         before = step.undone(data)

@@ -15,8 +15,9 @@ from .opening import check_ordinary
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 #: A rename is refused like this where the file itself can still be written: a mounted file
-#: (/etc/hosts in a container), or a folder that is not ours to change.
-_NO_RENAME = (errno.EBUSY, errno.EACCES, errno.EPERM, errno.EXDEV, errno.EROFS)
+#: (/etc/hosts in a container), a folder that is not ours to change, or one that takes no new
+#: files (/proc).
+_NO_RENAME = (errno.EBUSY, errno.EACCES, errno.EPERM, errno.EXDEV, errno.EROFS, errno.ENOENT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,14 @@ def test_str_replace(editor: Editor, file: Path) -> None:
     )
 
 
+def test_undoing_a_creation_by_a_link_removes_the_file(editor: Editor, tmp_path: Path) -> None:
+    editor.create(str(tmp_path / "file"), "x\n")
+    (tmp_path / "link").symlink_to("file")
+    editor.undo_edit(str(tmp_path / "link"))
+    assert not (tmp_path / "file").exists()
+    assert (tmp_path / "link").is_symlink()
+
+
 def test_str_replace_removes_and_spans_lines(editor: Editor, file: Path) -> None:
     editor.str_replace(str(file), "def one():\n    return 1\n\n\n", "")
     assert file.read_text() == PROGRAM.split("\n\n\n", 1)[1]
@@ -473,6 +481,8 @@ def test_nearest_in_a_large_file() -> None:
     found = nearest(body, wanted)
     assert found is not None
     assert found[0] == 300_000
+    wanted = b"lime_299999 = 299999 // as it was once\n"
+    assert nearest(body, wanted) == (300_000, "    line_299999 = 299999")
     assert nearest(body, b"not there at all") is None
     assert nearest(b"x" * 10_000_000 + b"y", b"xxy") is None  # one line, nothing like it
     assert time.process_time() - started < 2

@@ -184,6 +184,14 @@ def test_mounted_file_is_written_in_place(small: Path, tmp_path: Path) -> None:
         subprocess.run(["umount", str(tmp_path / "hosts")], check=True)
 
 
+def test_a_folder_that_takes_no_new_files(tmp_path: Path) -> None:
+    """What the kernel makes up cannot be replaced, and can be written."""
+    path = "/proc/self/oom_score_adj"
+    before = Path(path).read_text()
+    written = write_file(path, before.encode())
+    assert (written.created, written.atomic) == (False, False)
+
+
 def test_read_only_file_system(small: Path) -> None:
     (small / "file").write_text("x")
     subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
