@@ -292,7 +292,7 @@ class Submissions:
             self._link.cut("the history cannot be written")
 
     def _submit_new(self, action_id: str, action: Action) -> None:
-        body = to_json(action)
+        body = _body(action)
         frame = encode_submit(action_id, body)
         if len(frame) > MAX_FRAME:
             raise FrameTooLarge(
@@ -358,6 +358,16 @@ class Submissions:
 def new_action_id() -> str:
     """An id no action has."""
     return secrets.token_hex(12)
+
+
+def _body(action: Action) -> bytes:
+    try:
+        return to_json(action, lone="strict")
+    except UnicodeError:
+        raise InvalidAction(
+            "the action has text that is no Unicode",
+            hint="Send other bytes as data; name a file of other bytes in a command, by escapes",
+        ) from None
 
 
 def _check(frame: bytes) -> None:

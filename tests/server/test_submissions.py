@@ -266,6 +266,7 @@ async def test_what_a_dead_server_stored_is_acknowledged_by_the_next(tmp_path: P
         ("é", RUN, InvalidAction),
         ("a", CmdRunAction.model_construct(action="run", command=7), InvalidAction),
         ("a", CmdRunAction.model_construct(action="fly"), InvalidAction),
+        ("a", CmdRunAction(command="rm caf\udce9"), InvalidAction),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")

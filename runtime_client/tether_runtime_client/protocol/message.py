@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticSerializationError
@@ -45,28 +45,29 @@ def changed(message: M, **fields: Any) -> M:
     return copy
 
 
-def to_json(message: Message) -> bytes:
+def to_json(message: Message, *, lone: Literal["replace", "strict"] = "replace") -> bytes:
     """A message as JSON that validates to an equal message.
 
     Every field is written, None too: it may stand for something else than the field's default.
     Text that is no Unicode (a file name, an error that quotes one) gets replacement characters,
     and a value of unknown type among free-form data its `repr`: telling it badly beats losing it.
+    With `lone="strict"` such text raises UnicodeError: an action is not to be about something else.
     """
     try:
         return message.__pydantic_serializer__.to_json(message)
     except PydanticSerializationError:
-        fit = type(message).model_validate(_fit(message.model_dump(warnings=False)))
+        fit = type(message).model_validate(_fit(message.model_dump(warnings=False), lone))
         return fit.__pydantic_serializer__.to_json(fit)
 
 
-def _fit(value: Any) -> Any:
+def _fit(value: Any, lone: str) -> Any:
     match value:
         case str():
-            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", lone)
         case dict():
-            return {_fit(k): _fit(v) for k, v in value.items()}
+            return {_fit(k, lone): _fit(v, lone) for k, v in value.items()}
         case list() | tuple():
-            return [_fit(item) for item in value]
+            return [_fit(item, lone) for item in value]
         case bytes() | bool() | int() | float() | None:
             return value
-    return _fit(repr(value))
+    return _fit(repr(value), lone)

@@ -68,6 +68,13 @@ def test_text_that_is_no_unicode_gets_replacement_characters() -> None:
     assert told == ErrorObservation(code="x", message="a�b", data={"p�": ["�", {"q": "é"}]})
 
 
+def test_text_that_is_no_unicode_can_be_refused() -> None:
+    with pytest.raises(UnicodeError):
+        to_json(ErrorObservation(code="x", message="a\udcffb"), lone="strict")
+    pair = to_json(ErrorObservation(code="x", message="\ud83d\ude00"), lone="strict")
+    assert "😀".encode() in pair
+
+
 def test_a_surrogate_pair_in_two_parts_becomes_the_character_it_is() -> None:
     told = observation_adapter.validate_json(
         to_json(ErrorObservation(code="x", message="\ud83d\ude00"))
