@@ -13,7 +13,19 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from . import beside, crowd, idle, injection, latency, machine, stages, startup, throughput
+from . import (
+    beside,
+    crowd,
+    execs,
+    files,
+    idle,
+    injection,
+    latency,
+    machine,
+    stages,
+    startup,
+    throughput,
+)
 from .display import show
 from .plan import PEERS, Plan
 from .report import Report
@@ -24,6 +36,8 @@ MEASUREMENTS: dict[str, Callable[[Plan], Awaitable[Report]]] = {
     "stages": stages.measure,
     "throughput": throughput.measure,
     "crowd": crowd.measure,
+    "exec": execs.measure,
+    "files": files.measure,
     "startup": startup.measure,
     "injection": injection.measure,
     "idle": idle.measure,

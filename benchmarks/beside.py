@@ -15,6 +15,7 @@ from tether_server import CmdRunAction, EventStreamRuntime
 from .peers import Peer, open_peers
 from .plan import Plan
 from .report import Aim, Report, Row, time_row
+from .side import tether
 from .subjects import peer_step, runtimes
 from .turns import Step, take_turns
 
@@ -36,7 +37,7 @@ async def measure(plan: Plan) -> Report:
         AsyncExitStack() as stack,
     ):
         steps: dict[str, Step] = {
-            _name(backend): partial(_run, runtime) for backend, runtime in started.items()
+            tether(backend): partial(_run, runtime) for backend, runtime in started.items()
         }
         for peer in peers:
             steps[peer.name] = await stack.enter_async_context(peer_step(peer, "true"))
@@ -56,7 +57,7 @@ async def _run(runtime: EventStreamRuntime) -> None:
 
 
 def _row(peer: Peer, samples: Mapping[str, list[float]]) -> Row:
-    floor = samples.get(_name(peer.place))
+    floor = samples.get(tether(peer.place))
     return time_row(peer.name, samples[peer.name], floor=floor, aim=_aim(peer))
 
 
@@ -64,7 +65,3 @@ def _aim(peer: Peer) -> Aim | None:
     if peer.keeps == "a shell, marked":
         return KEPT if peer.name.startswith("asyncssh") else None
     return AHEAD if peer.keeps == "nothing" else PROMPTED
-
-
-def _name(backend: str) -> str:
-    return f"Tether, {backend}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -14,20 +14,24 @@ from .plan import Plan
 from .turns import Step
 
 
-def new_runtime(backend: str, plan: Plan) -> EventStreamRuntime:
-    """A runtime that is not started."""
-    image = None if backend == "local" else plan.image
-    return EventStreamRuntime(image, backend=backend, progress=plan.tell)
+def new_runtime(backend: str, plan: Plan, mounts: Sequence[str] = ()) -> EventStreamRuntime:
+    """A runtime that is not started; `mounts` are a container's."""
+    if backend == "local":
+        return EventStreamRuntime(None, backend=backend, progress=plan.tell)
+    return EventStreamRuntime(plan.image, backend=backend, progress=plan.tell, mounts=mounts)
 
 
 @asynccontextmanager
-async def runtimes(plan: Plan) -> AsyncIterator[dict[str, EventStreamRuntime]]:
+async def runtimes(
+    plan: Plan, mounts: Sequence[str] = ()
+) -> AsyncIterator[dict[str, EventStreamRuntime]]:
     """Per backend a started runtime whose shell session has run a command."""
     async with AsyncExitStack() as stack:
         started = {}
         for backend in plan.backends:
             plan.tell(f"starting a runtime on {backend}")
-            started[backend] = await stack.enter_async_context(new_runtime(backend, plan))
+            runtime = new_runtime(backend, plan, mounts)
+            started[backend] = await stack.enter_async_context(runtime)
             await started[backend].run(CmdRunAction(command="true"))
         yield started
 

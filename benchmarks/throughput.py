@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
-from typing import cast
 
 from tether_server import CmdRunAction, EventStreamRuntime
 
 from .floor import PtyBash
+from .output import Output, all_came, flood, local_folder
 from .peers import Peer, open_peers
 from .plan import Plan
 from .report import Aim, Report, Row, median, rate_row
@@ -21,33 +18,14 @@ from .turns import Step, take_turns
 
 AIM = Aim(0.8, at="least")
 AHEAD = Aim(1, of="value", at="least")
-FOLDER = f"/tmp/tether-bench-{os.getpid()}"
-"""In each sandbox; with the local backend, the floor and SSH that is this machine."""
-
 FLOOR = "bare terminal"
 TERMINAL = "ssh -tt, kept shell"
-_LINE = "the quick brown fox jumps over the lazy dog 0123456789"
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """A command and the number of bytes it writes."""
-
-    label: str
-    command: str
-    size: int
-    rounds: int
-
-    @property
-    def make(self) -> str:
-        """The command that makes what it needs, wherever it is to run."""
-        return f"mkdir -p {FOLDER}; yes {_LINE!r} | head -c {self.size} >{FOLDER}/{self.size}"
 
 
 async def measure(plan: Plan) -> Report:
     """Rows for lines and for two floods, each with its own floor."""
     rows: list[Row] = []
-    with PtyBash() as bash, _local_folder():
+    with PtyBash() as bash, local_folder():
         async with runtimes(plan) as started, open_peers(plan) as peers:
             for output in (_lines(plan), *_floods(plan)):
                 rows += await _compare(output, bash, started, peers)
@@ -60,14 +38,6 @@ async def measure(plan: Plan) -> Report:
     )
 
 
-@contextmanager
-def _local_folder() -> Iterator[None]:
-    try:
-        yield
-    finally:
-        shutil.rmtree(FOLDER, ignore_errors=True)
-
-
 def _lines(plan: Plan) -> Output:
     """Many short writes' worth of text, from a program that computes it."""
     last = plan.count(200_000, 2_000)
@@ -78,10 +48,7 @@ def _lines(plan: Plan) -> Output:
 def _floods(plan: Plan) -> list[Output]:
     """Text from a file in memory: the cheapest producer, so that the reader is what is measured."""
     sizes = {plan.count(1_000_000, 100_000): 20, plan.count(50_000_000, 500_000): 7}
-    return [
-        Output(f"cat, {size / 1e6:g} MB", f"cat {FOLDER}/{size}", size, plan.count(rounds, 2))
-        for size, rounds in sizes.items()
-    ]
+    return [flood(size, plan.count(rounds, 2)) for size, rounds in sizes.items()]
 
 
 async def _compare(
@@ -99,7 +66,7 @@ async def _compare(
         for peer in [peer for peer in peers if peer.most_output >= output.size]:
             await (await stack.enter_async_context(peer_step(peer, output.make)))()
             step = await stack.enter_async_context(peer_step(peer, output.command))
-            steps[peer.name] = partial(_run_peer, step, output)
+            steps[peer.name] = partial(all_came, step, output)
         return _rows(await take_turns(steps, rounds=output.rounds), output)
 
 
@@ -109,17 +76,7 @@ async def _read(bash: PtyBash, output: Output) -> None:
 
 async def _run(runtime: EventStreamRuntime, output: Output) -> None:
     observation = await runtime.run(CmdRunAction(command=output.command))
-    _check(observation.total_bytes, output)
-
-
-async def _run_peer(step: Step, output: Output) -> None:
-    """Some add bytes of the terminal's or their own to a command's output; none may be missing."""
-    _check(min(cast(int, await step()), output.size), output)
-
-
-def _check(size: int, output: Output) -> None:
-    if size != output.size:
-        raise RuntimeError(f"{size} bytes came instead of {output.size}")
+    output.check(observation.total_bytes)
 
 
 def _rows(samples: Mapping[str, list[float]], output: Output) -> list[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 Run = Callable[[str], Awaitable[int]]
@@ -37,3 +38,20 @@ class Peer:
     has_terminal: bool = False
     most_output: int = 50_000_000
     """The most bytes it is asked for; above that it is not measured."""
+
+
+Copy = Callable[[Path, Path], Awaitable[object]]
+"""Copies a file or a folder to a name that nothing has yet, in a folder that is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copier:
+    """A way to copy into a place (`up`) and out of it (`down`).
+
+    All places see the same folder, so that what came can be looked at from here.
+    """
+
+    name: str
+    up: Copy
+    down: Copy
+    place: Literal["local", "docker"] = "local"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,19 +17,31 @@ if TYPE_CHECKING:
 @contextmanager
 def docker_exec_peers(image: str) -> Iterator[list[Peer]]:
     """A kept shell without a terminal and with one, and a command at a time."""
+    with running_container(image) as container:
+        yield [
+            _kept_peer(container, terminal=False),
+            _kept_peer(container, terminal=True),
+            _once(container),
+        ]
+
+
+@contextmanager
+def running_container(image: str, *, mounts: Sequence[str] = ()) -> Iterator[Container]:
+    """A container that waits, with bind mounts as `host:container`."""
     import docker
 
     engine = docker.from_env(max_pool_size=64)
     try:
         container = engine.containers.run(
-            image, ["sleep", "infinity"], detach=True, init=True, auto_remove=True
+            image,
+            ["sleep", "infinity"],
+            detach=True,
+            init=True,
+            auto_remove=True,
+            volumes=list(mounts),
         )
         try:
-            yield [
-                _kept_peer(container, terminal=False),
-                _kept_peer(container, terminal=True),
-                _once(container),
-            ]
+            yield container
         finally:
             container.remove(force=True)
     finally:

@@ -18,6 +18,13 @@ _READ = 64 * 1024
 @contextmanager
 def paramiko_peers(sshd: Sshd) -> Iterator[list[Peer]]:
     """A kept shell without a terminal and with one, and a command at a time."""
+    with connected(sshd) as client:
+        yield [_kept_peer(client, terminal=False), _kept_peer(client, terminal=True), _once(client)]
+
+
+@contextmanager
+def connected(sshd: Sshd) -> Iterator[paramiko.SSHClient]:
+    """A connection to that server, without this user's settings."""
     with paramiko.SSHClient() as client:
         client.load_host_keys(str(sshd.known_hosts))
         client.connect(
@@ -26,7 +33,7 @@ def paramiko_peers(sshd: Sshd) -> Iterator[list[Peer]]:
             allow_agent=False,
             look_for_keys=False,
         )
-        yield [_kept_peer(client, terminal=False), _kept_peer(client, terminal=True), _once(client)]
+        yield client
 
 
 def _kept_peer(client: paramiko.SSHClient, *, terminal: bool) -> Peer:

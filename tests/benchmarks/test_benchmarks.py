@@ -14,8 +14,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT))  # `benchmarks` is no installed package: it is run from here
 
+from benchmarks.files import look_and_clear  # noqa: E402
 from benchmarks.peers.marker import Marked  # noqa: E402
 from benchmarks.report import Aim, Row, median, percentile, rate_row, time_row  # noqa: E402
+from benchmarks.side import side_rows  # noqa: E402
 from benchmarks.turns import take_turns  # noqa: E402
 
 SSH = ["ssh -tt, kept", *(f"{name}, {mode}" for name in ("asyncssh", "paramiko") for mode in
@@ -25,9 +27,18 @@ ROWS = {
     "beside": ["Tether, local", "ssh, kept", *SSH],
     "throughput": ["seq 1 2000: bare", "cat, 0.5 MB: Tether, local", "times ssh -tt", *SSH],
     "crowd": ["bash on pipes", "Tether, local", *SSH],
+    "exec": [
+        *(f"{what}: {who}" for what in ("true", "cat, 0.5 MB") for who in
+          ("a child of this process", "Tether, local", "asyncssh, one exec", "paramiko, one exec")),
+    ],
+    "files": [
+        *(f"{what}, {way}: {who}" for what in ("one file of 2 MB", "40 files of 4 KB")
+          for way in ("up", "down") for who in ("tar over a pipe", "Tether, local",
+          "SFTP, asyncssh", "SFTP, paramiko", "tar over asyncssh")),
+    ],
     "startup": ["Tether, local: connected", "Tether, local: first result"],
     "idle": ["processor time", "task switches", "supervisor RSS", "client RSS"],
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -56,6 +67,19 @@ def test_there_is_a_row_for_each_peer_that_is_slow(debian: str, tmp_path: Path) 
     ratios = {row["name"]: row["ratio"] for row in report["rows"]}
     assert any(name.startswith("SWE-ReX") for name in ratios)
     assert ratios["docker exec, one a command"] > 1
+
+
+@pytest.mark.engine
+def test_a_container_stands_beside_the_engine(debian: str, tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    chosen = ["--only=exec", "--peer=docker exec", "--backend=docker", "--image", debian]
+    done = _run("--quick", "--only=files", *chosen, "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    rows = [row for one in json.loads(file.read_text())["reports"] for row in one["rows"]]
+    beside = {row["name"].partition(": ")[2]: row["ratio"] for row in rows if row["aim"]}
+    engine = {"docker exec, one a command", "docker cp", "engine's archives, SDK"}
+    assert beside.keys() == {"Tether, docker", *engine}
+    assert all(beside.values())
 
 
 async def test_a_slow_step_has_a_shorter_block() -> None:
@@ -93,6 +117,60 @@ async def test_steps_take_turns_in_blocks() -> None:
     samples = await take_turns({"a": lambda: step("a"), "b": lambda: step("b")}, rounds=2, block=2)
     assert "".join(calls) == "ab" + "aabb" * 2
     assert {name: len(times) for name, times in samples.items()} == {"a": 4, "b": 4}
+
+
+async def test_what_a_step_left_is_looked_at_unmeasured() -> None:
+    done: list[str] = []
+
+    async def step() -> None:
+        done.append("step")
+
+    samples = await take_turns({"a": step}, rounds=1, block=2, after=lambda: done.append("after"))
+    assert done == ["step", "after"] * 3  # the first is not measured
+    assert len(samples["a"]) == 2
+
+
+def test_others_stand_beside_tether_in_the_same_place() -> None:
+    samples = {"floor": [1.0], "Tether, docker": [2.0], "cp": [6.0], "sftp": [9.0]}
+    rows = side_rows(
+        "load",
+        samples,
+        {"cp": "docker", "sftp": "local"},
+        floor="floor",
+        aim=Aim(1.3),
+        aims={"cp": Aim(1, at="least")},
+    )
+    ratios = {row.name: (row.ratio, row.met) for row in rows}
+    assert ratios == {
+        "load: floor": (None, None),
+        "load: Tether, docker": (2.0, False),
+        "load: cp": (3.0, True),
+        "load: sftp": (None, None),  # Tether was not measured there
+    }
+
+
+def _tree(top: Path) -> Path:
+    (top / "inner").mkdir(parents=True)
+    (top / "inner" / "file").write_bytes(b"what there is")
+    return top
+
+
+def test_a_copy_that_is_whole_is_cleared_away(tmp_path: Path) -> None:
+    look_and_clear(_tree(tmp_path / "a"), _tree(tmp_path / "b"))
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("spoil", ["byte", "less", "more"])
+def test_a_copy_that_cheats_is_seen(spoil: str, tmp_path: Path) -> None:
+    source, target = _tree(tmp_path / "a"), _tree(tmp_path / "b")
+    if spoil == "byte":
+        (target / "inner" / "file").write_bytes(b"what there iz")
+    elif spoil == "less":
+        (target / "inner" / "file").unlink()
+    else:
+        (target / "more").mkdir()
+    with pytest.raises(RuntimeError):
+        look_and_clear(source, target)
 
 
 def test_percentiles_are_samples() -> None:
