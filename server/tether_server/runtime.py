@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
 from tether_runtime_client.protocol import auth
-from tether_runtime_client.protocol.errors import RuntimeClosed
+from tether_runtime_client.protocol.errors import RuntimeClosed, TransportUnavailable
 from tether_runtime_client.protocol.events import SandboxStarted, SandboxStopped
 
 from .backends import Backend, Progress, Sandbox, SandboxSpec, open_backend, silent
@@ -34,7 +34,7 @@ from .record import (
 from .state_problem import blame_state
 from .submissions import Submissions
 from .transfer import Transfers
-from .transports import Transport
+from .transports import Choice, Transport, choose
 
 if TYPE_CHECKING:
     from .sync import RuntimeOptions, SyncEventStreamRuntime
@@ -60,7 +60,7 @@ class EventStreamRuntime(Calls):
         mounts: bind mounts as `host:container[:ro]`.
         resources: limits as the engine takes them, such as `{"mem_limit": "1g"}`.
         network: an engine network's name, or `none`.
-        transport: `auto`, `unix`, `tcp` or `exec`.
+        transport: `auto`, `unix`, `netns`, `tcp` or `exec`.
         name: of the sandbox, for `attach` and `tether ps`; a random one when None.
         keep: leave the sandbox when the block is left.
         lease_s: seconds after which a sandbox without a server ends itself; None with `keep`.
@@ -103,6 +103,7 @@ class EventStreamRuntime(Calls):
         self._history: History | None = None
         self._events: EventStream | None = None
         self._submissions: Submissions | None = None
+        self._choice: Choice | None = None
         self._link: Link | None = None
         self._transfers: Transfers | None = None
         self._closed = False
@@ -211,9 +212,8 @@ class EventStreamRuntime(Calls):
 
     @property
     def connection(self) -> str:
-        """The transport in use and where it leads, for people."""
-        link = self._link
-        return f"{link.transport.name}: {link.transport.describe()}" if link else "not connected"
+        """The transport in use, where it leads and why it was chosen, for people."""
+        return str(self._choice) if self._choice else "not connected"
 
     def cut_connection(self) -> None:
         """Drop the event connection as a broken network would: a drill. Nothing is lost by it."""
@@ -266,14 +266,21 @@ class EventStreamRuntime(Calls):
         try:
             async with asyncio.timeout(self._start_timeout_s):
                 await sandbox.ready()
-                transport, why = await sandbox.choose_transport()
+                self._choice = await choose(
+                    self._spec.transport, sandbox.transports(), self._spec.secret
+                )
+                transport = self._choice.transport
                 self._link = self._make_link(sandbox, transport)
-                self._submissions.bind(self._link, why, started)
+                self._submissions.bind(self._link, self._choice.why, started)
                 self._transfers = Transfers(self._follow, transport)
                 await self._link.start()
         except TimeoutError:
             reason = f"no answer within {self._start_timeout_s:g} s"
             raise await sandbox.start_failed(reason) from None
+        except TransportUnavailable as problem:
+            if await sandbox.ended() is None:
+                raise
+            raise await sandbox.start_failed(problem.message) from None
         except OSError as problem:
             raise await sandbox.start_failed(str(problem)) from None
 

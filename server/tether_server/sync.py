@@ -82,7 +82,7 @@ class SyncEventStreamRuntime:
 
     @property
     def connection(self) -> str:
-        """The transport in use and where it leads, for people."""
+        """The transport in use, where it leads and why it was chosen, for people."""
         return self._runtime.connection
 
     @property

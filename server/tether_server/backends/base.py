@@ -22,7 +22,7 @@ def silent(message: str) -> None:
 
 
 INJECTS = ("build", "mount")
-TRANSPORTS = ("auto", "unix", "tcp", "exec")
+TRANSPORTS = ("auto", "unix", "netns", "tcp", "exec")
 ENTRYPOINTS = ("through", "beside", "skip")
 START_TIMEOUT_S = 60.0
 """How long a started sandbox may take until its client answers, where nothing else is asked."""
@@ -94,8 +94,8 @@ class Sandbox(ABC):
         """What `Backend.attach` needs to find it again, as plain strings for the record."""
 
     @abstractmethod
-    async def choose_transport(self) -> tuple[Transport, str]:
-        """The transport to use and, in a sentence, why; raises `TransportUnavailable`."""
+    def transports(self) -> Sequence[Transport]:
+        """The transports this sandbox was set up for, the best first; the sandbox closes them."""
 
     @abstractmethod
     async def ready(self) -> None:

@@ -5,22 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tether_runtime_client.protocol.errors import StartFailed, TransportUnavailable
+from tether_runtime_client.protocol.errors import StartFailed
 
 from ..link import Ended
-from ..transports import ExecTransport, TcpTransport, Transport, UnixTransport
+from ..transports import (
+    ExecTransport,
+    NetnsTransport,
+    TcpTransport,
+    Transport,
+    UnixTransport,
+)
 from ..transports.engine_stream import raw_socket, read_pieces
 from .base import Sandbox, not_come_up
 from .client_log import ClientLog
+from .container_address import ContainerAddress
 from .container_options import THROUGH_LABEL
 from .entry import (
     CLIENT,
+    LISTENS_ON,
     OTHER_WAYS,
     PREFIX,
     SOCKET,
@@ -60,12 +68,12 @@ class ContainerSandbox(Sandbox):
         self._engine = engine
         self._container = container
         self._folder = folder
-        self._transport = transport
         self._secret = ""
         self._started_at = ""
         self._exited_at: float | None = None
         self._log = ClientLog()
         self._tasks: list[asyncio.Task[None]] = []
+        self._transports = tuple(self._set_up(transport))
         labels = container.attrs["Config"]["Labels"] or {}
         self._through = labels.get(THROUGH_LABEL) == "true"
         self._mounted = any(m["Destination"] == PREFIX for m in container.attrs["Mounts"])
@@ -98,24 +106,9 @@ class ContainerSandbox(Sandbox):
         self._log.listening.set()
         self._log.has_waited = self._log.was_ready = True
 
-    async def choose_transport(self) -> tuple[Transport, str]:
-        """As asked; `auto` takes the UNIX socket where its folder is really shared, else exec."""
-        unix = UnixTransport(self._folder / "socket" / "client.sock")
-        by_exec = ExecTransport(self._open_exec, f"container {self._container.short_id}")
-        match self._transport:
-            case "unix":
-                return unix, "asked for"
-            case "exec":
-                return by_exec, "asked for"
-            case "tcp":
-                return await self._tcp(), "asked for"
-            case "auto" if self._shares_folder():
-                return unix, "the client's socket is in the folder shared with the container"
-            case "auto":
-                return by_exec, "the engine does not share its folders with this machine"
-        raise TransportUnavailable(
-            f"there is no transport {self._transport!r}", hint="Use auto, unix, tcp or exec"
-        )
+    def transports(self) -> Sequence[Transport]:
+        """The UNIX socket where its folder is really shared, TCP where asked for, and exec."""
+        return self._transports
 
     async def ready(self) -> None:
         """Wait for the client's ready line; raises `OSError` when the container ends before it."""
@@ -171,7 +164,12 @@ class ContainerSandbox(Sandbox):
         await asyncio.to_thread(self._remove)
 
     async def release(self) -> None:
-        """Let go of the attached stream."""
+        """Let go of the attached stream, and of what transports hold."""
+        for transport in self._transports:
+            await transport.close()
+        await self._let_go()
+
+    async def _let_go(self) -> None:
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -179,8 +177,16 @@ class ContainerSandbox(Sandbox):
 
     # --- inside
 
-    def _shares_folder(self) -> bool:
-        return os.path.lexists(self._folder / "socket" / "client.sock")
+    def _set_up(self, asked: str) -> Iterator[Transport]:
+        """In order of preference. Only a client that was told to listens on TCP."""
+        container = str(self._container.id)
+        address = ContainerAddress(self._engine, container)
+        yield UnixTransport(self._folder / "socket" / "client.sock")
+        if asked in LISTENS_ON:
+            yield NetnsTransport(address.process, TCP_PORT)
+        if asked == "tcp":
+            yield TcpTransport(address.published)
+        yield ExecTransport(self._open_exec, f"container {self._container.short_id}")
 
     def _attach(self) -> socket.socket:
         params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
@@ -191,7 +197,7 @@ class ContainerSandbox(Sandbox):
 
         What the image's entrypoint reads from standard input is then not the secret.
         """
-        await self.release()
+        await self._let_go()
         self._log.begin()
         if not self._through:
             await self._write_secret(stream)
@@ -248,14 +254,6 @@ class ContainerSandbox(Sandbox):
         except docker.errors.NotFound:
             return ""
         return str(self._container.attrs["State"]["StartedAt"])
-
-    async def _tcp(self) -> Transport:
-        await asyncio.to_thread(self._container.reload)
-        ports: dict[str, Any] = self._container.attrs["NetworkSettings"]["Ports"] or {}
-        published = ports.get(f"{TCP_PORT}/tcp")
-        if not published:
-            raise TransportUnavailable("the engine published no port for the client")
-        return TcpTransport("127.0.0.1", int(published[0]["HostPort"]))
 
     def _open_exec(self) -> socket.socket:
         import docker.errors

@@ -22,6 +22,10 @@ SOCKET = f"{PREFIX}/socket/client.sock"
 RUN = f"{PREFIX}/run"
 STATE = f"{RUN}/state"
 TCP_PORT = 5000
+LISTENS_ON = {"tcp": "0.0.0.0", "netns": "127.0.0.1"}
+"""Where the client listens on that port, for the transports that need it. For others it does not:
+an agent's own service may want the port.
+"""
 WAITING_LINE = b"tether supervisor: waiting for the secret"
 """Logged by the supervisor when it has begun: behind an entrypoint that may be late, or never."""
 
@@ -114,7 +118,8 @@ def _supervisor_options(spec: SandboxSpec, injected: Injected) -> list[str]:
 
 def _options(spec: SandboxSpec) -> list[str]:
     lease = [] if spec.lease_s is None else ["--lease", str(spec.lease_s)]
-    listen = ["--tcp", f"0.0.0.0:{TCP_PORT}"] if spec.transport == "tcp" else []
+    host = LISTENS_ON.get(spec.transport)
+    listen = ["--tcp", f"{host}:{TCP_PORT}"] if host else []
     bash = ["--bundled-bash", f"{PREFIX}/bin/bash"]
     startup = ["--startup", "profile"] if spec.login else []
     return ["--unix", SOCKET, "--run-dir", RUN, *listen, *lease, *startup, *bash]

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tether_runtime_client.protocol.defaults import DEFAULT_ENVIRONMENT
@@ -72,6 +73,7 @@ class LocalSandbox(Sandbox):
         ready: int = -1,
     ) -> None:
         self._folder = folder
+        self._unix = UnixTransport(folder / "socket" / "client.sock")
         self._pid = pid
         self._start = process_start(pid) or -1  # it may have ended already
         self._process = process
@@ -82,10 +84,9 @@ class LocalSandbox(Sandbox):
         """Pid, start time and folder."""
         return {"pid": str(self._pid), "start": str(self._start), "folder": str(self._folder)}
 
-    async def choose_transport(self) -> tuple[Transport, str]:
-        """A UNIX socket; there is nothing else to choose."""
-        path = self._folder / "socket" / "client.sock"
-        return UnixTransport(path), "the client is a process on this machine"
+    def transports(self) -> Sequence[Transport]:
+        """A UNIX socket; a process on this machine needs nothing else."""
+        return (self._unix,)
 
     async def ready(self) -> None:
         """Wait for its word on the pipe it was given; an attached one is taken to be ready."""
@@ -221,6 +222,7 @@ def _refuse_container_options(spec: SandboxSpec) -> None:
         "network": spec.network,
         "inject": spec.inject != "build",
         "entrypoint": spec.entrypoint != "skip",
+        f"transport {spec.transport!r}": spec.transport not in ("auto", "unix"),
     }
     unusable = [name for name, value in given.items() if value]
     if unusable:

@@ -9,11 +9,14 @@ from abc import ABC, abstractmethod
 class Transport(ABC):
     """One way to the client of one sandbox.
 
-    `connect` is called by the link for every connection, event and bulk alike, any number at a
-    time, again after every loss. It holds nothing open between calls.
+    Made without touching anything. `connect` is called by the link for every connection, event
+    and bulk alike, any number at a time, again after every loss; each time it finds out anew where
+    the client is. `close` comes last, by the sandbox that made it.
     """
 
     name: str
+    patience_s: float = 5.0
+    """How long a client that listens may take to prove itself on this way."""
 
     @abstractmethod
     async def connect(self) -> socket.socket:
@@ -25,3 +28,6 @@ class Transport(ABC):
     @abstractmethod
     def describe(self) -> str:
         """Where it leads, for people."""
+
+    async def close(self) -> None:  # noqa: B027  most hold nothing
+        """Free what is held between connections. Twice is safe."""

@@ -29,6 +29,7 @@ class ExecTransport(Transport):
     """
 
     name = "exec"
+    patience_s = 15.0
 
     def __init__(self, open_exec: Callable[[], socket.socket], where: str) -> None:
         self._open_exec = open_exec

@@ -4,31 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 
 from .base import Transport
 
+Address = tuple[str, int]
+
 
 class TcpTransport(Transport):
-    """Connects to `host:port`, without Nagle's delay."""
+    """Connects to the address that `find_address` names, without Nagle's delay.
+
+    An engine publishes a port anew when a container is restarted: the address is asked for each
+    time. `find_address` raises `OSError` while there is none.
+    """
 
     name = "tcp"
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host = host
-        self._port = port
+    def __init__(self, find_address: Callable[[], Awaitable[Address]]) -> None:
+        self._find_address = find_address
+        self._last: Address | None = None
 
     async def connect(self) -> socket.socket:
         """Connect; raises `OSError` when nothing listens."""
-        connection = socket.socket(socket.AF_INET)
-        connection.setblocking(False)
-        try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await asyncio.get_running_loop().sock_connect(connection, (self._host, self._port))
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        self._last = await self._find_address()
+        return await connected(socket.socket(socket.AF_INET), *self._last)
 
     def describe(self) -> str:
         """The address."""
-        return f"{self._host}:{self._port}"
+        return "{}:{}".format(*self._last) if self._last else "an address not yet known"
+
+
+async def connected(made: socket.socket, host: str, port: int) -> socket.socket:
+    """Connect a socket, non-blocking from then on; it is closed when that fails."""
+    made.setblocking(False)
+    try:
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(made, (host, port))
+    except BaseException:
+        made.close()
+        raise
+    return made

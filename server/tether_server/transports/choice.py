@@ -1,0 +1,125 @@
+"""Which transport to use: the first, in order of preference, on which the client proves itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from tether_runtime_client.protocol.errors import ProtocolError, TransportUnavailable
+
+from .base import Transport
+from .probe import NoAnswer, probe
+
+HEAD_START_S = 0.25
+"""How long a transport is tried before the next one is tried beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One transport that was tried: how long it took, and the problem if there was one."""
+
+    transport: Transport
+    took_s: float = 0.0
+    problem: NoAnswer | None = None
+
+    def __str__(self) -> str:
+        if self.problem is not None:
+            return f"{self.transport.name} does not work: {self.problem}"
+        return f"{self.transport.name} answers in {self.took_s * 1000:.0f} ms"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The transport that is used, and why in a sentence."""
+
+    transport: Transport
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.transport.name}: {self.transport.describe()} ({self.why})"
+
+
+async def choose(asked: str, transports: Sequence[Transport], secret: str) -> Choice:
+    """The one that was asked for, or with `auto` the first that works.
+
+    Raises the client's own refusal (`ProtocolError`), or `TransportUnavailable` with, in
+    `data["tried"]`, what is wrong with each.
+    """
+    candidates = [x for x in transports if asked in ("auto", x.name)]
+    if not candidates:
+        names = ", ".join(transport.name for transport in transports)
+        text = f"this sandbox was not set up for transport {asked!r}"
+        raise TransportUnavailable(text, hint=f"It has {names}, or auto", tried={})
+    tried = await _race(candidates, secret)
+    if tried[-1].problem is not None:
+        raise _unavailable(tried)
+    if asked != "auto":
+        return Choice(tried[-1].transport, f"asked for; {tried[-1]}")
+    return Choice(tried[-1].transport, "; ".join(["auto", *map(str, tried)]))
+
+
+async def try_one(transport: Transport, secret: str, timeout_s: float | None = None) -> Attempt:
+    """Probe a transport; never raises for one that does not work."""
+    try:
+        return Attempt(transport, await probe(transport, secret, timeout_s))
+    except NoAnswer as problem:
+        return Attempt(transport, problem=problem)
+
+
+async def try_all(
+    transports: Sequence[Transport], secret: str, timeout_s: float | None = None
+) -> list[Attempt]:
+    """All at once, in the order given."""
+    return await asyncio.gather(*(try_one(x, secret, timeout_s) for x in transports))
+
+
+async def _race(candidates: Sequence[Transport], secret: str) -> list[Attempt]:
+    """What was tried, in the order it ended; the last works, unless none does."""
+    ended: list[Attempt] = []
+    waiting = list(candidates)
+    async with _running() as running:
+        while waiting or running:
+            if waiting:
+                running.add(asyncio.create_task(try_one(waiting.pop(0), secret)))
+            limit = HEAD_START_S if waiting else None
+            done, _ = await asyncio.wait(
+                running, timeout=limit, return_when=asyncio.FIRST_COMPLETED
+            )
+            running -= done
+            attempts = sorted((task.result() for task in done), key=_works)
+            ended += attempts
+            if attempts and attempts[-1].problem is None:
+                break
+    return ended
+
+
+def _works(attempt: Attempt) -> bool:
+    return attempt.problem is None
+
+
+@asynccontextmanager
+async def _running() -> AsyncIterator[set[asyncio.Task[Attempt]]]:
+    """Tasks that are cancelled, and have ended, when the block is left."""
+    tasks: set[asyncio.Task[Attempt]] = set()
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _unavailable(tried: Sequence[Attempt]) -> TransportUnavailable | ProtocolError:
+    """A client that refuses says why itself; else what is wrong with each."""
+    problems = {x.transport.name: x.problem for x in tried if x.problem is not None}
+    for problem in problems.values():
+        if problem.refusal is not None:
+            return problem.refusal
+    text = "no transport reaches the runtime client: " + "; ".join(map(str, tried))
+    return TransportUnavailable(
+        text,
+        hint="`tether doctor NAME` looks at each; the sandbox itself may be well",
+        tried={name: str(problem) for name, problem in problems.items()},
+    )
