@@ -369,6 +369,18 @@ async def test_a_restarted_container_is_found_again(debian: str) -> None:
         await runtime.close(keep=False)
 
 
+async def test_of_this_machine_s_environment_a_terminal_s_size_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("LINES", "COLUMNS", "OTHER"):
+        monkeypatch.setenv(name, "77")
+    asked = CmdRunAction(command='env | grep -E "^(LINES|COLUMNS|OTHER)="')
+    async with EventStreamRuntime(backend="local") as runtime:
+        assert (await runtime.run(asked)).content == "OTHER=77\n"
+    async with EventStreamRuntime(backend="local", env={"COLUMNS": "120"}) as runtime:
+        assert (await runtime.exec(["printenv", "COLUMNS"])).stdout == b"120\n"
+
+
 @pytest.mark.engine
 async def test_the_image_keeps_its_environment(debian: str) -> None:
     """What would break our own Python is kept from it, and is there in the sessions."""

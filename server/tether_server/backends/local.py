@@ -164,6 +164,9 @@ async def readable(descriptor: int) -> None:
         loop.remove_reader(descriptor)
 
 
+_TERMINAL_SIZE = ("LINES", "COLUMNS")
+"""Of our own terminal, if any: programs in a session would take them for theirs, whatever it has."""
+
 _left_running: list[subprocess.Popen[bytes]] = []
 """Children that were released to live on; each start collects those that have ended."""
 
@@ -191,8 +194,9 @@ def _spawn(spec: SandboxSpec, told: int) -> subprocess.Popen[bytes]:
 
 
 def _inherited() -> dict[str, str]:
-    """Ours, but for what somebody has set for a person at this machine: pagers and editors."""
-    return {name: value for name, value in os.environ.items() if name not in DEFAULT_ENVIRONMENT}
+    """Ours, but for what is about a person at this machine: pagers, editors, a terminal's size."""
+    left_out = {*DEFAULT_ENVIRONMENT, *_TERMINAL_SIZE}
+    return {name: value for name, value in os.environ.items() if name not in left_out}
 
 
 def _command(spec: SandboxSpec) -> list[str]:
