@@ -15,6 +15,8 @@ from tether_runtime_client.protocol import (
     actions,
     errors,
     events,
+    exec_actions,
+    exec_observations,
     frames,
     limits,
     notes,
@@ -69,13 +71,16 @@ def protocol_page() -> str:
             "## Actions\n",
             *_classes(bases, bases.Action),
             *_classes(actions, bases.Action),
+            *_classes(exec_actions, bases.Action),
             *_classes(tree_actions, bases.Action),
             "## Observations\n",
             *_classes(observations, observations.Observation),
+            *_classes(exec_observations, observations.Observation),
             "## Events\n",
             *_classes(events, events.Event),
             "## Parts of observations and events\n",
             *_classes(observations, Message, but=events.Event),
+            *_classes(exec_actions, Message, but=bases.Action),
             *_classes(events, Message, but=events.Event),
             *_classes(notes, Message),
             "## Types of fields\n",
@@ -179,7 +184,7 @@ def _type(annotation: Any) -> str:
 def _types() -> Iterable[str]:
     """What the tables above name and what is no class, each once."""
     named = {}
-    for module in (bases, actions, tree_actions, observations, events, frames):
+    for module in (bases, actions, exec_actions, tree_actions, observations, events, frames):
         named |= {name: value for name, value in vars(module).items() if _is_alias(value)}
     for name, value in sorted(named.items()):
         if not name.startswith("_"):

@@ -11,7 +11,14 @@ from contextlib import contextmanager
 from ..dispatcher import Context
 from ..environment import Environment
 from ..oom_kills import OomKills
-from ..processes import ExitStatus, InvalidArgument, Process, ProcessStartError, start_process
+from ..processes import (
+    ExitStatus,
+    InvalidArgument,
+    Process,
+    ProcessStartError,
+    start_process,
+    with_group,
+)
 from ..protocol import errors as e
 from ..protocol.actions import ExecAction, ExecSignalAction
 from ..protocol.observations import DoneObservation, ExecObservation
@@ -35,7 +42,7 @@ class Execs:
         self._oom = oom or OomKills(None)
         self._folder = settings.state / "output"
         self._registry = str(settings.state / "sessions")
-        self._shell = TextShell(settings.bundled_bash)
+        self.shell = TextShell(settings.bundled_bash)
         self._running: dict[str, Process] = {}
 
     def hold_output(self) -> None:
@@ -53,13 +60,13 @@ class Execs:
         started = time.monotonic()
         stdout = ExecOutput("stdout", context.action_id, self._folder, context.emit)
         stderr = ExecOutput("stderr", context.action_id, self._folder, context.emit)
-        with _start_errors():
-            shell = await self._shell.argv() if action.argv is None else ()
+        with start_errors():
+            shell = await self.shell.argv() if action.argv is None else ()
             process = self._start(action, shell, stdout, stderr)
         mark = self._oom.mark()
         try:
             with self._noted(context.action_id, process):
-                status, timed_out = await _end_of(process, action.timeout_s)
+                status, timed_out = await end_of(process, action.timeout_s)
         finally:
             stdout.finish()
             stderr.finish()
@@ -97,7 +104,9 @@ class Execs:
             stdin=action.stdin or None,
             env={**self._environment.of_commands, **(action.env or {})},
             cwd=action.cwd,
-            user=action.user,
+            user=with_group(action.user, action.group),
+            umask=action.umask,
+            nice=action.nice,
             shell=shell,
         )
 
@@ -113,7 +122,7 @@ class Execs:
             registry.forget(self._registry, process.pid)
 
 
-async def _end_of(process: Process, timeout_s: float | None) -> tuple[ExitStatus, bool]:
+async def end_of(process: Process, timeout_s: float | None) -> tuple[ExitStatus, bool]:
     """How it ended, and whether its time was over. Cancelled, it leaves nothing running."""
     try:
         async with asyncio.timeout(timeout_s):
@@ -140,7 +149,7 @@ async def _kill(process: Process) -> ExitStatus:
 
 
 @contextmanager
-def _start_errors() -> Iterator[None]:
+def start_errors() -> Iterator[None]:
     """Raise what keeps a process from starting as the protocol's errors."""
     try:
         yield

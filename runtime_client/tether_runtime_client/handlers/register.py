@@ -13,6 +13,7 @@ from ..settings import ClientSettings
 from ..shell import BashChoice
 from ..tickets import Tickets
 from .exec import Execs
+from .exec_start import StartedExecs
 from .files import Files
 from .processes import Processes
 from .search import Searches
@@ -55,7 +56,11 @@ def register_handlers(
     recorder.pace.add(sessions)
     recorder.pace.add(execs)
     dispatcher.register(a.ExecAction, execs.handle)
-    dispatcher.register(a.ExecSignalAction, execs.signal)
+    started = StartedExecs(execs, tickets, settings, environment, bash, oom)
+    dispatcher.register(a.ExecStartAction, started.start)
+    dispatcher.register(a.ExecAttachAction, started.attach)
+    dispatcher.register(a.ExecSignalAction, started.signal)
+    dispatcher.register(a.ListExecsAction, started.list_all)
     files = Files(settings)
     dispatcher.register(a.FileReadAction, files.read)
     dispatcher.register(a.FileWriteAction, files.write)

@@ -1,6 +1,7 @@
-"""Processes without a terminal: started, fed, read from, signalled and waited for.
+"""Processes: started, fed, read from, signalled and waited for.
 
-`start_process` is the way in. Everything here belongs to one asyncio loop and is called on it.
+`start_process` is the way in, and `start_on_terminal` where a program wants a terminal. Everything
+here belongs to one asyncio loop and is called on it.
 """
 
 from .errors import (
@@ -14,9 +15,11 @@ from .errors import (
     UserNotPermitted,
     WorkingDirectoryMissing,
 )
+from .launch import LaunchOptions
 from .process import ExitStatus, Process
 from .start import PIPE, start_process
-from .users import Account, find_account
+from .tty import TerminalProcess, start_on_terminal
+from .users import Account, find_account, with_group
 
 __all__ = [
     "PIPE",
@@ -25,13 +28,17 @@ __all__ = [
     "CommandNotFound",
     "ExitStatus",
     "InvalidArgument",
+    "LaunchOptions",
     "NotExecutable",
     "Process",
     "ProcessStartError",
     "SpawnFailed",
+    "TerminalProcess",
     "UnknownUser",
     "UserNotPermitted",
     "WorkingDirectoryMissing",
     "find_account",
+    "start_on_terminal",
     "start_process",
+    "with_group",
 ]

@@ -75,9 +75,11 @@ class OutputPipe:
         if not self.open:
             on_drained()
             return
-        self._left = _bytes_waiting(self._descriptor)
+        self._left = self._waiting()
         self._on_drained = on_drained
         self._check_drained()
+        while self._on_drained is not None and self._reading and self._read_once():
+            pass  # at most what the pipe holds: the end is told in the turn in which it is known
 
     def close(self) -> None:
         """Give up the pipe; whoever still writes gets SIGPIPE. Twice is safe."""
@@ -96,15 +98,29 @@ class OutputPipe:
     def _read_once(self) -> bool:
         """Read and hand on; False when there is nothing (more)."""
         limit = min(self._left, len(_BUFFER)) if self._on_drained else len(_BUFFER)
-        try:
-            count = os.readv(self._descriptor, [_VIEW[:limit]])
-        except BlockingIOError:
+        count = self._read(limit)
+        if count is None:
             return False
         if count == 0:
             self.close()
             return False
         self._hand_on(_VIEW[:count])
+        return self._may_have_more(count, limit)
+
+    def _read(self, limit: int) -> int | None:
+        """Bytes read into the buffer; 0 at the end, None when there is nothing now."""
+        try:
+            return os.readv(self._descriptor, [_VIEW[:limit]])
+        except BlockingIOError:
+            return None
+
+    def _may_have_more(self, count: int, limit: int) -> bool:
+        """Whether to read again at once."""
         return count == limit
+
+    def _waiting(self) -> int:
+        """Bytes that are in the pipe now."""
+        return _bytes_waiting(self._descriptor)
 
     def _hand_on(self, data: memoryview) -> None:
         sink = self._on_output
@@ -183,8 +199,10 @@ class InputPipe:
         except BlockingIOError:
             self._loop.add_writer(self._descriptor, self._write_some)
             return
-        except BrokenPipeError:  # it has what it wanted: `head -1` is no error
-            self.close()
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):
+                raise
+            self.close()  # it has what it wanted: `head -1` is no error
             return
         self._all_written()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tether_runtime_client.oom_score import raise_oom_score
@@ -46,7 +47,10 @@ class Process:
         #: Clock ticks since boot; with the pid it names the process for good.
         self.started = _start_time(pid)
         self._stdin = stdin
-        self._outputs = outputs
+        #: Its standard output and error, or a terminal's only stream.
+        self.outputs = outputs
+        #: Called when it has ended, before its last output is read.
+        self.on_exit: Callable[[], None] | None = None
         self._undrained = 0
         self._status: ExitStatus | None = None
         self._collected = False
@@ -101,12 +105,12 @@ class Process:
 
     def pause_reading(self) -> None:
         """Let the process block on its full pipes. Twice is safe."""
-        for output in self._outputs:
+        for output in self.outputs:
             output.pause()
 
     def resume_reading(self) -> None:
         """Undo `pause_reading`. Twice is safe."""
-        for output in self._outputs:
+        for output in self.outputs:
             output.resume()
 
     def close(self) -> None:
@@ -117,7 +121,7 @@ class Process:
         """
         self._forget_exit()
         self.close_stdin()
-        for output in self._outputs:
+        for output in self.outputs:
             output.close()
         if not self._ended.done():
             self._ended.cancel()
@@ -125,11 +129,13 @@ class Process:
     def _on_exit(self, code: int | None, by_signal: int | None) -> None:
         self._status = ExitStatus(code, by_signal)
         self._collected = True
-        self._undrained = len(self._outputs)
-        for output in list(self._outputs):
+        if self.on_exit is not None:
+            self.on_exit()
+        self._undrained = len(self.outputs)
+        for output in list(self.outputs):
             output.finish(self._on_drained)
         self.close_stdin()  # only now: what others write because of it is not this one's output
-        if not self._outputs:
+        if not self.outputs:
             self._report()
 
     def _on_drained(self) -> None:

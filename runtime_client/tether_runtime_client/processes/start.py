@@ -1,4 +1,4 @@
-"""Starting a process, and telling apart the reasons why that fails."""
+"""Starting a process without a terminal."""
 
 from __future__ import annotations
 
@@ -8,18 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
 from ..oom_score import CHILD_OOM_SCORE
+from .launch import Descriptors, prepare
 from .pipes import InputPipe, OutputPipe, widen
 from .process import Process
-from .program import (
-    DEFAULT_PATH,
-    argument_list,
-    check_folder,
-    check_strings,
-    explain,
-    find_program,
-    spawn_failed,
-)
-from .users import Account, find_account
+from .program import spawn_failed
 
 Stream = Literal["stdout", "stderr"]
 OnOutput = Callable[[Stream, memoryview], None]
@@ -37,6 +29,7 @@ def start_process(
     cwd: str | None = None,
     user: str | int | None = None,
     umask: int | None = None,
+    nice: int | None = None,
     shell: Sequence[str] = ("/bin/sh", "-c"),
     on_late_output: OnOutput | None = None,
     oom_score: int | None = CHILD_OOM_SCORE,
@@ -53,21 +46,10 @@ def start_process(
     Raises a ProcessStartError; nothing is left behind then. Blocks the loop until the program is
     loaded: 0.7 ms, 3 ms with another `user`.
     """
-    argv = argument_list(command, shell)
-    account = find_account(user) if user is not None else None
-    environment = dict(os.environ if env is None else env)
-    if account is not None:
-        environment |= account.environment
-    check_strings(argv, environment)
-    if cwd is not None:
-        check_folder(cwd)
-    program = find_program(argv[0], environment.get("PATH", DEFAULT_PATH), cwd)
+    launch = prepare(command, env=env, cwd=cwd, user=user, umask=umask, nice=nice, shell=shell)
     ends = _Pipes(stdin is not None)
     try:
-        pid = _spawn(program, argv, environment, cwd, account, umask, ends)
-    except OSError as error:
-        ends.close_all()
-        raise explain(error, program, argv, environment, cwd) from error
+        pid = launch.spawn(ends.child_ends)
     except BaseException:
         ends.close_all()
         raise
@@ -88,7 +70,7 @@ class _Pipes:
             raise spawn_failed(error) from error
 
     @property
-    def child_ends(self) -> tuple[int, int, int]:
+    def child_ends(self) -> Descriptors:
         """What becomes descriptors 0, 1 and 2."""
         first = subprocess.DEVNULL if self.stdin is None else self.stdin[0]
         return first, self.stdout[1], self.stderr[1]
@@ -132,36 +114,3 @@ def _sinks(
 ) -> tuple[Callable[[memoryview], None], Callable[[memoryview], None] | None]:
     late = None if on_late is None else lambda data: on_late(stream, data)
     return (lambda data: on_output(stream, data)), late
-
-
-def _spawn(
-    program: str,
-    argv: list[str],
-    env: dict[str, str],
-    cwd: str | None,
-    account: Account | None,
-    umask: int | None,
-    ends: _Pipes,
-) -> int:
-    """Start it, with vfork unless the user changes: as fast as posix_spawn, and it knows `cwd`.
-
-    subprocess is used for its C code only: its object never waits, `exits` does.
-    """
-    switch = account is not None and not account.is_current
-    first, second, third = ends.child_ends
-    child = subprocess.Popen(
-        argv,
-        executable=program,
-        stdin=first,
-        stdout=second,
-        stderr=third,
-        env=env,
-        cwd=cwd,
-        umask=-1 if umask is None else umask,
-        start_new_session=True,
-        user=account.uid if account and switch else None,
-        group=account.gid if account and switch else None,
-        extra_groups=account.groups if account and switch else None,
-    )
-    child.returncode = 0  # what it never learns: keeps its destructor from waiting or warning
-    return child.pid

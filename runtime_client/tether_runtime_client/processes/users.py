@@ -63,6 +63,13 @@ def find_account(user: str | int) -> Account:
     return account
 
 
+def with_group(user: str | None, group: str | None) -> str | None:
+    """A user as `find_account` takes it, its group named apart; None for this process's user."""
+    if group is None:
+        return user
+    return f"{os.geteuid() if user is None else user}:{group}"
+
+
 def find_owner(owner: str) -> tuple[int, int]:
     """The numbers of a user and a group to own files; raises UnknownUser.
 

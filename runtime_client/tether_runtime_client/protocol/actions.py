@@ -7,8 +7,13 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, TypeAdapter, model_validator
 
 from .action import Action as Action
-from .action import Seconds
+from .action import Environment, Seconds, SignalName, TerminalSide
 from .attributes import FileAttributes
+from .exec_actions import ExecAction as ExecAction
+from .exec_actions import ExecAttachAction as ExecAttachAction
+from .exec_actions import ExecSignalAction as ExecSignalAction
+from .exec_actions import ExecStartAction as ExecStartAction
+from .exec_actions import ListExecsAction as ListExecsAction
 from .limits import MAX_SEQUENCE
 from .message import LATER
 from .tree_actions import (
@@ -21,8 +26,6 @@ from .tree_actions import (
 )
 
 SessionName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][\w.-]*$")]
-SignalName = Annotated[str, Field(pattern=r"^SIG[A-Z0-9]+$")]
-Environment = dict[Annotated[str, Field(pattern=r"^[^=\x00]+$")], str]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 VariableValue = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 EncodingName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", max_length=64)]
@@ -30,7 +33,6 @@ OwnerName = Annotated[str, Field(min_length=1, max_length=256)]
 Patterns = Annotated[
     tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...], Field(max_length=1000)
 ]
-TerminalSide = Annotated[int, Field(ge=1, le=10_000)]
 MAX_CELLS = 100_000
 """The most cells a session's terminal has: rows times columns."""
 
@@ -174,37 +176,6 @@ class ProcessSignalAction(Action):
     signal: SignalName = "SIGTERM"
     whole_group: bool = True
     started: float | None = None
-
-
-class ExecAction(Action):
-    """Run a process without a terminal, stdout and stderr apart → `ExecObservation`.
-
-    Exactly one of `argv` and `command` (given to `sh -c`). `user` is a name, a uid, or either
-    with `:group`. Past `timeout_s` the process group is killed and the partial output returned.
-    """
-
-    action: Literal["exec"] = "exec"
-    argv: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    command: str | None = None
-    stdin: bytes = b""
-    env: Environment | None = None
-    cwd: str | None = None
-    user: str | None = None
-    timeout_s: Seconds | None = None
-
-    @model_validator(mode="after")
-    def _one_of_argv_and_command(self) -> Self:
-        if (self.argv is None) == (self.command is None):
-            raise ValueError("give exactly one of argv and command")
-        return self
-
-
-class ExecSignalAction(Action):
-    """Send a signal to the process group of a running `ExecAction` → `DoneObservation`."""
-
-    action: Literal["exec_signal"] = "exec_signal"
-    target_id: str
-    signal: SignalName = "SIGTERM"
 
 
 class SetEnvAction(Action):
@@ -373,7 +344,10 @@ AnyAction = Annotated[
     | ListProcessesAction
     | ProcessSignalAction
     | ExecAction
+    | ExecStartAction
+    | ExecAttachAction
     | ExecSignalAction
+    | ListExecsAction
     | SetEnvAction
     | FileReadAction
     | FileWriteAction

@@ -1,4 +1,4 @@
-"""Bulk connections: files, trees and terminals as binary messages, beside the event stream.
+"""Bulk connections: files, trees, terminals, execs as binary messages, beside the event stream.
 
 Whoever opens one shows a ticket first (`OpenFrame`). Binary messages carry the bytes; the sender
 of a file or tree ends them with an `EndFrame`, which the receiver checks against what came and,
@@ -13,9 +13,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from .actions import TerminalSide
+from .action import TerminalSide
 from .channel import Channel
 from .errors import MalformedFrame, TetherError, TransferError
+from .exec_frames import ClosedFrame, EndedFrame, StreamFrame, TakenFrame
 from .frames import encode
 from .limits import MAX_HOLE
 from .message import Message, changed
@@ -82,7 +83,16 @@ class FailFrame(Message):
 
 
 BulkFrame = Annotated[
-    OpenFrame | HoleFrame | EndFrame | ResizeFrame | FailFrame, Field(discriminator="type")
+    OpenFrame
+    | HoleFrame
+    | EndFrame
+    | ResizeFrame
+    | StreamFrame
+    | TakenFrame
+    | ClosedFrame
+    | EndedFrame
+    | FailFrame,
+    Field(discriminator="type"),
 ]
 bulk_adapter: TypeAdapter[BulkFrame] = TypeAdapter(BulkFrame)
 

@@ -38,6 +38,9 @@ CONTENT_LIMIT = 256 * 1024
 EXEC_INLINE_LIMIT = 256 * 1024
 """The most of each stream an exec observation carries; the whole is in the sandbox's file."""
 
+EXEC_WINDOW = 512 * 1024
+"""The most bytes of one stream of an exec that are on their way to whoever is connected to it."""
+
 HANDSHAKE_TIMEOUT_S = 10.0
 """A connection that is not authenticated by then is closed."""
 

@@ -6,9 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from .events import Event, FileChange, ShellEndCause
+from .events import FileChange, ShellEndCause
+from .exec_observations import ExecAttachedObservation as ExecAttachedObservation
+from .exec_observations import ExecObservation as ExecObservation
+from .exec_observations import ListExecsObservation as ListExecsObservation
 from .message import LATER, Message
 from .notes import Notes, NotesCount
+from .observation import Observation as Observation
 
 CommandStatus = Literal[
     "completed", "running", "timeout", "waiting_for_input", "interrupted", "session_ended"
@@ -17,12 +21,6 @@ WaitEvidence = Literal["exact", "inferred", "unknown"]
 ErrorCode = Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9_.:-]+$")]
 ProcessState = Literal["running", "sleeping", "uninterruptible", "stopped"]
 FileType = Literal["file", "directory", "symlink", "fifo", "socket", "device"]
-
-
-class Observation(Event):
-    """The base of all observations; `observation` is the tag on the wire."""
-
-    observation: str
 
 
 class StateLost(Message):
@@ -133,29 +131,6 @@ class ListProcessesObservation(Observation):
     observation: Literal["list_processes"] = "list_processes"
     processes: tuple[ProcessEntry, ...]
     total: int
-
-
-class ExecObservation(Observation):
-    """The end of a process. `exit_code` is 128 + `signal` when a signal ended it; `oom_kills`
-    counts the processes of the sandbox that the kernel killed meanwhile for want of memory.
-
-    `stdout` and `stderr` hold the first part of each stream; where `*_bytes` is more than that,
-    the whole is in the sandbox at `*_path`.
-    """
-
-    observation: Literal["exec"] = "exec"
-    exit_code: int
-    signal: int | None = None
-    oom_kills: int = 0
-    timed_out: bool = False
-    stdout: bytes = b""
-    stderr: bytes = b""
-    stdout_bytes: int = 0
-    stderr_bytes: int = 0
-    stdout_path: str | None = None
-    stderr_path: str | None = None
-    pid: int = 0
-    duration_s: float = 0.0
 
 
 class DoneObservation(Observation):
@@ -403,6 +378,8 @@ AnyObservation = Annotated[
     | ScreenObservation
     | ListProcessesObservation
     | ExecObservation
+    | ExecAttachedObservation
+    | ListExecsObservation
     | DoneObservation
     | FileReadObservation
     | FileWriteObservation

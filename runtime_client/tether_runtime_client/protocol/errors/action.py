@@ -157,6 +157,19 @@ class NoSuchProcess(ProcessError):
     code = "no_such_process"
 
 
+class StdinClosed(ProcessError):
+    """The process takes no more input: it has ended or closed it, or its end was told before."""
+
+    code = "stdin_closed"
+
+
+class AttachedElsewhere(ProcessError):
+    """Another caller has connected to the exec, which runs on."""
+
+    code = "attached_elsewhere"
+    default_hint = "Connect to it again with `runtime.process(id)` to take it back"
+
+
 class SignalRefused(ProcessError):
     """The process may not be signalled: it is another user's."""
 

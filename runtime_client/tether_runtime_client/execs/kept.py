@@ -1,0 +1,207 @@
+"""One output stream of a started exec, for as long as its caller has not taken it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from pathlib import Path
+
+from ..protocol.errors import DiskFull
+from ..protocol.limits import EXEC_INLINE_LIMIT, EXEC_WINDOW
+
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+
+log = logging.getLogger(__name__)
+
+
+class Kept(ABC):
+    """Takes what the process writes; gives it out by offset. One owner, on the loop.
+
+    `first` is the beginning of the stream, for the observation. `ended`: there will be no more.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.ended = False
+        self._first = bytearray()
+
+    @property
+    def first(self) -> bytes:
+        """The first part."""
+        return bytes(self._first)
+
+    @property
+    @abstractmethod
+    def is_full(self) -> bool:
+        """Whether the process is to wait until some of it was taken."""
+
+    @property
+    @abstractmethod
+    def begins(self) -> int:
+        """The offset of the first byte that can still be read."""
+
+    @property
+    def path(self) -> str | None:
+        """The file with all of it, where there is one."""
+        return None
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that wait for somebody to take them."""
+        return 0
+
+    def write(self, data: memoryview) -> None:
+        """Take the next bytes. The view is not kept."""
+        room = EXEC_INLINE_LIMIT - len(self._first)
+        if room > 0:
+            self._first += data[:room]
+        self._keep(data)
+        self.total += len(data)
+
+    @abstractmethod
+    def read(self, offset: int, limit: int) -> bytes:
+        """At most `limit` bytes from `offset` on; nothing where there are none yet.
+
+        Raises `DiskFull` for what could not be kept.
+        """
+
+    @abstractmethod
+    def release(self, offset: int) -> None:
+        """Everything before `offset` was taken."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free what it has open; what was written stays readable. Twice is safe."""
+
+    @abstractmethod
+    def _keep(self, data: memoryview) -> None: ...
+
+
+class Held(Kept):
+    """In memory, and no more of it than is on its way: the process waits for whoever reads it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting = bytearray()
+        self._begins = 0
+        self._taken = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a window of it was not taken."""
+        return self.total - self._taken >= EXEC_WINDOW
+
+    @property
+    def begins(self) -> int:
+        """What was taken is gone."""
+        return self._taken
+
+    @property
+    def held(self) -> int:
+        """What was not taken yet."""
+        return max(0, self.total - self._taken)
+
+    def read(self, offset: int, limit: int) -> bytes:
+        """From memory."""
+        at = offset - self._begins
+        return bytes(memoryview(self._waiting)[at : at + limit]) if at >= 0 else b""
+
+    def release(self, offset: int) -> None:
+        """Forget them; a number beyond all there is stands for all that comes, too."""
+        self._taken = max(self._taken, offset)
+        del self._waiting[: self._taken - self._begins]
+        self._begins = min(self._taken, self.total)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    def _keep(self, data: memoryview) -> None:
+        if self._taken <= self.total:
+            self._waiting += data
+        else:
+            self._begins = self.total + len(data)
+
+
+class Filed(Kept):
+    """In a file from the first byte on, whoever reads it: the process never waits."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._file = -1
+        self._lost = False
+
+    @property
+    def is_full(self) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def begins(self) -> int:
+        """All of it can be read, at any time."""
+        return 0
+
+    @property
+    def path(self) -> str | None:
+        """The file; None while nothing was written, and once the disk was full."""
+        return str(self._path) if self.total and not self._lost else None
+
+    def read(self, offset: int, limit: int) -> bytes:
+        """From the file; the beginning from memory."""
+        if offset < len(self._first):
+            return bytes(self._first[offset : offset + limit])
+        if offset >= self.total:
+            return b""
+        if self._lost:
+            raise DiskFull(
+                f"of {self.total:,} bytes of {self._path.name} the sandbox had room for the first"
+                f" {len(self._first):,} only"
+            )
+        return self._read_file(offset, limit)
+
+    def release(self, offset: int) -> None:
+        """The file stays."""
+
+    def close(self) -> None:
+        """Close the file, which stays; it is opened again to be read."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _read_file(self, offset: int, limit: int) -> bytes:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            file = self._file if self._file >= 0 else os.open(self._path, flags)
+            try:
+                data = os.pread(file, min(limit, self.total - offset), offset)
+            finally:
+                if file != self._file:
+                    os.close(file)
+        except OSError as problem:
+            raise DiskFull(f"{self._path} cannot be read: {problem.strerror}") from problem
+        if not data:
+            raise DiskFull(f"{self._path} was cut short")
+        return data
+
+    def _keep(self, data: memoryview) -> None:
+        if self._lost:
+            return
+        try:
+            if self._file < 0:
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._file = os.open(self._path, _NEW_FILE, 0o600)
+            view = data
+            while view:
+                view = view[os.write(self._file, view) :]
+        except OSError as problem:
+            self._give_up(problem)
+
+    def _give_up(self, problem: OSError) -> None:
+        """Not all of it can be kept: what there is of the file goes, which frees the room."""
+        self._lost = True
+        self.close()
+        with suppress(OSError):  # it was never made, or is gone
+            self._path.unlink()
+        log.warning("%s cannot be kept whole: %s", self._path.name, problem)
