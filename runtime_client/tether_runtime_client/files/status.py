@@ -6,11 +6,8 @@ import os
 import stat
 from dataclasses import dataclass
 
+from ..inode import FileType, allocated, type_of
 from .errors import about
-from .listing import EntryType, type_of
-
-BLOCK = 512
-"""What `st_blocks` counts in, whatever the file system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +16,14 @@ class Status:
 
     path: str
     real_path: str
-    type: EntryType
+    type: FileType
     attributes: os.stat_result
     target: str | None
 
     @property
     def allocated(self) -> int:
         """Bytes on disk."""
-        return self.attributes.st_blocks * BLOCK
+        return allocated(self.attributes)
 
     @property
     def mode(self) -> int:
@@ -39,4 +36,4 @@ def stat_file(path: str, *, follow: bool = True) -> Status:
     with about(path):
         found = os.stat(path, follow_symlinks=follow)
         target = os.readlink(path) if os.path.islink(path) else None
-        return Status(path, os.path.realpath(path), type_of(found.st_mode), found, target)
+        return Status(path, os.path.realpath(path), type_of(found), found, target)

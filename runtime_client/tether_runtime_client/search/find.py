@@ -8,16 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..globs import Globs
+from ..inode import type_of
 from .page import Page
 from .walk import Found, Walk
-
-_TYPES = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "directory",
-    stat.S_IFLNK: "symlink",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFSOCK: "socket",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +96,5 @@ class Finding:
             "size": attributes.st_size,
             "mode": stat.S_IMODE(attributes.st_mode),
             "modified": attributes.st_mtime,
-            "target": self._target(found),
+            "target": self._walk.target(found),
         }
-
-    def _target(self, found: Found) -> str | None:
-        if not stat.S_ISLNK(found.attributes.st_mode):
-            return None
-        try:
-            return os.readlink(self._walk.absolute(found.path))
-        except OSError:  # gone, or another thing by now
-            return None
-
-
-def type_of(attributes: os.stat_result) -> str:
-    """The name of its type."""
-    return _TYPES.get(stat.S_IFMT(attributes.st_mode), "device")

@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..globs import Globs
+from ..inode import allocated
 from .walk import Found, Walk
-
-BLOCK = 512
-"""What `st_blocks` counts in, whatever the file system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ class _Sum:
 
     def add(self, found: Found) -> None:
         self.size += 0 if found.is_folder else found.attributes.st_size
-        self.allocated += found.attributes.st_blocks * BLOCK
+        self.allocated += allocated(found.attributes)
         self.files += not found.is_folder
         self.folders += found.is_folder
 
@@ -68,7 +66,7 @@ class Counting:
 
     def run(self) -> None:
         """Walk all of it. Raises OSError for the top alone."""
-        self._total.allocated = os.stat(self.wanted.path).st_blocks * BLOCK
+        self._total.allocated = allocated(os.stat(self.wanted.path))
         for found in self._walk:
             if self._is_known(found):
                 continue

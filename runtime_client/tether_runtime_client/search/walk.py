@@ -71,11 +71,11 @@ class Walk:
         max_depth: int | None = None,
         one_file_system: bool = False,
     ) -> None:
-        self._top = os.path.realpath(top)
+        self._top = os.path.realpath(top) if top else top  # nothing is no folder
         self._ignore = ignore
         self._exclude = exclude
         self._max_depth = max_depth
-        self._made_up = _made_up_devices()
+        self._made_up = made_up_devices()
         self._one_file_system = one_file_system
         #: What could not be looked into, as paths from the top.
         self.unreadable: list[str] = []
@@ -83,6 +83,15 @@ class Walk:
     def absolute(self, path: str) -> str:
         """The place of a path from the top."""
         return os.path.join(self._top, path)
+
+    def target(self, found: Found) -> str | None:
+        """Where a link leads, as it says; None for what is none."""
+        if not stat.S_ISLNK(found.attributes.st_mode):
+            return None
+        try:
+            return os.readlink(self.absolute(found.path))
+        except OSError:  # gone, or another thing by now
+            return None
 
     def note(self, path: str) -> None:
         """Something at this path could not be read."""
@@ -151,7 +160,7 @@ class Walk:
         return name == REPOSITORY or rules.ignored(base + name, name, found.is_folder)
 
 
-def _made_up_devices() -> frozenset[int]:
+def made_up_devices() -> frozenset[int]:
     """Device numbers of the mounted file systems that the kernel makes up."""
     try:
         with open("/proc/self/mountinfo", "rb") as file:

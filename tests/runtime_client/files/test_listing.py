@@ -15,6 +15,8 @@ from tether_runtime_client.files import (
 )
 from tether_runtime_client.files import listing as module
 
+from ..kernel_files import kernel_files
+
 
 def test_types_and_attributes(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("12345")
@@ -57,6 +59,13 @@ def test_recursive(tmp_path: Path) -> None:
     assert found == ["a", "a/deep", "a/deep/x", "a.b", "loop"]
 
 
+def test_what_the_kernel_makes_up_is_not_entered(tmp_path: Path) -> None:
+    with kernel_files(tmp_path / "proc") as proc:
+        found = list_directory(str(tmp_path), recursive=True).entries
+        assert [(entry.path, entry.type) for entry in found] == [("proc", "directory")]
+        assert list_directory(str(proc / "self" / "net"), recursive=True).entries, "if asked for"
+
+
 @pytest.mark.parametrize("recursive", [False, True])
 def test_pages(tmp_path: Path, recursive: bool) -> None:
     for number in range(25):
@@ -95,13 +104,14 @@ def test_very_deep_tree(tmp_path: Path) -> None:
 def test_what_vanishes_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a", "b", "c"):
         (tmp_path / name).touch()
-    lstat = os.lstat
+    fsencode = os.fsencode
 
-    def vanishing(path: str) -> os.stat_result:
+    def vanishing(name: str) -> bytes:
+        """Called for the names' order: once they are known, and before each is looked at."""
         (tmp_path / "b").unlink(missing_ok=True)
-        return lstat(path)
+        return fsencode(name)
 
-    monkeypatch.setattr(os, "lstat", vanishing)
+    monkeypatch.setattr(os, "fsencode", vanishing)
     assert [entry.path for entry in list_directory(str(tmp_path)).entries] == ["a", "c"]
 
 

@@ -151,6 +151,11 @@ def test_a_hundred_thousand_files(tmp_path: Path) -> None:
     assert (count["files"], count["directories"]) == (100, 100), "names of one file count once"
 
 
+def test_nothing_is_no_folder() -> None:
+    with pytest.raises(FileNotFoundError):
+        find("")
+
+
 def test_mounted_kernel_files_are_left_out_of_a_tree(tmp_path: Path) -> None:
     top = paths("/", max_depth=2, limit=10_000, ignore=False)
     assert "proc" in top
