@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 from typing import TYPE_CHECKING
 
 from .. import files as core
@@ -37,9 +36,11 @@ class Watches:
         told = _Told(action, context)
         watch = self._watch(action, told)
         try:
-            folders = await _started(watch, action.path)
-            context.emit(WatchReady(action_id=context.action_id, folders=folders))
-            await asyncio.wait([told.over], timeout=action.timeout_s)
+            async with asyncio.timeout(action.timeout_s):
+                folders = await _started(watch, action.path)
+                context.emit(WatchReady(action_id=context.action_id, folders=folders))
+                await asyncio.wait([told.over])
+        except TimeoutError:
             told.end("timeout")
         finally:
             watch.close()
@@ -69,10 +70,12 @@ class Watches:
 
 
 async def _started(watch: TreeWatch, path: str) -> int:
+    from ..watching.tree import TOO_MANY
+
     try:
         return await watch.start()
     except OSError as problem:
-        if problem.errno in (errno.ENOSPC, errno.EMFILE):
+        if problem.errno in TOO_MANY:
             raise e.WatchRefused(f"{path} cannot be watched: there are too many watches") from None
         raise protocol_error(core.from_os_error(problem, path)) from None
     except ValueError as problem:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 
 from ..aside import aside
 from ..globs import Globs
+from ..search.walk import made_up_devices
 from . import inotify as i
 from .inotify import Inotify, Raw
 
 FOLDERS_AT_ONCE = 200
 """How many are watched and read before the loop's other work has its turn."""
+
+TOO_MANY = (errno.ENOSPC, errno.EMFILE)
+"""The kernel's answers when a user has all the watches that there may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ _KINDS = (
 class TreeWatch:
     """Watches `path`, a folder or a file, from `start` to `close`.
 
+    File systems that the kernel makes up (/proc) are not watched unless `path` is in one.
     `on_change` gets each change, `on_lost` why some were missed, `on_gone` comes when the watched
     path itself goes away. All are called on the loop, and none after `close`.
     """
@@ -64,14 +70,20 @@ class TreeWatch:
         self._on_change = on_change
         self._on_lost = on_lost
         self._on_gone = on_gone
+        self._made_up: frozenset[int] = frozenset()
         self._paths: dict[int, str] = {}
         self._numbers: dict[str, int] = {}
         self._extending: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._looking = asyncio.Lock()
+        #: A look through the tree is about to begin.
+        self._missed = False
+        #: The kernel gave no watch for a folder, and none since.
+        self._full = False
 
     async def start(self) -> int:
         """Watch; returns on how many folders. Raises OSError for the top alone."""
-        self._top, is_folder = await aside(partial(_resolved, self._top))
+        self._top, is_folder, self._made_up = await aside(partial(_resolved, self._top))
         self._add("")
         if is_folder and self._recursive:
             await self._extend([""], tell=False)
@@ -157,14 +169,24 @@ class TreeWatch:
     def _lost(self) -> None:
         """Folders may be new among what was missed: they are looked for."""
         self._on_lost("more happened than the kernel keeps for a reader")
-        if self._recursive:
-            self._spread("")
+        if self._recursive and not self._missed:
+            self._missed = True
+            self._begin(self._look_through())
 
     # --- which folders
 
+    async def _look_through(self) -> None:
+        """Once more when something was missed meanwhile: one look follows the other."""
+        async with self._looking:
+            self._missed = False
+            await self._extend([""], tell=False)
+
     def _spread(self, path: str) -> None:
         """Watch a folder that came, and what is in it by now."""
-        task = asyncio.get_running_loop().create_task(self._extend([path], tell=bool(path)))
+        self._begin(self._extend([path], tell=True))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._extending.add(task)
         task.add_done_callback(self._extending.discard)
 
@@ -173,6 +195,8 @@ class TreeWatch:
         while folders and not self._closed:
             now, folders = folders[:FOLDERS_AT_ONCE], folders[FOLDERS_AT_ONCE:]
             watched = [path for path in now if self._add_below(path)]
+            if self._full:
+                return
             found = await aside(partial(self._read, watched))
             for path, is_folder, name in found:
                 if self._closed or self._left_out(path, name, is_folder):
@@ -190,6 +214,8 @@ class TreeWatch:
                 with os.scandir(os.path.join(self._top, folder)) as entries:
                     for entry in entries:
                         is_folder = entry.is_dir(follow_symlinks=False)
+                        if is_folder and entry.stat(follow_symlinks=False).st_dev in self._made_up:
+                            continue
                         found.append((os.path.join(folder, entry.name), is_folder, entry.name))
             except OSError:
                 continue
@@ -201,8 +227,13 @@ class TreeWatch:
         except FileNotFoundError:  # gone again, which is an event of its own
             return False
         except OSError as problem:
-            self._on_lost(f"{path} is not watched: {problem.strerror}")
+            if problem.errno not in TOO_MANY:
+                self._on_lost(f"{path} is not watched: {problem.strerror}")
+            elif not self._full:
+                self._full = True
+                self._on_lost(f"{path} and other folders are not watched: too many watches")
             return False
+        self._full = False
         return True
 
     def _add(self, path: str) -> None:
@@ -242,10 +273,11 @@ class TreeWatch:
         return self._exclude is not None and self._exclude.match(path, name, folder=is_folder)
 
 
-def _resolved(path: str) -> tuple[str, bool]:
-    """Where all links lead, and whether that is a folder; blocking."""
+def _resolved(path: str) -> tuple[str, bool, frozenset[int]]:
+    """Where all links lead, whether that is a folder, and devices to stay out of; blocking."""
     real = os.path.realpath(path)
-    return real, stat.S_ISDIR(os.stat(real).st_mode)
+    found = os.stat(real)
+    return real, stat.S_ISDIR(found.st_mode), made_up_devices() - {found.st_dev}
 
 
 def _kind(mask: int) -> str | None:

@@ -83,6 +83,21 @@ async def test_a_cancelled_watch_tells_what_it_knew(desk: Desk, place: Path) -> 
         await watch
 
 
+async def test_its_time_counts_from_the_beginning(
+    desk: Desk, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tree may take longer to look through than the watch is to last."""
+    from tether_runtime_client.watching.tree import TreeWatch
+
+    async def without_end(_: TreeWatch) -> int:
+        return await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(TreeWatch, "start", without_end)
+    watch = FileWatchAction(path=str(place), timeout_s=0.05)
+    assert (await Watches().handle(watch, desk.context())).ended == "timeout"
+    assert not ready(desk)
+
+
 async def test_what_cannot_be_watched(desk: Desk, place: Path) -> None:
     for path, error in (("/nowhere", e.FileMissing), ("a\0b", e.FileMissing)):
         with pytest.raises(error):

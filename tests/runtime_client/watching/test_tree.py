@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -12,8 +13,11 @@ from pathlib import Path
 import pytest
 
 from tether_runtime_client.globs import Globs
-from tether_runtime_client.watching.inotify import Inotify
+from tether_runtime_client.watching import inotify
+from tether_runtime_client.watching.inotify import Inotify, Listener, Raw
 from tether_runtime_client.watching.tree import Change, TreeWatch
+
+from ..kernel_files import kernel_files
 
 
 class Seen:
@@ -51,12 +55,15 @@ class Seen:
         await self.until(lambda: self.told(kind, path))
 
 
-@asynccontextmanager
-async def watching(
-    path: Path, *, recursive: bool = True, exclude: tuple[str, ...] = (), hub: Inotify | None = None
-) -> AsyncIterator[Seen]:
-    seen = Seen()
-    watch = TreeWatch(
+def watch_of(
+    path: Path,
+    seen: Seen,
+    *,
+    recursive: bool = True,
+    exclude: tuple[str, ...] = (),
+    hub: Inotify | None = None,
+) -> TreeWatch:
+    return TreeWatch(
         hub or Inotify(),
         str(path),
         recursive=recursive,
@@ -65,12 +72,70 @@ async def watching(
         on_lost=seen.lose,
         on_gone=seen.go,
     )
+
+
+@asynccontextmanager
+async def watching(
+    path: Path, *, recursive: bool = True, exclude: tuple[str, ...] = (), hub: Inotify | None = None
+) -> AsyncIterator[Seen]:
+    seen = Seen()
+    watch = watch_of(path, seen, recursive=recursive, exclude=exclude, hub=hub)
     seen.folders = await watch.start()
     try:
         yield seen
     finally:
         watch.close()
         watch.close()
+
+
+async def test_what_the_kernel_makes_up_is_not_watched(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with kernel_files(tmp_path / "proc") as proc:
+        async with watching(tmp_path) as seen:
+            assert (seen.folders, seen.lost) == (2, [])
+        async with watching(proc / "self" / "net", recursive=False) as seen:
+            assert seen.folders == 1, "if asked for"
+
+
+async def test_too_many_watches_are_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is the host's and everybody's: the kernel's answer is made up."""
+    for number in range(300):
+        (tmp_path / f"{number:03}" / "below").mkdir(parents=True)
+    add, room = Inotify.add, 4  # the top is asked for twice
+
+    def limited(hub: Inotify, path: str, listener: Listener) -> int:
+        nonlocal room
+        room -= 1
+        if room < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return add(hub, path, listener)
+
+    monkeypatch.setattr(Inotify, "add", limited)
+    async with watching(tmp_path) as seen:
+        assert seen.folders == 3
+        [reason] = seen.lost
+        assert "too many watches" in reason
+        (tmp_path / "new").mkdir()
+        await seen.sees("created", "new")
+        assert len(seen.lost) == 1
+
+
+async def test_one_look_through_a_tree_at_a_time(tmp_path: Path) -> None:
+    """However often the kernel loses something: a tree may be large."""
+    (tmp_path / "folder").mkdir()
+    seen = Seen()
+    watch = watch_of(tmp_path, seen)
+    await watch.start()
+    for _ in range(20):
+        watch._listen([Raw(-1, inotify.Q_OVERFLOW, 0, "")])
+        await asyncio.sleep(0)
+        assert len(watch._extending) <= 2, "one, and one after it"
+    (tmp_path / "folder" / "new").touch()
+    await seen.sees("created", "folder/new")
+    assert len(seen.lost) == 20
+    watch.close()
 
 
 def descriptors() -> int:
