@@ -10,6 +10,7 @@ import signal
 import sys
 
 from .control import Control
+from .dial import Dialler
 from .dispatcher import Dispatcher
 from .endpoint import Endpoint
 from .environment import Environment
@@ -80,6 +81,7 @@ class RuntimeClient:
         self._control = Control(settings.lease, self._on_abandoned)
         self._tickets = Tickets()
         self._endpoint = Endpoint(self._make_connection, self._tickets)
+        self._dialler = self._make_dialler(settings)
         self._notices = Notices(handover.notice_fd, self._recorder.emit)
         self._previous_end = handover.deaths[-1] if handover.deaths else None
         self._oom = OomKills(find_counter(), self._tell_oom, kept=settings.state / "oom_kills")
@@ -95,6 +97,8 @@ class RuntimeClient:
         await self._dispatcher.close()
         await sessions.close()
         await asyncio.sleep(0)  # futures tell of their ends in the loop's next round
+        if self._dialler is not None:
+            await self._dialler.close()
         await self._endpoint.close()
         self._recorder.journal.close()
         self._oom.close()
@@ -128,6 +132,8 @@ class RuntimeClient:
             await self._endpoint.listen_unix(self._settings.unix)
         if self._settings.tcp is not None:
             await self._endpoint.listen_tcp(*split_address(self._settings.tcp))
+        if self._dialler is not None:
+            self._dialler.start()
         self._notices.start()
         self._control.start()
         _calm_collector()
@@ -141,6 +147,12 @@ class RuntimeClient:
             return await choose_bash(asked=settings.bash, bundled=settings.bundled_bash)
         except NoShell as problem:
             return BashChoice(path="", version="", reason=str(problem))
+
+    def _make_dialler(self, settings: ClientSettings) -> Dialler | None:
+        if settings.dial is None:
+            return None
+        address = split_address(settings.dial)
+        return Dialler(address, self._secret, self._endpoint.serve, settings.dial_proxy)
 
     def _make_connection(self) -> EventConnection:
         return EventConnection(self._secret, self._recorder, self._dispatcher, self._control)

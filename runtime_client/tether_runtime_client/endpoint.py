@@ -62,6 +62,10 @@ class Endpoint:
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
+    async def serve(self, connection: socket.socket) -> None:
+        """Serve one that came to be in another way, as if it had been accepted here."""
+        await asyncio.get_running_loop().connect_accepted_socket(self._accept, connection)
+
     async def close(self) -> None:
         """Stop listening, and close every connection in good order: what was sent arrives."""
         for server in self._servers:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
 from .shell.config import Startup
 
@@ -15,6 +16,8 @@ CLIENT_USAGE = """
 client options, after `--`:
   --unix PATH           listen on this UNIX socket
   --tcp HOST:PORT       listen on this address (port 0: any)
+  --dial HOST:PORT      connect out to a server that listens there, for ever anew
+  --dial-proxy URL      through this proxy, http://[USER:PASSWORD@]HOST:PORT (HTTP CONNECT)
   --run-dir DIR         where journal and long outputs go; must outlive a restart
   --lease SECONDS       end when no server was attached for this long
   --ready-fd N          write a line to this descriptor once listening
@@ -35,6 +38,8 @@ class ClientSettings:
     run_dir: Path
     unix: Path | None = None
     tcp: str | None = None
+    dial: str | None = None
+    dial_proxy: str | None = None
     lease: float | None = None
     ready_fd: int | None = None
     startup: Startup = "bashrc"
@@ -100,10 +105,20 @@ def _tcp(text: str) -> str:
     return text
 
 
+def _proxy(text: str) -> str:
+    url = urlsplit(_text(text))
+    if url.scheme != "http" or not url.hostname or url.path not in ("", "/"):
+        raise ValueError("it has to be http://[USER:PASSWORD@]HOST:PORT")
+    url.port  # noqa: B018  raises ValueError for one out of range
+    return text
+
+
 _CONVERT: dict[str, Callable[[str], Any]] = {
     "run_dir": _path,
     "unix": _path,
     "tcp": _tcp,
+    "dial": _tcp,
+    "dial_proxy": _proxy,
     "lease": _seconds,
     "ready_fd": _descriptor,
     "startup": _startup,
@@ -125,8 +140,10 @@ def split_address(text: str) -> tuple[str, int]:
 def _checked(settings: ClientSettings) -> ClientSettings:
     if settings.run_dir == Path():
         raise SettingsError("--run-dir is missing")
-    if settings.unix is None and settings.tcp is None:
-        raise SettingsError("one of --unix and --tcp is needed")
+    if settings.unix is None and settings.tcp is None and settings.dial is None:
+        raise SettingsError("one of --unix, --tcp and --dial is needed")
+    if settings.dial_proxy is not None and settings.dial is None:
+        raise SettingsError("--dial-proxy is for --dial")
     return settings
 
 

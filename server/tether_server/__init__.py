@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from .runtime import EventStreamRuntime
     from .sync import SyncEventStreamRuntime
     from .transfer_rules import TransferOptions
+    from .transports.settings import Dial
 
     __all__ = [
         *_protocol.__all__,
+        "Dial",
         "EventStreamRuntime",
         "OperatorRuntime",
         "SyncEventStreamRuntime",
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     ]
 
 _LAZY = {
+    "Dial": "transports.settings",
     "EventStreamRuntime": "runtime",
     "OperatorRuntime": "operator",
     "SyncEventStreamRuntime": "sync",

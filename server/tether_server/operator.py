@@ -59,6 +59,11 @@ class OperatorRuntime(EventStreamRuntime):
         self._events = EventStream(self._history)
         self._submissions = _OwnActions(self._history, self._events, folder)
 
+    @property
+    def _asked_for(self) -> str:
+        """What the controller was told to use may be taken by it, as an address to dial is."""
+        return "auto"
+
     def _make_link(self, sandbox: Sandbox, transport: Transport) -> Link:
         assert self._submissions is not None
         user, secret = self._submissions, self._spec.secret

@@ -22,6 +22,8 @@ from pydantic import Field, ValidationError
 from tether_runtime_client.protocol.errors import NameTaken, SandboxNotFound
 from tether_runtime_client.protocol.message import Message
 
+from .transports.settings import TransportSettings
+
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,47}")
@@ -37,7 +39,7 @@ class SandboxRecord(Message):
     image: str | None
     handle: dict[str, str]
     secret: str = Field(repr=False)
-    transport: str
+    transport: TransportSettings
     keep: bool
     created: float
     server_pid: int

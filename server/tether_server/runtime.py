@@ -34,7 +34,7 @@ from .record import (
 from .state_problem import blame_state
 from .submissions import Submissions
 from .transfer import Transfers
-from .transports import Choice, Transport, choose
+from .transports import Choice, Transport, TransportSettings, choose, name_of
 
 if TYPE_CHECKING:
     from .sync import RuntimeOptions, SyncEventStreamRuntime
@@ -60,7 +60,7 @@ class EventStreamRuntime(Calls):
         mounts: bind mounts as `host:container[:ro]`.
         resources: limits as the engine takes them, such as `{"mem_limit": "1g"}`.
         network: an engine network's name, or `none`.
-        transport: `auto`, `unix`, `netns`, `tcp` or `exec`.
+        transport: `auto`, `unix`, `netns`, `tcp`, `exec` or `dial`, or settings for one (`Dial`).
         name: of the sandbox, for `attach` and `tether ps`; a random one when None.
         keep: leave the sandbox when the block is left.
         lease_s: seconds after which a sandbox without a server ends itself; None with `keep`.
@@ -82,7 +82,7 @@ class EventStreamRuntime(Calls):
         mounts: Sequence[str] = (),
         resources: Mapping[str, object] | None = None,
         network: str | None = None,
-        transport: str = "auto",
+        transport: TransportSettings = "auto",
         name: str | None = None,
         keep: bool = False,
         lease_s: float = 60.0,
@@ -236,6 +236,10 @@ class EventStreamRuntime(Calls):
             raise RuntimeClosed("the runtime was not started: use `async with`")
         return self._transfers
 
+    @property
+    def _asked_for(self) -> str:
+        return name_of(self._spec.transport)
+
     async def _start_new(self) -> None:
         folder = claim_folder(self.name)
         try:
@@ -267,7 +271,7 @@ class EventStreamRuntime(Calls):
             async with asyncio.timeout(self._start_timeout_s):
                 await sandbox.ready()
                 self._choice = await choose(
-                    self._spec.transport, sandbox.transports(), self._spec.secret
+                    self._asked_for, sandbox.transports(), self._spec.secret
                 )
                 transport = self._choice.transport
                 self._link = self._make_link(sandbox, transport)
@@ -302,7 +306,7 @@ class EventStreamRuntime(Calls):
             image=sandbox.image,
             handle=sandbox.handle,
             secret=self._spec.secret,
-            transport=self._spec.transport,
+            transport=sandbox.transport,
             keep=self._keep,
             created=self._record.created if self._record else time.time(),
             server_pid=pid,

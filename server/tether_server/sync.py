@@ -29,6 +29,7 @@ from .loop_thread import LoopThread
 from .operator import OperatorRuntime
 from .runtime import EventStreamRuntime
 from .transfer_rules import TransferOptions
+from .transports import TransportSettings
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ class RuntimeOptions(TypedDict, total=False):
     mounts: Sequence[str]
     resources: Mapping[str, object] | None
     network: str | None
-    transport: str
+    transport: TransportSettings
     name: str | None
     keep: bool
     lease_s: float

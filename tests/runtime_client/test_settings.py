@@ -49,7 +49,10 @@ def test_a_value_may_hold_an_equals_sign() -> None:
     ("args", "problem"),
     [
         ([], "--run-dir is missing"),
-        (["--run-dir", "/x"], "one of --unix and --tcp"),
+        (["--run-dir", "/x"], "one of --unix, --tcp and --dial"),
+        (["--dial", "x", "--run-dir", "/r"], "HOST:PORT"),
+        (["--dial", "x:1", "--dial-proxy", "socks://p:1", "--run-dir", "/r"], "http://"),
+        (["--unix", "/s", "--dial-proxy", "http://p:1", "--run-dir", "/r"], "is for --dial"),
         (["--unix", "/s"], "--run-dir is missing"),
         ([*NEEDED, "--surprise", "1"], "unknown option '--surprise'"),
         ([*NEEDED, "--state", "1"], "unknown option '--state'"),

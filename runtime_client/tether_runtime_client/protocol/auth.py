@@ -25,6 +25,16 @@ def server_proof(secret: str, server_nonce: str, client_nonce: str) -> str:
     return _proof("server", secret, server_nonce, client_nonce)
 
 
+def dialler_proof(secret: str, server_nonce: str, client_nonce: str) -> str:
+    """What a runtime client that dials out shows of itself, before the connection is used."""
+    return _proof("dialler", secret, server_nonce, client_nonce)
+
+
+def listener_proof(secret: str, server_nonce: str, client_nonce: str) -> str:
+    """What the server that was dialled answers."""
+    return _proof("listener", secret, server_nonce, client_nonce)
+
+
 def matches(given: str, expected: str) -> bool:
     """Compare two proofs in constant time."""
     return hmac.compare_digest(given.encode(), expected.encode())

@@ -11,7 +11,7 @@ from tether_runtime_client.protocol.errors import StartFailed
 
 from ..link import Ended
 from ..record import SandboxRecord
-from ..transports import Transport
+from ..transports import Transport, TransportSettings, name_of
 
 Progress = Callable[[str], None]
 """Told in a short sentence what a person would be waiting for."""
@@ -22,7 +22,7 @@ def silent(message: str) -> None:
 
 
 INJECTS = ("build", "mount")
-TRANSPORTS = ("auto", "unix", "netns", "tcp", "exec")
+TRANSPORTS = ("auto", "unix", "netns", "tcp", "exec", "dial")
 ENTRYPOINTS = ("through", "beside", "skip")
 START_TIMEOUT_S = 60.0
 """How long a started sandbox may take until its client answers, where nothing else is asked."""
@@ -52,7 +52,7 @@ class SandboxSpec:
     mounts: Sequence[str] = ()
     resources: Mapping[str, object] = field(default_factory=dict)
     network: str | None = None
-    transport: str = "auto"
+    transport: TransportSettings = "auto"
     keep: bool = False
     lease_s: float | None = 60.0
     inject: str = "build"
@@ -62,7 +62,7 @@ class SandboxSpec:
     def __post_init__(self) -> None:
         """Raises `ValueError` for a way that there is not."""
         for name, ways in _WAYS.items():
-            value = getattr(self, name)
+            value = name_of(getattr(self, name))
             if value not in ways:
                 raise ValueError(f"there is no {name} {value!r}; there are {', '.join(ways)}")
         if self.image == "":
@@ -87,6 +87,8 @@ class Sandbox(ABC):
 
     backend: str
     image: str | None
+    transport: TransportSettings
+    """What was asked for, completed by what was found at the start."""
 
     @property
     @abstractmethod

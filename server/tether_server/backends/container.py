@@ -15,11 +15,14 @@ from tether_runtime_client.protocol.errors import StartFailed
 
 from ..link import Ended
 from ..transports import (
+    DialTransport,
     ExecTransport,
     NetnsTransport,
     TcpTransport,
     Transport,
+    TransportSettings,
     UnixTransport,
+    name_of,
 )
 from ..transports.engine_stream import raw_socket, read_pieces
 from .base import Sandbox, not_come_up
@@ -62,9 +65,11 @@ class ContainerSandbox(Sandbox):
         container: Container,
         image: str | None,
         folder: Path,
-        transport: str,
+        transport: TransportSettings,
+        dial: DialTransport | None = None,
     ) -> None:
         self.image = image
+        self.transport = transport
         self._engine = engine
         self._container = container
         self._folder = folder
@@ -73,7 +78,7 @@ class ContainerSandbox(Sandbox):
         self._exited_at: float | None = None
         self._log = ClientLog()
         self._tasks: list[asyncio.Task[None]] = []
-        self._transports = tuple(self._set_up(transport))
+        self._transports = tuple(self._set_up(name_of(transport), dial))
         labels = container.attrs["Config"]["Labels"] or {}
         self._through = labels.get(THROUGH_LABEL) == "true"
         self._mounted = any(m["Destination"] == PREFIX for m in container.attrs["Mounts"])
@@ -177,7 +182,7 @@ class ContainerSandbox(Sandbox):
 
     # --- inside
 
-    def _set_up(self, asked: str) -> Iterator[Transport]:
+    def _set_up(self, asked: str, dial: DialTransport | None) -> Iterator[Transport]:
         """In order of preference. Only a client that was told to listens on TCP."""
         container = str(self._container.id)
         address = ContainerAddress(self._engine, container)
@@ -186,6 +191,8 @@ class ContainerSandbox(Sandbox):
             yield NetnsTransport(address.process, TCP_PORT)
         if asked == "tcp":
             yield TcpTransport(address.published)
+        if dial is not None:
+            yield dial
         yield ExecTransport(self._open_exec, f"container {self._container.short_id}")
 
     def _attach(self) -> socket.socket:

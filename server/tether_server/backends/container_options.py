@@ -10,6 +10,7 @@ from tether_image_builder.errors import engine_host
 from tether_runtime_client.protocol.errors import StartFailed
 
 from ..record import process_start
+from ..transports import name_of
 from .base import SandboxSpec
 from .entry import PREFIX, RUN, TCP_PORT, Injected, first_process
 
@@ -28,6 +29,7 @@ def container_options(spec: SandboxSpec, injected: Injected) -> dict[str, Any]:
     and is sent to that where it runs beside.
     """
     entrypoint, command = first_process(spec, injected)
+    published = name_of(spec.transport) == "tcp"
     volumes = [f"{spec.folder / 'socket'}:{PREFIX}/socket:rw", *spec.mounts]
     return {
         "stop_signal": "SIGTERM",
@@ -43,7 +45,7 @@ def container_options(spec: SandboxSpec, injected: Injected) -> dict[str, Any]:
         "network": spec.network,
         "volumes": volumes if injected.volume else [*volumes, RUN],
         "mounts": [_environment(injected.volume)] if injected.volume else None,
-        "ports": {f"{TCP_PORT}/tcp": ("127.0.0.1", None)} if spec.transport == "tcp" else None,
+        "ports": {f"{TCP_PORT}/tcp": ("127.0.0.1", None)} if published else None,
         "stdin_open": True,
         "auto_remove": not spec.keep,
     }

@@ -13,6 +13,7 @@ from ..record import SandboxRecord
 from .base import Backend, Progress, Sandbox, SandboxSpec
 from .container import ContainerSandbox
 from .container_options import check_mounts, container_options, labels
+from .dialled import complete, dialled, listen
 from .entry import OPTIONS, RUN, Injected, inject
 
 if TYPE_CHECKING:
@@ -43,8 +44,16 @@ class DockerBackend(Backend):
         (spec.folder / "socket").mkdir()
         # Any container user may bind its socket here; the folder above lets in only this user.
         (spec.folder / "socket").chmod(0o1777)
-        container = await _uncancelled_create(engine, spec, injected)
-        sandbox = ContainerSandbox(engine, container, spec.image, spec.folder, spec.transport)
+        spec, dial = await asyncio.to_thread(complete, engine, spec)
+        if dial is not None:
+            spec = listen(spec, dial)
+        try:
+            container = await _uncancelled_create(engine, spec, injected)
+        except BaseException:
+            if dial is not None:
+                await dial.close()
+            raise
+        sandbox = ContainerSandbox(engine, container, spec.image, spec.folder, spec.transport, dial)
         try:
             await sandbox.start(spec.secret)
         except BaseException:
@@ -67,7 +76,8 @@ class DockerBackend(Backend):
             text = f"the container of sandbox {record.name!r} is gone"
             raise SandboxNotFound(text) from None
         folder = sandbox_folder(record.name)
-        sandbox = ContainerSandbox(engine, container, record.image, folder, record.transport)
+        dial = dialled(record.secret, record.transport)
+        sandbox = ContainerSandbox(engine, container, record.image, folder, record.transport, dial)
         await sandbox.find(record.secret)
         return sandbox
 

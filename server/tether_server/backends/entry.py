@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tether_runtime_client.protocol.errors import StartFailed
 
+from ..transports import Dial, name_of
 from .base import SandboxSpec
 
 if TYPE_CHECKING:
@@ -118,8 +119,11 @@ def _supervisor_options(spec: SandboxSpec, injected: Injected) -> list[str]:
 
 def _options(spec: SandboxSpec) -> list[str]:
     lease = [] if spec.lease_s is None else ["--lease", str(spec.lease_s)]
-    host = LISTENS_ON.get(spec.transport)
+    host = LISTENS_ON.get(name_of(spec.transport))
     listen = ["--tcp", f"{host}:{TCP_PORT}"] if host else []
+    if isinstance(spec.transport, Dial):
+        listen += ["--dial", str(spec.transport.address)]
+        listen += ["--dial-proxy", spec.transport.proxy] if spec.transport.proxy else []
     bash = ["--bundled-bash", f"{PREFIX}/bin/bash"]
     startup = ["--startup", "profile"] if spec.login else []
     return ["--unix", SOCKET, "--run-dir", RUN, *listen, *lease, *startup, *bash]

@@ -18,7 +18,7 @@ from tether_runtime_client.protocol.errors import SandboxNotFound, StartFailed
 
 from ..link import Ended
 from ..record import SandboxRecord, process_start
-from ..transports import Transport, UnixTransport
+from ..transports import Transport, UnixTransport, name_of
 from .base import Backend, Progress, Sandbox, SandboxSpec
 from .client_log import ClientLog
 from .sandbox_end import ended_with
@@ -64,6 +64,7 @@ class LocalSandbox(Sandbox):
 
     backend = "local"
     image = None
+    transport = "unix"
 
     def __init__(
         self,
@@ -226,7 +227,7 @@ def _refuse_container_options(spec: SandboxSpec) -> None:
         "network": spec.network,
         "inject": spec.inject != "build",
         "entrypoint": spec.entrypoint != "skip",
-        f"transport {spec.transport!r}": spec.transport not in ("auto", "unix"),
+        f"transport {name_of(spec.transport)!r}": name_of(spec.transport) not in ("auto", "unix"),
     }
     unusable = [name for name, value in given.items() if value]
     if unusable:

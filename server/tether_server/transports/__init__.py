@@ -2,22 +2,28 @@
 
 from .base import Transport
 from .choice import Attempt, Choice, choose, try_all
+from .dial import DialTransport
 from .exec import ExecTransport
 from .netns import NetnsTransport
 from .probe import NoAnswer, probe
+from .settings import Dial, TransportSettings, name_of
 from .tcp import TcpTransport
 from .unix import UnixTransport
 
 __all__ = [
     "Attempt",
     "Choice",
+    "Dial",
+    "DialTransport",
     "ExecTransport",
     "NetnsTransport",
     "NoAnswer",
     "TcpTransport",
     "Transport",
+    "TransportSettings",
     "UnixTransport",
     "choose",
+    "name_of",
     "probe",
     "try_all",
 ]

@@ -68,7 +68,7 @@ class _Handshake:
         except TimeoutError as problem:
             if problem.errno is None:
                 raise
-            raise NoAnswer("unreachable", str(problem)) from None
+            raise NoAnswer("unreachable", problem.strerror or str(problem)) from None
         except OSError as problem:
             raise NoAnswer("unreachable", problem.strerror or str(problem)) from None
         loop = asyncio.get_running_loop()

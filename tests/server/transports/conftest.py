@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import docker
 import pytest
 
 from tether_server import EventStreamRuntime
 
-TRANSPORTS = ["unix", "netns", "tcp", "exec"]
+TRANSPORTS = ["unix", "netns", "tcp", "exec", "dial"]
 StartBy = Callable[..., EventStreamRuntime]
 
 
@@ -21,3 +22,13 @@ def start_by(debian: str) -> StartBy:
         return EventStreamRuntime(debian, transport=name, **options)
 
     return make
+
+
+@pytest.fixture
+def bridge(engine: str) -> str:
+    """This machine's address in the engine's default network."""
+    client = docker.from_env(version="auto")
+    try:
+        return str(client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"])
+    finally:
+        client.close()

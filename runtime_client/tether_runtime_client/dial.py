@@ -1,0 +1,158 @@
+"""Connects out to a server that listens, for places with no way in: a few connections on offer.
+
+The server opens websockets, on any of them, when it needs one; each that it takes is served like
+one that came in, and another is offered in its place. While nobody is there it is tried for ever,
+more and more seldom.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
+from urllib.parse import unquote, urlsplit
+
+from .protocol import auth, dialling
+from .protocol.errors import ProtocolError
+from .protocol.limits import HANDSHAKE_TIMEOUT_S
+from .protocol.lines import keep_alive, read_line
+
+OFFERED = 4
+"""Connections on offer at a time: so many can be opened at once without waiting for the network."""
+
+FIRST_PAUSE_S = 0.1
+LAST_PAUSE_S = 5.0
+"""Between attempts while nobody answers."""
+
+MAX_PROXY_HEAD = 16 * 1024
+DEFAULT_PROXY_PORT = 3128
+
+log = logging.getLogger(__name__)
+
+Serve = Callable[[socket.socket], Awaitable[None]]
+
+
+class Dialler:
+    """Keeps connections on offer at `address`, through an HTTP proxy where there is one.
+
+    `serve` gets each that the server takes, a connected socket that is its own from then on.
+    """
+
+    def __init__(
+        self, address: tuple[str, int], secret: str, serve: Serve, proxy: str | None = None
+    ) -> None:
+        self._address = address
+        self._secret = secret
+        self._serve = serve
+        self._proxy = proxy
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin; what goes wrong is logged and tried again."""
+        self._tasks = [asyncio.create_task(self._offer_for_ever()) for _ in range(OFFERED)]
+
+    async def close(self) -> None:
+        """Withdraw what is on offer; what was taken goes on."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _offer_for_ever(self) -> None:
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                connection = await self._offer()
+            except (OSError, ProtocolError, TimeoutError) as problem:
+                log.info("dialling %s:%d failed: %s", *self._address, problem or "no answer")
+                await asyncio.sleep(pause * random.uniform(0.7, 1.3))
+                pause = min(2 * pause, LAST_PAUSE_S)
+                continue
+            pause = FIRST_PAUSE_S
+            if connection is not None:
+                await self._serve(connection)
+
+    async def _offer(self) -> socket.socket | None:
+        """A connection that the server has taken, or None when it let go of one on offer."""
+        async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
+            connection = await self._connect()
+        try:
+            async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
+                await self._prove(connection)
+            taken = await read_line(connection, len(dialling.GO))
+        except ConnectionResetError:
+            connection.close()
+            return None
+        except BaseException:
+            connection.close()
+            raise
+        if taken == dialling.GO:
+            return connection
+        connection.close()
+        return None
+
+    async def _connect(self) -> socket.socket:
+        if self._proxy is None:
+            return await _connected(*self._address)
+        url = urlsplit(self._proxy)
+        connection = await _connected(str(url.hostname), url.port or DEFAULT_PROXY_PORT)
+        try:
+            await _pass(connection, self._address, url.username, url.password)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    async def _prove(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        hello = await read_line(connection, dialling.MAX_LINE)
+        said, expected = dialling.answer(hello, self._secret, auth.new_nonce())
+        await loop.sock_sendall(connection, said)
+        dialling.check_listener(await read_line(connection, len(expected)), expected)
+
+
+async def _connected(host: str, port: int) -> socket.socket:
+    """By whichever of the name's addresses answers first in their order."""
+    loop = asyncio.get_running_loop()
+    problem: OSError = OSError(f"{host} has no address")
+    for family, kind, number, _, address in await loop.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM
+    ):
+        connection = socket.socket(family, kind, number)
+        connection.setblocking(False)
+        try:
+            keep_alive(connection)
+            await loop.sock_connect(connection, address)
+        except OSError as failed:
+            connection.close()
+            problem = failed
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
+    raise problem
+
+
+async def _pass(
+    connection: socket.socket, address: tuple[str, int], user: str | None, password: str | None
+) -> None:
+    """Ask the proxy for the way (HTTP CONNECT); raises `ConnectionError` when it refuses."""
+    host, port = address
+    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
+    if user is not None:
+        pair = f"{unquote(user)}:{unquote(password or '')}"
+        lines.append(f"Proxy-Authorization: Basic {b64encode(pair.encode()).decode()}")
+    request = "\r\n".join([*lines, "", ""]).encode()
+    await asyncio.get_running_loop().sock_sendall(connection, request)
+    status = await read_line(connection, MAX_PROXY_HEAD)
+    left = MAX_PROXY_HEAD
+    while (line := await read_line(connection, left)).strip():
+        left -= len(line)
+    words = status.decode("latin-1").split(None, 2)
+    if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].startswith("2"):
+        said = "".join(c for c in " ".join(words[1:]) if c.isprintable())[:200]
+        raise ConnectionRefusedError(f"the proxy refuses the way to {target}: {said}")

@@ -1,0 +1,75 @@
+"""Where a container's client finds this server when it dials out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tether_image_builder.errors import engine_host
+from tether_runtime_client.protocol.errors import StartFailed
+from tether_runtime_client.protocol.message import changed
+
+from ..transports import Dial, DialTransport, TransportSettings, name_of
+from ..transports.settings import join_address, split_address
+from .base import SandboxSpec
+
+if TYPE_CHECKING:
+    import docker
+
+GIVE_ADDRESS = "Say where the sandbox finds this server: transport=Dial(address='HOST:PORT')"
+
+
+def dialled(secret: str, transport: TransportSettings) -> DialTransport | None:
+    """The transport for settings that are complete; None for another one's."""
+    if not isinstance(transport, Dial):
+        return None
+    at = transport.listen or transport.address
+    return None if at is None else DialTransport(secret, split_address(at))
+
+
+def complete(
+    engine: docker.DockerClient, spec: SandboxSpec
+) -> tuple[SandboxSpec, DialTransport | None]:
+    """The spec with an address to dial, where it is to dial. Raises `StartFailed`."""
+    if name_of(spec.transport) != "dial":
+        return spec, None
+    settings = spec.transport if isinstance(spec.transport, Dial) else Dial()
+    if settings.address is None:
+        port = split_address(settings.listen)[1] if settings.listen else 0
+        address = join_address(_engine_end(engine, spec.network), port)
+        settings = changed(settings, address=address)
+    spec = replace(spec, transport=settings)
+    return spec, dialled(spec.secret, settings)
+
+
+def listen(spec: SandboxSpec, dial: DialTransport) -> SandboxSpec:
+    """Listen, on the loop; the spec with the port, where any would do. Raises `StartFailed`."""
+    assert isinstance(spec.transport, Dial)
+    try:
+        host, port = dial.listen()
+    except OSError as problem:
+        hint = "Where the sandbox's way here is another address than this machine's, say `listen`"
+        raise StartFailed(f"this server cannot be dialled: {problem.strerror}", hint=hint) from None
+    name, asked = split_address(str(spec.transport.address))
+    address, at = join_address(name, asked or port), join_address(host, port)
+    return replace(spec, transport=changed(spec.transport, address=address, listen=at))
+
+
+def _engine_end(engine: docker.DockerClient, network: str | None) -> str:
+    """This machine's address in a container's network."""
+    if network == "host":
+        return "127.0.0.1"
+    if not engine_host().startswith("unix://"):
+        raise StartFailed("the engine is on another machine", hint=GIVE_ADDRESS)
+    import docker.errors
+
+    try:
+        found = engine.networks.get(network or "bridge").attrs["IPAM"]["Config"] or []
+    except docker.errors.APIError as problem:
+        text = f"the network of the container is not known: {problem.explanation}"
+        raise StartFailed(text, hint=GIVE_ADDRESS) from None
+    for config in found:
+        if gateway := config.get("Gateway"):
+            return str(gateway)
+    text = f"from network {network!r} no way leads to this server"
+    raise StartFailed(text, hint=GIVE_ADDRESS)

@@ -1,0 +1,61 @@
+"""What can be said of a transport, for those that a name alone does not say enough of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator
+
+from tether_runtime_client.protocol.message import Message
+
+from .tcp import Address
+
+
+def split_address(text: str) -> Address:
+    """`HOST:PORT` as host and port; raises `ValueError`."""
+    host, _, port = text.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ValueError(f"{text!r} is no address: HOST:PORT")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def join_address(host: str, port: int) -> str:
+    """The other way round."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _address(text: str) -> str:
+    split_address(text)
+    return text
+
+
+def _proxy(text: str) -> str:
+    url = urlsplit(text)
+    if url.scheme != "http" or not url.hostname or url.path not in ("", "/"):
+        raise ValueError(f"{text!r} is no proxy: http://[USER:PASSWORD@]HOST:PORT")
+    return text
+
+
+class Dial(Message):
+    """The client connects out to this server, which listens: for places with no way in.
+
+    `address` is where the sandbox finds this server, HOST:PORT, and `listen` where that is on this
+    machine if it is another one (behind a proxy, say). Without either it is the engine's own end of
+    the container's network, on any free port. `proxy` is an HTTP proxy that the sandbox goes
+    through by CONNECT; who runs in the sandbox can read it.
+    """
+
+    name: Literal["dial"] = "dial"
+    address: Annotated[str, AfterValidator(_address)] | None = None
+    listen: Annotated[str, AfterValidator(_address)] | None = None
+    proxy: Annotated[str, AfterValidator(_proxy)] | None = None
+
+
+TransportSettings = Dial | str
+"""What the option `transport` takes: settings, or a name alone."""
+
+
+def name_of(transport: TransportSettings) -> str:
+    """The transport's name."""
+    return transport if isinstance(transport, str) else transport.name
