@@ -25,6 +25,9 @@ class Family:
     def __init__(self) -> None:
         self.mark = Mark.new()
         self._shells: dict[int, int] = {}
+        #: When the first shell started. Nothing that is older can have come of one: it need not
+        #: be looked at for the mark, which takes half the time of a reset where much is running.
+        self._began: int | None = None
 
     def add(self, shell: int) -> None:
         """A shell that was started with the mark, and was not collected yet."""
@@ -32,6 +35,7 @@ class Family:
         if process is not None:
             self._shells.pop(shell, None)
             self._shells[shell] = process.started
+            self._began = self._began or process.started
             if len(self._shells) > _SHELLS:
                 del self._shells[next(iter(self._shells))]
 
@@ -47,9 +51,12 @@ class Family:
     def find(self, processes: Mapping[int, Process]) -> list[Process]:
         """Those of a snapshot that belong to it, the shells and what has ended included."""
         found = _below(members(dict(self._shells), processes), processes)
-        others = [one for pid, one in processes.items() if pid not in found and one.alive]
-        marked = [one for one in others if self.mark.is_on(one.pid)]
+        others = [one for pid, one in processes.items() if pid not in found and self._is_young(one)]
+        marked = [one for one in others if one.alive and self.mark.is_on(one.pid)]
         return list((found | _below(marked, processes)).values())
+
+    def _is_young(self, process: Process) -> bool:
+        return self._began is not None and process.started >= self._began
 
     async def end(self, limit_s: float, *, ask_shells: bool = False) -> list[int]:
         """End all of it: SIGHUP and SIGTERM, then SIGKILL; returns the pids that outlived that.
