@@ -27,6 +27,9 @@ from tether_runtime_client.protocol.errors import ERRORS_BY_CODE
 from tether_runtime_client.protocol.message import Message
 from tether_server import EventStreamRuntime, SyncEventStreamRuntime
 from tether_server.event_stream import EventStream
+from tether_server.process import Process
+from tether_server.process_streams import ProcessInput, ProcessOutput
+from tether_server.spawn_options import SpawnOptions
 from tether_server.transfer_rules import TransferOptions
 
 FOLDER = Path(__file__).parent
@@ -98,21 +101,32 @@ def protocol_page() -> str:
 
 def python_page() -> str:
     """The classes that people use, with every method's signature."""
-    options = ", ".join(f"`{name}`" for name in TransferOptions.__annotations__)
     return "\n".join(
         [
             PYTHON,
             *_class(EventStreamRuntime),
-            f"### `TransferOptions`: {options}\n",
-            f"{inspect.getdoc(TransferOptions)}\n",
-            "## `EventStream`\n",
-            f"{inspect.getdoc(EventStream)}\n",
-            *_members(EventStream, ("last_seq", "since", "subscribe")),
+            *_options(TransferOptions),
+            *_options(SpawnOptions),
+            *_made_elsewhere(Process, PROCESS),
+            *_made_elsewhere(ProcessOutput, ("read", "readline", "discard")),
+            *_made_elsewhere(ProcessInput, ("write", "close")),
+            *_made_elsewhere(EventStream, ("last_seq", "since", "subscribe")),
             f"## `SyncEventStreamRuntime`\n\n{inspect.getdoc(SyncEventStreamRuntime)}\n",
         ]
     )
 
 
+PROCESS = (
+    "exit_code",
+    "wait",
+    "communicate",
+    "merged",
+    "send_signal",
+    "terminate",
+    "kill",
+    "resize",
+    "close",
+)
 PAGES = {"protocol.md": protocol_page, "python.md": python_page}
 
 
@@ -131,6 +145,17 @@ def _class(kind: type) -> Iterable[str]:
     yield f"```text\n{kind.__name__}{_signature(kind.__init__)}\n```\n"
     yield f"{inspect.getdoc(kind)}\n"
     yield from _members(kind, [name for name in dir(kind) if not name.startswith("_")])
+
+
+def _made_elsewhere(kind: type, members: Iterable[str]) -> Iterable[str]:
+    """A class that people use and do not make."""
+    yield f"## `{kind.__name__}`\n\n{inspect.getdoc(kind)}\n"
+    yield from _members(kind, members)
+
+
+def _options(kind: Any) -> Iterable[str]:
+    names = ", ".join(f"`{name}`" for name in kind.__annotations__)
+    yield f"### `{kind.__name__}`: {names}\n\n{inspect.getdoc(kind)}\n"
 
 
 def _members(kind: type, names: Iterable[str]) -> Iterable[str]:

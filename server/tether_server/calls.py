@@ -32,12 +32,20 @@ from tether_runtime_client.protocol.events import (
     WatchOverflow,
     WatchReady,
 )
+from tether_runtime_client.protocol.exec_actions import (
+    ExecAttachAction,
+    ExecEntry,
+    ListExecsAction,
+)
 
+from .spawn_options import SpawnOptions, start_action
 from .submissions import Submissions, new_action_id
 from .transfer_rules import Rules, TransferOptions
 
 if TYPE_CHECKING:
     from .event_stream import EventStream
+    from .process import Process
+    from .processes import Processes
     from .transfer import Transfers
 
 ShellAction = a.CmdRunAction | a.CmdInputAction | a.CmdInterruptAction | a.CmdPollAction
@@ -61,12 +69,25 @@ class Calls(ABC):
     def _bulk(self) -> Transfers:
         """What moves bytes; raises `RuntimeClosed` before the start."""
 
+    @property
+    @abstractmethod
+    def _processes(self) -> Processes:
+        """What was spawned and is still connected."""
+
     @overload
     async def run(
         self, action: ShellAction, *, id: str | None = None
     ) -> o.CmdOutputObservation: ...
     @overload
     async def run(self, action: a.ExecAction, *, id: str | None = None) -> o.ExecObservation: ...
+    @overload
+    async def run(
+        self, action: ExecAttachAction, *, id: str | None = None
+    ) -> o.ExecAttachedObservation: ...
+    @overload
+    async def run(
+        self, action: ListExecsAction, *, id: str | None = None
+    ) -> o.ListExecsObservation: ...
     @overload
     async def run(
         self, action: a.SessionResetAction, *, id: str | None = None
@@ -166,6 +187,9 @@ class Calls(ABC):
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         user: str | None = None,
+        group: str | None = None,
+        umask: int | None = None,
+        nice: int | None = None,
         timeout_s: float | None = None,
     ) -> o.ExecObservation:
         """Run a process without a terminal: a list of arguments, or text for `sh -c`.
@@ -180,9 +204,40 @@ class Calls(ABC):
             env=dict(env) if env is not None else None,
             cwd=cwd,
             user=user,
+            group=group,
+            umask=umask,
+            nice=nice,
             timeout_s=timeout_s,
         )
         return await self._bulk.complete(await self.run(action))
+
+    async def spawn(
+        self,
+        command: Sequence[str] | str = (),
+        *,
+        id: str | None = None,
+        **options: Unpack[SpawnOptions],
+    ) -> Process:
+        """Start a process and return a handle on it at once: a list of arguments, or text for `sh`.
+
+        `SpawnOptions` says how it can be started. Raises what keeps it from starting: a
+        `ProcessError`, such as `CommandNotFound`, `WorkingDirectoryMissing`, `UnknownUser`. An
+        `id` that was given before starts nothing and finds the process.
+        """
+        return await self._processes.spawn(start_action(command, options), id)
+
+    async def process(self, id: str) -> Process:
+        """A handle on a process that was spawned, by this server or another, taken from whoever
+        had it; raises `NoSuchProcess`.
+
+        A detached one's output comes from its beginning, another's from what nobody has taken.
+        """
+        return await self._processes.find(id)
+
+    async def processes(self) -> tuple[ExecEntry, ...]:
+        """The spawned processes of the sandbox: the newest that have ended, then what runs."""
+        observation = await self.run(ListExecsAction())
+        return observation.execs
 
     async def set_env(self, env: Mapping[str, str | None]) -> None:
         """Set variables of everything that starts in the sandbox; None takes one away.

@@ -21,6 +21,7 @@ from .calls import Calls
 from .event_stream import EventStream
 from .history import History
 from .link import Link
+from .processes import Processes
 from .record import (
     SandboxRecord,
     claim_folder,
@@ -106,6 +107,7 @@ class EventStreamRuntime(Calls):
         self._choice: Choice | None = None
         self._link: Link | None = None
         self._transfers: Transfers | None = None
+        self._spawned = Processes(self)
         self._closed = False
         self._spec = SandboxSpec(
             name=self.name,
@@ -189,6 +191,7 @@ class EventStreamRuntime(Calls):
         """What leaving the block does; `keep` overrides the runtime's own. Twice is safe."""
         self._closed = True
         keep = self._keep if keep is None else keep
+        await self._spawned.close()
         if self._submissions is not None:
             self._submissions.save()
         if self._link is not None:
@@ -239,6 +242,10 @@ class EventStreamRuntime(Calls):
     @property
     def _asked_for(self) -> str:
         return name_of(self._spec.transport)
+
+    @property
+    def _processes(self) -> Processes:
+        return self._spawned
 
     async def _start_new(self) -> None:
         folder = claim_folder(self.name)

@@ -167,6 +167,10 @@ class Transfers:
             await _final(events)
             return data
 
+    async def connect(self, ticket: str) -> BulkStream:
+        """A bulk connection of the caller's own; raises `TransferError`."""
+        return await open_bulk(self._transport, ticket)
+
     async def _open(self, events: AsyncGenerator[Event, None]) -> tuple[BulkStream, TransferReady]:
         async for event in events:
             if isinstance(event, TransferReady):

@@ -76,10 +76,11 @@ class ResizeFrame(Message):
 
 
 class FailFrame(Message):
-    """The sender gives up; the action's error says why."""
+    """The sender gives up; the action's error says why, and `code` where there is no action."""
 
     type: Literal["fail"] = "fail"
     message: str
+    code: Annotated[str, Field(max_length=64)] = TransferError.code
 
 
 BulkFrame = Annotated[
@@ -191,7 +192,7 @@ class BulkStream:
         self._refused = True
         self._messages.clear()
         if self._channel is not None:
-            self._channel.send_text(encode(FailFrame(message=error.message)))
+            self._channel.send_text(encode(FailFrame(message=error.message, code=error.code)))
             self._channel.close(error.code, POLICY_VIOLATION)
 
     def abort(self, reason: str) -> None:

@@ -161,6 +161,7 @@ class StdinClosed(ProcessError):
     """The process takes no more input: it has ended or closed it, or its end was told before."""
 
     code = "stdin_closed"
+    default_hint = "To have an input at all, a process is started with `stdin=True`"
 
 
 class AttachedElsewhere(ProcessError):
