@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     from tether_runtime_client.protocol import *  # noqa: F403
 
     from .operator import OperatorRuntime
+    from .process import Process
     from .runtime import EventStreamRuntime
+    from .spawn_options import SpawnOptions
     from .sync import SyncEventStreamRuntime
+    from .sync_process import SyncProcess
     from .transfer_rules import TransferOptions
     from .transports.settings import Dial
 
@@ -22,7 +25,10 @@ if TYPE_CHECKING:
         "Dial",
         "EventStreamRuntime",
         "OperatorRuntime",
+        "Process",
+        "SpawnOptions",
         "SyncEventStreamRuntime",
+        "SyncProcess",
         "TransferOptions",
     ]
 
@@ -30,7 +36,10 @@ _LAZY = {
     "Dial": "transports.settings",
     "EventStreamRuntime": "runtime",
     "OperatorRuntime": "operator",
+    "Process": "process",
+    "SpawnOptions": "spawn_options",
     "SyncEventStreamRuntime": "sync",
+    "SyncProcess": "sync_process",
     "TransferOptions": "transfer_rules",
 }
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypedDict, TypeVar, Unpack, cast, overload
+from typing import Any, Self, TypedDict, Unpack, overload
 
 from tether_runtime_client.protocol import actions as a
 from tether_runtime_client.protocol import observations as o
@@ -21,6 +21,7 @@ from tether_runtime_client.protocol.events import (
     WatchOverflow,
     WatchReady,
 )
+from tether_runtime_client.protocol.exec_actions import ExecEntry
 
 from .backends import Progress
 from .calls import ShellAction
@@ -28,10 +29,11 @@ from .event_stream import EventStream
 from .loop_thread import LoopThread
 from .operator import OperatorRuntime
 from .runtime import EventStreamRuntime
+from .spawn_options import SpawnOptions
+from .sync_iteration import iterate
+from .sync_process import SyncProcess
 from .transfer_rules import TransferOptions
 from .transports import TransportSettings
-
-T = TypeVar("T")
 
 
 class RuntimeOptions(TypedDict, total=False):
@@ -188,14 +190,14 @@ class SyncEventStreamRuntime:
         self, action: a.Action, *, id: str | None = None
     ) -> Iterator[CmdOutputDelta | ExecOutputDelta | OutputOmitted | o.Observation]:
         """Run an action; yields its output as it comes, then its observation. Raises as `run`."""
-        return _iterate(self._loop, self._runtime.stream(action, id=id))
+        return iterate(self._loop, self._runtime.stream(action, id=id))
 
     def watch(
         self, path: str, *, recursive: bool = False, exclude: Sequence[str] = ()
     ) -> Iterator[WatchReady | FilesChanged | WatchOverflow]:
         """Yield what changes at a path, until it goes away or the iteration is closed."""
         watch = self._runtime.watch(path, recursive=recursive, exclude=exclude)
-        return _iterate(self._loop, watch)
+        return iterate(self._loop, watch)
 
     def exec(
         self,
@@ -205,13 +207,43 @@ class SyncEventStreamRuntime:
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         user: str | None = None,
+        group: str | None = None,
+        umask: int | None = None,
+        nice: int | None = None,
         timeout_s: float | None = None,
     ) -> o.ExecObservation:
         """Run a process without a terminal: a list of arguments, or text for `sh -c`."""
         work = self._runtime.exec(
-            command, stdin=stdin, env=env, cwd=cwd, user=user, timeout_s=timeout_s
+            command,
+            stdin=stdin,
+            env=env,
+            cwd=cwd,
+            user=user,
+            group=group,
+            umask=umask,
+            nice=nice,
+            timeout_s=timeout_s,
         )
         return self._loop.call(work)
+
+    def spawn(
+        self,
+        command: Sequence[str] | str = (),
+        *,
+        id: str | None = None,
+        **options: Unpack[SpawnOptions],
+    ) -> SyncProcess:
+        """Start a process and return a handle on it at once."""
+        work = self._runtime.spawn(command, id=id, **options)
+        return SyncProcess(self._loop, self._loop.call(work))
+
+    def process(self, id: str) -> SyncProcess:
+        """A handle on a process that was spawned, taken from whoever had it."""
+        return SyncProcess(self._loop, self._loop.call(self._runtime.process(id)))
+
+    def processes(self) -> tuple[ExecEntry, ...]:
+        """The spawned processes of the sandbox: the newest that have ended, then what runs."""
+        return self._loop.call(self._runtime.processes())
 
     def set_env(self, env: Mapping[str, str | None]) -> None:
         """Set variables of everything that starts in the sandbox; None takes one away."""
@@ -281,7 +313,7 @@ class SyncEventStream:
         """The events after number `since`, then each new one as it comes, until the close."""
         assert self._thread is not None
         try:
-            for event in _iterate(self._thread, self._events.subscribe(since, action_id=action_id)):
+            for event in iterate(self._thread, self._events.subscribe(since, action_id=action_id)):
                 since = event.seq
                 yield event
         except RuntimeClosed:
@@ -291,25 +323,6 @@ class SyncEventStream:
                 for event in self._events.since(since)
                 if action_id is None or event.action_id == action_id
             )
-
-
-def _iterate(thread: LoopThread, items: AsyncIterator[T]) -> Iterator[T]:
-    """Take the items one by one; what made them is closed when the iteration is left."""
-    generator = cast("AsyncGenerator[T, None]", items)
-    try:
-        while (item := thread.call(_next(generator))) is not None:
-            yield item[0]
-    finally:
-        _close(thread, generator)
-
-
-def _close(thread: LoopThread, generator: AsyncGenerator[T, None]) -> None:
-    try:
-        thread.call(_aclose(generator))
-    except (RuntimeClosed, RuntimeError):
-        # The loop has ended, or the collector found the iteration in the loop's own thread. In
-        # both cases the loop closes what it knows of by itself.
-        return
 
 
 async def _copy_to(
@@ -325,17 +338,6 @@ async def _copy_to(
         return await runtime.copy_to(source, runtime, target, progress=progress, **options)
     async with OperatorRuntime.beside(other.name) as beside:
         return await runtime.copy_to(source, beside, target, progress=progress, **options)
-
-
-async def _aclose(generator: AsyncGenerator[T, None]) -> None:
-    await generator.aclose()
-
-
-async def _next(generator: AsyncGenerator[T, None]) -> tuple[T] | None:
-    try:
-        return (await anext(generator),)
-    except StopAsyncIteration:
-        return None
 
 
 async def _later(function: Callable[[], None]) -> None:
