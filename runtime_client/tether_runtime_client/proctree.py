@@ -28,10 +28,15 @@ class Process:
     """One process as /proc/PID/stat shows it.
 
     `started` is in clock ticks since boot; with `pid` it names a process for good, because a pid
-    alone is used again.
+    alone is used again. `terminal` is the device number of the terminal that controls it, and
+    `foreground` the group in front on that. `image` is the start of the stack, which changes when
+    the process executes another program; 0 where that is not shown.
     """
 
-    __slots__ = ("group", "pid", "ppid", "sid", "started", "state", "threads")
+    __slots__ = (
+        *("cpu_ticks", "foreground", "group", "image", "name", "pid", "ppid", "sid", "started"),
+        *("state", "terminal", "threads"),
+    )
 
     def __init__(
         self,
@@ -42,6 +47,12 @@ class Process:
         sid: int,
         started: int,
         threads: int = 1,
+        *,
+        name: str = "",
+        terminal: int = 0,
+        foreground: int = -1,
+        cpu_ticks: int = 0,
+        image: int = 0,
     ) -> None:
         self.pid = pid
         self.state = state
@@ -50,6 +61,11 @@ class Process:
         self.sid = sid
         self.started = started
         self.threads = threads
+        self.name = name
+        self.terminal = terminal
+        self.foreground = foreground
+        self.cpu_ticks = cpu_ticks
+        self.image = image
 
     @property
     def alive(self) -> bool:
@@ -80,10 +96,32 @@ def read_process(pid: int) -> Process | None:
         return None
     finally:
         os.close(descriptor)
-    # The name may hold spaces and brackets; the last closing bracket ends it.
-    fields = data[data.rindex(b")") + 2 :].split()
-    ppid, group, sid, threads, started = (int(fields[number]) for number in (1, 2, 3, 17, 19))
-    return Process(pid, chr(fields[0][0]), ppid, group, sid, started, threads)
+    return _parsed(pid, data)
+
+
+def _parsed(pid: int, stat: bytes) -> Process:
+    begin, end = stat.index(b"("), stat.rindex(b")")  # the name may hold both signs
+    fields = stat[end + 2 :].split()
+    return Process(
+        pid,
+        state=chr(fields[0][0]),
+        ppid=int(fields[1]),
+        group=int(fields[2]),
+        sid=int(fields[3]),
+        started=int(fields[19]),
+        threads=int(fields[17]),
+        name=os.fsdecode(stat[begin + 1 : end]),
+        terminal=_device(int(fields[4])),
+        foreground=int(fields[5]),
+        cpu_ticks=int(fields[11]) + int(fields[12]),
+        image=int(fields[25]) if len(fields) > 25 else 0,
+    )
+
+
+def _device(number: int) -> int:
+    """The kernel's packed device number as `os.stat` gives it."""
+    number &= 0xFFFFFFFF
+    return os.makedev(number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00)
 
 
 def snapshot() -> dict[int, Process]:

@@ -36,6 +36,25 @@ def test_process_as_it_is(sleeper: subprocess.Popen[bytes]) -> None:
     assert str(sleeper.pid) in repr(found)
 
 
+def test_own_line() -> None:
+    info = read_process(os.getpid())
+    assert info is not None
+    assert (info.pid, info.ppid, info.sid) == (os.getpid(), os.getppid(), os.getsid(0))
+    assert info.group == os.getpgrp()
+    assert info.state == "R"
+
+
+def test_awkward_names(tmp_path: object) -> None:
+    path = f"{tmp_path}/a) S 1 (b"
+    os.symlink("/bin/sleep", path)
+    process = subprocess.Popen([path, "60"], start_new_session=True)  # returns after the exec
+    info = read_process(process.pid)
+    process.kill()
+    process.wait()
+    assert info is not None
+    assert (info.name, info.group) == ("a) S 1 (b", process.pid)
+
+
 def test_name_with_brackets_and_spaces(tmp_path: object) -> None:
     code = "import ctypes, sys; ctypes.CDLL(None).prctl(15, b') Z 1 (x'); print(); sys.stdin.read()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -56,6 +75,7 @@ def test_ended_and_gone() -> None:
     assert not found.alive
     process.wait()
     assert read_process(process.pid) is None
+    assert read_process(2**22 + 1) is None
     assert not send(found, signal.SIGTERM)
 
 

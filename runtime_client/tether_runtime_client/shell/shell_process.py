@@ -19,11 +19,11 @@ from typing import Protocol
 import pexpect
 import ptyprocess
 
+from ..proctree import read_process
 from .control import ControlLines, Descriptors
 from .errors import NoRoom, ShellStartError
 from .family import Family
 from .mark import VARIABLE, Mark
-from .processes import process_info
 from .spawn import BashSpawn, become_shell, choose_base, take_terminal
 from .terminal import Terminal
 
@@ -227,7 +227,7 @@ class ShellProcess:
         elif self._image is None:
             # Not before bash has said something: for a moment after its start, which ptyprocess
             # takes to be over, it has no stack yet, and would seem to be replaced ever after.
-            info = process_info(self.pid)
+            info = read_process(self.pid)
             self._image = info.image if info is not None else None
         return data
 
@@ -252,7 +252,7 @@ class ShellProcess:
 
     def ignores_line(self) -> bool:
         """Whether bash sleeps although there is something for it to read."""
-        info = process_info(self.pid) if self.unread() else None
+        info = read_process(self.pid) if self.unread() else None
         return info is not None and info.state == "S"
 
     def awaits_line(self) -> bool:
@@ -265,7 +265,7 @@ class ShellProcess:
 
         While a command runs, its standard input is the terminal and not the channel.
         """
-        info = process_info(self.pid)
+        info = read_process(self.pid)
         try:
             reads = os.stat(f"/proc/{self.pid}/fd/0").st_ino
         except OSError:
@@ -310,14 +310,14 @@ class ShellProcess:
 
     def replaced_by_program(self) -> bool:
         """Whether the process is alive but no longer the bash that was started (`exec`)."""
-        info = process_info(self.pid)
+        info = read_process(self.pid)
         if info is None or self._image is None:
             return False
         return info.image != self._image
 
     def continue_if_stopped(self) -> bool:
         """Continue a shell that was stopped (`kill -STOP $$`, `suspend`); returns whether."""
-        info = process_info(self.pid)
+        info = read_process(self.pid)
         if info is None or info.state not in "Tt":
             return False
         with contextlib.suppress(ProcessLookupError):

@@ -17,9 +17,10 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ..proctree import Process
 from .blocked import Blocked, blocked_threads
 from .command import WaitEvidence
-from .processes import ProcessInfo, family, in_front
+from .processes import family, in_front
 from .terminal import slave_device, terminal_index
 
 _DEV_TTY = os.makedev(5, 0)
@@ -58,7 +59,7 @@ def find_wait(terminal: WatchedTerminal, quiet_s: float) -> WaitEvidence | None:
     members = [m for m in in_front(terminal.shell, terminal.group) if m.state not in "Tt"]
     until = time.thread_time() + _PATIENCE_S
     found: set[WaitEvidence | None] = set()
-    hidden: list[ProcessInfo] = []
+    hidden: list[Process] = []
     for member in reversed(members):  # what asks is mostly the last that was started
         if time.thread_time() > until:
             return None
@@ -75,7 +76,7 @@ def find_wait(terminal: WatchedTerminal, quiet_s: float) -> WaitEvidence | None:
 
 
 def _judge(
-    process: ProcessInfo, thread: Blocked, terminal: WatchedTerminal, quiet_s: float
+    process: Process, thread: Blocked, terminal: WatchedTerminal, quiet_s: float
 ) -> WaitEvidence | None:
     """What this blocked thread says. `thread.fds` is what it waits for."""
     moment = thread.timeout_s
@@ -133,7 +134,7 @@ def _pairs_within(pid: int) -> set[int]:
 
 
 def _behind(
-    relay: ProcessInfo, masters: Iterable[int], terminal: WatchedTerminal, quiet_s: float
+    relay: Process, masters: Iterable[int], terminal: WatchedTerminal, quiet_s: float
 ) -> WaitEvidence | None:
     """What the terminals behind a relay's master descriptors say."""
     indexes = [_slave_index(relay.pid, fd) for fd in masters]
@@ -144,7 +145,7 @@ def _behind(
 
 
 def _hearsay(
-    processes: Iterable[ProcessInfo],
+    processes: Iterable[Process],
     devices: Collection[int],
     terminal: WatchedTerminal,
     quiet_s: float,
@@ -156,7 +157,7 @@ def _hearsay(
         if process.terminal in devices and process.group == process.foreground:
             with _opened(process.terminal) as fd:
                 inner = WatchedTerminal(
-                    process.terminal, fd, process.session, process.group, terminal.depth + 1
+                    process.terminal, fd, process.sid, process.group, terminal.depth + 1
                 )
                 evidence = find_wait(inner, quiet_s)
             return "inferred" if evidence == "exact" else evidence
@@ -189,8 +190,8 @@ def _slave_index(pid: int, fd: int) -> int | None:
 
 
 def _hidden(
-    members: Iterable[ProcessInfo],
-    hidden: Iterable[ProcessInfo],
+    members: Iterable[Process],
+    hidden: Iterable[Process],
     terminal: WatchedTerminal,
     quiet_s: float,
 ) -> WaitEvidence | None:
@@ -211,9 +212,9 @@ def _hidden(
     return "unknown"
 
 
-def _only_parents(members: Iterable[ProcessInfo], hidden: Iterable[ProcessInfo]) -> bool:
+def _only_parents(members: Iterable[Process], hidden: Iterable[Process]) -> bool:
     """Whether all but the hidden ones are parents of hidden ones: they wait for them."""
-    parent = {member.pid: member.parent for member in members}
+    parent = {member.pid: member.ppid for member in members}
     related = {member.pid for member in hidden}
     for pid in list(related):
         while (pid := parent.get(pid, 0)) in parent:
