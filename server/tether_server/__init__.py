@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .sync import SyncEventStreamRuntime
     from .sync_process import SyncProcess
     from .transfer_rules import TransferOptions
-    from .transports.settings import Dial
+    from .transports.settings import Dial, Ssh
 
     __all__ = [
         *_protocol.__all__,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         "OperatorRuntime",
         "Process",
         "SpawnOptions",
+        "Ssh",
         "SyncEventStreamRuntime",
         "SyncProcess",
         "TransferOptions",
@@ -38,6 +39,7 @@ _LAZY = {
     "OperatorRuntime": "operator",
     "Process": "process",
     "SpawnOptions": "spawn_options",
+    "Ssh": "transports.settings",
     "SyncEventStreamRuntime": "sync",
     "SyncProcess": "sync_process",
     "TransferOptions": "transfer_rules",

@@ -22,7 +22,7 @@ def silent(message: str) -> None:
 
 
 INJECTS = ("build", "mount")
-TRANSPORTS = ("auto", "unix", "netns", "tcp", "exec", "dial")
+TRANSPORTS = ("auto", "unix", "netns", "tcp", "exec", "dial", "ssh")
 ENTRYPOINTS = ("through", "beside", "skip")
 START_TIMEOUT_S = 60.0
 """How long a started sandbox may take until its client answers, where nothing else is asked."""

@@ -18,6 +18,8 @@ from ..transports import (
     DialTransport,
     ExecTransport,
     NetnsTransport,
+    Ssh,
+    SshTransport,
     TcpTransport,
     Transport,
     TransportSettings,
@@ -78,7 +80,7 @@ class ContainerSandbox(Sandbox):
         self._exited_at: float | None = None
         self._log = ClientLog()
         self._tasks: list[asyncio.Task[None]] = []
-        self._transports = tuple(self._set_up(name_of(transport), dial))
+        self._transports = tuple(self._set_up(transport, dial))
         labels = container.attrs["Config"]["Labels"] or {}
         self._through = labels.get(THROUGH_LABEL) == "true"
         self._mounted = any(m["Destination"] == PREFIX for m in container.attrs["Mounts"])
@@ -182,15 +184,19 @@ class ContainerSandbox(Sandbox):
 
     # --- inside
 
-    def _set_up(self, asked: str, dial: DialTransport | None) -> Iterator[Transport]:
+    def _set_up(
+        self, settings: TransportSettings, dial: DialTransport | None
+    ) -> Iterator[Transport]:
         """In order of preference. Only a client that was told to listens on TCP."""
-        container = str(self._container.id)
-        address = ContainerAddress(self._engine, container)
+        asked = name_of(settings)
+        address = ContainerAddress(self._engine, str(self._container.id))
         yield UnixTransport(self._folder / "socket" / "client.sock")
         if asked in LISTENS_ON:
             yield NetnsTransport(address.process, TCP_PORT)
         if asked == "tcp":
-            yield TcpTransport(address.published)
+            yield TcpTransport(address.published_here)
+        if isinstance(settings, Ssh):
+            yield SshTransport(settings, address.published)
         if dial is not None:
             yield dial
         yield ExecTransport(self._open_exec, f"container {self._container.short_id}")

@@ -37,13 +37,17 @@ class ContainerAddress:
             self._process = pid, process_start(pid)
         return pid
 
-    async def published(self) -> Address:
-        """Where the engine publishes the client's port, on this machine."""
+    async def published_here(self) -> Address:
+        """Where the engine publishes the client's port, if that is this machine."""
         if not engine_host().startswith("unix://"):
             raise OSError(
                 "the engine is on another machine, and publishes on the loopback there:"
                 " use exec, or ssh"
             )
+        return await self.published()
+
+    async def published(self) -> Address:
+        """Where the engine publishes the client's port, on its own machine."""
         ports: dict[str, Any] = (await self._inspect())["NetworkSettings"]["Ports"] or {}
         found = ports.get(f"{TCP_PORT}/tcp")
         if not found:

@@ -12,7 +12,7 @@ from tether_runtime_client.protocol.errors import StartFailed
 from ..record import process_start
 from ..transports import name_of
 from .base import SandboxSpec
-from .entry import PREFIX, RUN, TCP_PORT, Injected, first_process
+from .entry import PREFIX, PUBLISHED, RUN, TCP_PORT, Injected, first_process
 
 if TYPE_CHECKING:
     import docker
@@ -29,7 +29,7 @@ def container_options(spec: SandboxSpec, injected: Injected) -> dict[str, Any]:
     and is sent to that where it runs beside.
     """
     entrypoint, command = first_process(spec, injected)
-    published = name_of(spec.transport) == "tcp"
+    published = name_of(spec.transport) in PUBLISHED
     volumes = [f"{spec.folder / 'socket'}:{PREFIX}/socket:rw", *spec.mounts]
     return {
         "stop_signal": "SIGTERM",

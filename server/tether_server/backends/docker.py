@@ -11,9 +11,9 @@ from tether_runtime_client.protocol.errors import SandboxNotFound, StartFailed
 
 from ..record import SandboxRecord
 from .base import Backend, Progress, Sandbox, SandboxSpec
+from .completion import complete, dialled, listen
 from .container import ContainerSandbox
 from .container_options import check_mounts, container_options, labels
-from .dialled import complete, dialled, listen
 from .entry import OPTIONS, RUN, Injected, inject
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ SOCKET = f"{PREFIX}/socket/client.sock"
 RUN = f"{PREFIX}/run"
 STATE = f"{RUN}/state"
 TCP_PORT = 5000
-LISTENS_ON = {"tcp": "0.0.0.0", "netns": "127.0.0.1"}
+LISTENS_ON = {"tcp": "0.0.0.0", "ssh": "0.0.0.0", "netns": "127.0.0.1"}
+PUBLISHED = ("tcp", "ssh")
 """Where the client listens on that port, for the transports that need it. For others it does not:
 an agent's own service may want the port.
 """

@@ -6,7 +6,8 @@ from .dial import DialTransport
 from .exec import ExecTransport
 from .netns import NetnsTransport
 from .probe import NoAnswer, probe
-from .settings import Dial, TransportSettings, name_of
+from .settings import Dial, Ssh, TransportSettings, name_of
+from .ssh import SshTransport
 from .tcp import TcpTransport
 from .unix import UnixTransport
 
@@ -18,6 +19,8 @@ __all__ = [
     "ExecTransport",
     "NetnsTransport",
     "NoAnswer",
+    "Ssh",
+    "SshTransport",
     "TcpTransport",
     "Transport",
     "TransportSettings",

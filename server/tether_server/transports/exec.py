@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 from .base import Transport
 from .engine_stream import STDOUT, Demultiplexer
+from .joint import Joints
 
 _READ = 256 * 1024
 _COMPLAINT = 500
-LINGER_S = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class ExecTransport(Transport):
     def __init__(self, open_exec: Callable[[], socket.socket], where: str) -> None:
         self._open_exec = open_exec
         self._where = where
-        self._joints: set[asyncio.Task[None]] = set()
+        self._joints = Joints()
 
     async def connect(self) -> socket.socket:
         """Start an exec; raises `OSError` when the engine refuses."""
@@ -44,17 +44,15 @@ class ExecTransport(Transport):
         except asyncio.CancelledError:
             opening.add_done_callback(_close_unwanted)
             raise
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        joint = asyncio.create_task(_join(engine, theirs))
-        self._joints.add(joint)
-        joint.add_done_callback(self._joints.discard)
-        return ours
+        return self._joints.join(_Exec(engine))
 
     def describe(self) -> str:
         """Which container."""
         return self._where
+
+    async def close(self) -> None:
+        """End what still runs."""
+        await self._joints.close()
 
 
 def _close_unwanted(opening: asyncio.Task[socket.socket]) -> None:
@@ -63,64 +61,41 @@ def _close_unwanted(opening: asyncio.Task[socket.socket]) -> None:
         opening.result().close()
 
 
-async def _join(engine: socket.socket, pair: socket.socket) -> None:
-    """Carry bytes both ways until both are at their end; a half-close is passed on.
-
-    Once the near side has said all it has, the far one gets a while to do the same: a process in
-    the sandbox that does not end must not hold the engine's connection for ever.
+class _Exec:
+    """The engine's connection, a `FarEnd`: its standard output is the pipe, and its standard error
+    the last words of what failed.
     """
-    outward = asyncio.create_task(_outward(engine, pair))
-    try:
-        await _inward(pair, engine)
-        async with asyncio.timeout(LINGER_S):
-            await outward
-    except (OSError, TimeoutError) as problem:
-        log.debug("an exec connection ended: %s", problem)
-    finally:
-        outward.cancel()
-        await asyncio.gather(outward, return_exceptions=True)
-        engine.close()
-        pair.close()
 
+    def __init__(self, engine: socket.socket) -> None:
+        self._engine = engine
+        self._loop = asyncio.get_running_loop()
+        self._pieces = Demultiplexer(self._take)
+        self._output: deque[bytes] = deque()
+        self._complaint = ""
 
-async def _inward(pair: socket.socket, engine: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    while data := await loop.sock_recv(pair, _READ):
-        await loop.sock_sendall(engine, data)
-    engine.shutdown(socket.SHUT_WR)
+    async def read(self) -> bytes:
+        while not self._output:
+            data = await self._loop.sock_recv(self._engine, _READ)
+            if not data:
+                return b""
+            self._pieces.feed(data)
+        return self._output.popleft()
 
+    async def write(self, data: bytes) -> None:
+        await self._loop.sock_sendall(self._engine, data)
 
-async def _outward(engine: socket.socket, pair: socket.socket) -> None:
-    """However it ends, the near side learns that nothing more will come."""
-    pieces = _Pieces()
-    try:
-        await _carry_out(engine, pair, pieces)
-    finally:
-        if pieces.complaint:
-            log.info("the exec in the sandbox said: %s", pieces.complaint)
-        pair.shutdown(socket.SHUT_WR)
+    def end(self) -> None:
+        self._engine.shutdown(socket.SHUT_WR)
 
+    def close(self) -> None:
+        self._engine.close()
+        if self._complaint:
+            log.info("the exec in the sandbox said: %s", self._complaint)
 
-async def _carry_out(engine: socket.socket, pair: socket.socket, pieces: _Pieces) -> None:
-    loop = asyncio.get_running_loop()
-    demultiplexer = Demultiplexer(pieces.take)
-    while data := await loop.sock_recv(engine, _READ):
-        demultiplexer.feed(data)
-        while pieces.stdout:
-            await loop.sock_sendall(pair, pieces.stdout.popleft())
-
-
-class _Pieces:
-    """What came of the two streams: the bytes to carry on, and the last words of an error."""
-
-    def __init__(self) -> None:
-        self.stdout: deque[bytes] = deque()
-        self.complaint = ""
-
-    def take(self, stream: int, piece: memoryview) -> None:
+    def _take(self, stream: int, piece: memoryview) -> None:
         if stream == STDOUT:
-            self.stdout.append(bytes(piece))
+            self._output.append(bytes(piece))
         else:
             words = bytes(piece).decode("utf-8", "replace")
-            self.complaint = (self.complaint + words)[-_COMPLAINT:]
-            self.complaint = "".join(c if c.isprintable() else " " for c in self.complaint)
+            complaint = (self._complaint + words)[-_COMPLAINT:]
+            self._complaint = "".join(c if c.isprintable() else " " for c in complaint)

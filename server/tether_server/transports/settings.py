@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from tether_runtime_client.protocol.message import Message
 
@@ -37,6 +37,19 @@ def _proxy(text: str) -> str:
     return text
 
 
+def split_ssh_host(text: str) -> tuple[str | None, str, int | None]:
+    """[USER@]HOST[:PORT] as user, host and port; raises `ValueError`."""
+    url = urlsplit(f"ssh://{text}")
+    if not url.hostname or url.path or url.query or url.password is not None:
+        raise ValueError(f"{text!r} is no SSH server: [USER@]HOST[:PORT]")
+    return url.username, url.hostname, url.port
+
+
+def _ssh_host(text: str) -> str:
+    split_ssh_host(text)
+    return text
+
+
 class Dial(Message):
     """The client connects out to this server, which listens: for places with no way in.
 
@@ -52,7 +65,22 @@ class Dial(Message):
     proxy: Annotated[str, AfterValidator(_proxy)] | None = None
 
 
-TransportSettings = Dial | str
+class Ssh(Message):
+    """Through an SSH server on the engine's machine, to the port that the engine publishes there.
+
+    `host` is [USER@]HOST[:PORT], as in an engine's address; without it that is taken from
+    DOCKER_HOST. The server's key has to be in `known_hosts`, a file (~/.ssh/known_hosts). `key` is
+    a private key's file; without it the agent's and those in ~/.ssh are tried. What ~/.ssh/config
+    says of the host holds.
+    """
+
+    name: Literal["ssh"] = "ssh"
+    host: Annotated[str, AfterValidator(_ssh_host)] | None = None
+    known_hosts: str | None = None
+    key: str | None = None
+
+
+TransportSettings = Annotated[Dial | Ssh, Field(discriminator="name")] | str
 """What the option `transport` takes: settings, or a name alone."""
 
 

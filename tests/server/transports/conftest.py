@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
 
-from tether_server import EventStreamRuntime
+from tether_server import EventStreamRuntime, Ssh
 
-TRANSPORTS = ["unix", "netns", "tcp", "exec", "dial"]
+sys.path.append(str(Path(__file__).parents[3]))  # `benchmarks` is no installed package
+
+from benchmarks.peers.sshd import Sshd, running_sshd
+
+TRANSPORTS = ["unix", "netns", "tcp", "exec", "dial", "ssh"]
 StartBy = Callable[..., EventStreamRuntime]
 
 
 @pytest.fixture
-def start_by(debian: str) -> StartBy:
+def start_by(debian: str, request: pytest.FixtureRequest) -> StartBy:
     """Makes a runtime over a transport; enter what it returns."""
 
     def make(name: str, **options: Any) -> EventStreamRuntime:
-        return EventStreamRuntime(debian, transport=name, **options)
+        transport = request.getfixturevalue("ssh_settings") if name == "ssh" else name
+        return EventStreamRuntime(debian, transport=transport, **options)
 
     return make
 
@@ -32,3 +39,22 @@ def bridge(engine: str) -> str:
         return str(client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"])
     finally:
         client.close()
+
+
+@pytest.fixture
+def sshd() -> Iterator[Sshd]:
+    """An SSH server on loopback."""
+    with running_sshd() as server:
+        yield server
+
+
+@pytest.fixture
+def ssh_settings(sshd: Sshd) -> Ssh:
+    """How to get through it."""
+    return settings_for(sshd)
+
+
+def settings_for(sshd: Sshd) -> Ssh:
+    """With its key known."""
+    host = f"{sshd.user}@{sshd.host}:{sshd.port}"
+    return Ssh(host=host, known_hosts=str(sshd.known_hosts), key=str(sshd.key))

@@ -156,8 +156,9 @@ CHECKS: list[Callable[[EventStreamRuntime, Path], Awaitable[None]]] = [
 
 @pytest.mark.parametrize("name", TRANSPORTS)
 async def test_it_holds(name: str, start_by: StartBy, tmp_path: Path) -> None:
+    made = start_by(name)
     before = set(os.listdir("/proc/self/fd")), threads(), children()
-    async with start_by(name) as runtime:
+    async with made as runtime:
         for check in CHECKS:
             try:
                 await check(runtime, tmp_path)

@@ -1,4 +1,4 @@
-"""Where a container's client finds this server when it dials out."""
+"""What a transport's settings leave open, filled in before a container is made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tether_image_builder.errors import engine_host
 from tether_runtime_client.protocol.errors import StartFailed
 from tether_runtime_client.protocol.message import changed
 
-from ..transports import Dial, DialTransport, TransportSettings, name_of
+from ..transports import Dial, DialTransport, Ssh, TransportSettings, name_of
 from ..transports.settings import join_address, split_address
 from .base import SandboxSpec
 
@@ -30,7 +30,9 @@ def dialled(secret: str, transport: TransportSettings) -> DialTransport | None:
 def complete(
     engine: docker.DockerClient, spec: SandboxSpec
 ) -> tuple[SandboxSpec, DialTransport | None]:
-    """The spec with an address to dial, where it is to dial. Raises `StartFailed`."""
+    """The spec with what its transport lacks, and the one to dial. Raises `StartFailed`."""
+    if name_of(spec.transport) == "ssh":
+        return replace(spec, transport=_through_ssh(spec.transport)), None
     if name_of(spec.transport) != "dial":
         return spec, None
     settings = spec.transport if isinstance(spec.transport, Dial) else Dial()
@@ -53,6 +55,17 @@ def listen(spec: SandboxSpec, dial: DialTransport) -> SandboxSpec:
     name, asked = split_address(str(spec.transport.address))
     address, at = join_address(name, asked or port), join_address(host, port)
     return replace(spec, transport=changed(spec.transport, address=address, listen=at))
+
+
+def _through_ssh(transport: TransportSettings) -> Ssh:
+    settings = transport if isinstance(transport, Ssh) else Ssh()
+    if settings.host is not None:
+        return settings
+    scheme, _, host = engine_host().partition("://")
+    if scheme != "ssh":
+        text = "the SSH server of the engine's machine is not known: DOCKER_HOST names none"
+        raise StartFailed(text, hint="Name it: transport=Ssh(host='USER@HOST')")
+    return changed(settings, host=host.rstrip("/"))
 
 
 def _engine_end(engine: docker.DockerClient, network: str | None) -> str:
