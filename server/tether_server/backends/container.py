@@ -17,6 +17,7 @@ from ..link import Ended
 from ..transports import (
     DialTransport,
     ExecTransport,
+    Forwarding,
     NetnsTransport,
     Ssh,
     SshTransport,
@@ -191,10 +192,12 @@ class ContainerSandbox(Sandbox):
         asked = name_of(settings)
         address = ContainerAddress(self._engine, str(self._container.id))
         yield UnixTransport(self._folder / "socket" / "client.sock")
+        netns = NetnsTransport(address.process, TCP_PORT)
         if asked in LISTENS_ON:
-            yield NetnsTransport(address.process, TCP_PORT)
+            yield netns
         if asked == "tcp":
-            yield TcpTransport(address.published_here)
+            behind = Forwarding(TcpTransport(address.own), netns, address.process)
+            yield TcpTransport(address.published_here, behind)
         if isinstance(settings, Ssh):
             yield SshTransport(settings, address.published)
         if dial is not None:

@@ -4,6 +4,7 @@ from .base import Transport
 from .choice import Attempt, Choice, choose, try_all
 from .dial import DialTransport
 from .exec import ExecTransport
+from .forwarding import Forwarding
 from .netns import NetnsTransport
 from .probe import NoAnswer, probe
 from .settings import Dial, Ssh, TransportSettings, name_of
@@ -17,6 +18,7 @@ __all__ = [
     "Dial",
     "DialTransport",
     "ExecTransport",
+    "Forwarding",
     "NetnsTransport",
     "NoAnswer",
     "Ssh",

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import socket
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .probe import NoAnswer
 
 
 class Transport(ABC):
@@ -28,6 +32,14 @@ class Transport(ABC):
     @abstractmethod
     def describe(self) -> str:
         """Where it leads, for people."""
+
+    async def diagnose(self, problem: NoAnswer, secret: str) -> str:
+        """Where the way is broken, in a sentence, once a probe has found that it is.
+
+        Called at most once for a probe; may look at parts of the way. Empty when nothing more is
+        known than the problem says.
+        """
+        return ""
 
     async def close(self) -> None:  # noqa: B027  most hold nothing
         """Free what is held between connections. Twice is safe."""

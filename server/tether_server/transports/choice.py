@@ -15,6 +15,9 @@ from .probe import NoAnswer, probe
 HEAD_START_S = 0.25
 """How long a transport is tried before the next one is tried beside it."""
 
+OTHERS_TIMEOUT_S = 2.0
+"""How long those that were not asked for are looked at when the one that was does not work."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -54,7 +57,8 @@ async def choose(asked: str, transports: Sequence[Transport], secret: str) -> Ch
         raise TransportUnavailable(text, hint=f"It has {names}, or auto", tried={})
     tried = await _race(candidates, secret)
     if tried[-1].problem is not None:
-        raise _unavailable(tried)
+        others = [x for x in transports if x not in candidates]
+        raise await _unavailable(tried, others, secret)
     if asked != "auto":
         return Choice(tried[-1].transport, f"asked for; {tried[-1]}")
     return Choice(tried[-1].transport, "; ".join(["auto", *map(str, tried)]))
@@ -111,15 +115,28 @@ async def _running() -> AsyncIterator[set[asyncio.Task[Attempt]]]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _unavailable(tried: Sequence[Attempt]) -> TransportUnavailable | ProtocolError:
-    """A client that refuses says why itself; else what is wrong with each."""
+async def _unavailable(
+    tried: Sequence[Attempt], others: Sequence[Transport], secret: str
+) -> TransportUnavailable | ProtocolError:
+    """A client that refuses says why itself; else what is wrong with each, and what does work."""
     problems = {x.transport.name: x.problem for x in tried if x.problem is not None}
     for problem in problems.values():
         if problem.refusal is not None:
             return problem.refusal
-    text = "no transport reaches the runtime client: " + "; ".join(map(str, tried))
+    told = [str(attempt) + await _diagnosis(attempt, secret) for attempt in tried]
+    working = [x for x in await try_all(others, secret, OTHERS_TIMEOUT_S) if x.problem is None]
+    hint = "`tether doctor NAME` looks at each; the sandbox itself may be well"
+    if working:
+        told.append(f"It is not the client: {', '.join(map(str, working))}")
+        hint = f"Use transport={working[0].transport.name!r}, or 'auto'"
     return TransportUnavailable(
-        text,
-        hint="`tether doctor NAME` looks at each; the sandbox itself may be well",
+        f"the runtime client is not reached: {'. '.join(told)}",
+        hint=hint,
         tried={name: str(problem) for name, problem in problems.items()},
     )
+
+
+async def _diagnosis(attempt: Attempt, secret: str) -> str:
+    assert attempt.problem is not None
+    cause = await attempt.transport.diagnose(attempt.problem, secret)
+    return f". {cause}" if cause else ""

@@ -65,6 +65,12 @@ class SshTransport(Transport):
         behind = join_address(*self._last) if self._last else "an address not yet known"
         return f"{behind} as {self._host} sees it"
 
+    async def diagnose(self, problem: NoAnswer, secret: str) -> str:
+        """Whether it is SSH, or what lies behind it."""
+        if problem.kind not in ("closed", "silent", "foreign") or self._connection is None:
+            return ""
+        return f"SSH to {self._host} works: what is broken is the way from there to the container"
+
     async def close(self) -> None:
         """Close the channels, and the connection."""
         await self._joints.close()

@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from .base import Transport
+
+if TYPE_CHECKING:
+    from .forwarding import Forwarding
+    from .probe import NoAnswer
 
 Address = tuple[str, int]
 
@@ -15,19 +20,29 @@ class TcpTransport(Transport):
     """Connects to the address that `find_address` names, without Nagle's delay.
 
     An engine publishes a port anew when a container is restarted: the address is asked for each
-    time. `find_address` raises `OSError` while there is none.
+    time. `find_address` raises `OSError` while there is none. `forwarding` is what lies behind a
+    published port.
     """
 
     name = "tcp"
 
-    def __init__(self, find_address: Callable[[], Awaitable[Address]]) -> None:
+    def __init__(
+        self,
+        find_address: Callable[[], Awaitable[Address]],
+        forwarding: Forwarding | None = None,
+    ) -> None:
         self._find_address = find_address
+        self._forwarding = forwarding
         self._last: Address | None = None
 
     async def connect(self) -> socket.socket:
         """Connect; raises `OSError` when nothing listens."""
         self._last = await self._find_address()
         return await connected(socket.socket(socket.AF_INET), *self._last)
+
+    async def diagnose(self, problem: NoAnswer, secret: str) -> str:
+        """Which piece of a forwarding is broken."""
+        return await self._forwarding.diagnose(problem, secret) if self._forwarding else ""
 
     def describe(self) -> str:
         """The address."""

@@ -12,7 +12,10 @@ from tether_server import EventStreamRuntime
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"transport": "smoke"}, "no transport 'smoke'; there are auto, unix, netns, tcp, exec, dial, ssh"),
+        (
+            {"transport": "smoke"},
+            "no transport 'smoke'; there are auto, unix, netns, tcp, exec, dial, ssh",
+        ),
         ({"inject": "x"}, "no inject 'x'; there are build, mount"),
         ({"resources": {"memory": "1g"}}, "no resource 'memory'; there are .*mem_limit"),
         ({"resources": {"ports": {}}}, "no resource 'ports'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import docker
 import pytest
 
 from tether_server import EventStreamRuntime, Ssh
+from tether_server.record import list_records
 
 sys.path.append(str(Path(__file__).parents[3]))  # `benchmarks` is no installed package
 
@@ -18,6 +20,15 @@ from benchmarks.peers.sshd import Sshd, running_sshd
 
 TRANSPORTS = ["unix", "netns", "tcp", "exec", "dial", "ssh"]
 StartBy = Callable[..., EventStreamRuntime]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(state_dir: object) -> Iterator[None]:
+    """A test that fails leaves its kept sandboxes behind."""
+    yield
+    left = [x.handle["container"] for x in list_records() if "container" in x.handle]
+    if left:
+        subprocess.run(["docker", "rm", "--force", "--volumes", *left], capture_output=True)
 
 
 @pytest.fixture
