@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from .action import TerminalSide
+from .bulk_socket import BulkSocket
 from .channel import Channel
 from .errors import MalformedFrame, TetherError, TransferError
 from .exec_frames import ClosedFrame, EndedFrame, StreamFrame, TakenFrame
@@ -172,6 +173,36 @@ class BulkStream:
             self._writable.clear()
             await self._writable.wait()
             self._open_channel()
+
+    async def lend(self) -> BulkSocket[BulkFrame]:
+        """The socket, for one thread, with what has come and was not read; then `take_back`.
+
+        Meanwhile only `abort` and `close` may be called here, and both cut the connection. Of one
+        that is closed there is what came before. Raises `TransferError` when it cannot be used.
+        """
+        channel = self._channel
+        if channel is not None:
+            channel.pause_reading()
+        while channel is not None and channel.is_open and not channel.all_written():
+            self._writable.clear()
+            await self._writable.wait()
+        early = tuple(self._messages)
+        self._messages.clear()
+        if channel is None or not channel.is_open:
+            because = self.closed_because or "it was closed at one end"
+            return BulkSocket(None, early, closed_because=because)
+        try:
+            connection, rest = channel.lend()
+        except ConnectionError as problem:
+            raise TransferError(f"the bulk connection cannot be used: {problem}") from problem
+        return BulkSocket(connection, early, rest, masks=channel.masks)
+
+    def take_back(self, lent: BulkSocket[BulkFrame]) -> None:
+        """The thread is done with the socket."""
+        early, rest = lent.close()
+        self._messages.extend(early)
+        if self._channel is not None:
+            self._channel.take_back(rest)
 
     def trust(self) -> None:
         """The ticket was good: take long messages."""

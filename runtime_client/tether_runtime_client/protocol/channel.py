@@ -9,7 +9,10 @@ the protocol.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol, cast
 
 from websockets.client import ClientProtocol
@@ -79,7 +82,9 @@ class Channel(asyncio.Protocol):
         route: Route | None = None,
     ) -> None:
         self._core = core
-        self._masks = isinstance(core, ClientProtocol)
+        self.masks = isinstance(core, ClientProtocol)
+        """Whether this is the websocket's client, whose messages are masked."""
+
         self._reader: FrameReader | None = None
         self._head: bytes | None = b""
         """The last bytes of the handshake so far; None once it is over."""
@@ -96,6 +101,7 @@ class Channel(asyncio.Protocol):
         self._closing: Closing | None = None
         self._held_by_user = False
         self._held_by_backlog = False
+        self._lent: socket.socket | None = None
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._lazy: asyncio.Handle | None = None
         self.congested = False
@@ -118,7 +124,7 @@ class Channel(asyncio.Protocol):
         """
         if not self.is_open:
             return
-        self._frames.append(data_frame(TEXT, text, masked=self._masks))
+        self._frames.append(data_frame(TEXT, text, masked=self.masks))
         if not lazy:
             self._flush()
         elif self._lazy is None:
@@ -127,7 +133,7 @@ class Channel(asyncio.Protocol):
     def send_binary(self, data: bytes | memoryview) -> None:
         """Send one binary message; silently nothing once closed."""
         if self.is_open:
-            self._frames.append(data_frame(BINARY, data, masked=self._masks))
+            self._frames.append(data_frame(BINARY, data, masked=self.masks))
             self._flush()
 
     def ping(self) -> None:
@@ -146,6 +152,9 @@ class Channel(asyncio.Protocol):
 
     def close(self, reason: str = "", code: int = CloseCode.NORMAL_CLOSURE) -> None:
         """Start the closing handshake; what was sent still arrives. Twice is safe."""
+        if self._lent is not None:
+            self.abort(reason)  # a word of ours would stand amid another's message
+            return
         self._close_reason = self._close_reason or reason
         if self.is_open:
             told = reason.encode()[:_REASON_BYTES].decode("utf-8", "ignore")
@@ -158,8 +167,42 @@ class Channel(asyncio.Protocol):
         """Drop the connection now, without a word. Twice is safe."""
         self._close_reason = self._close_reason or reason
         self._aborted = True
+        if self._lent is not None:
+            with suppress(OSError):  # it was cut already
+                self._lent.shutdown(socket.SHUT_RDWR)
         if self._transport is not None:
             self._transport.abort()
+
+    def all_written(self) -> bool:
+        """Whether nothing waits to be written; `on_writable` tells when it no longer does."""
+        if self._transport is None:
+            return True
+        self._transport.set_write_buffer_limits(high=0)
+        return not self._transport.get_write_buffer_size()
+
+    def lend(self) -> tuple[socket.socket, bytes]:
+        """The socket, for another reader and writer, with what has come of a message.
+
+        While it is paused, and when all is written. Until `take_back` this channel leaves it
+        alone, but for `abort`. Raises `ConnectionError` when the core is amid a message.
+        """
+        rest = None if self._reader is None else self._reader.take_rest()
+        if rest is None or self._transport is None:
+            raise ConnectionError("the peer speaks out of turn")
+        # Not asyncio's own object: uvloop's cannot be used, and who closes this one is plain.
+        descriptor = os.dup(self._transport.get_extra_info("socket").fileno())
+        self._lent = socket.socket(fileno=descriptor)
+        return self._lent, rest
+
+    def take_back(self, rest: bytes) -> None:
+        """The other has closed its socket, and leaves these bytes unread."""
+        self._lent = None
+        if self._transport is None:
+            return
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        if rest:
+            self.data_received(rest)
+        self.resume_reading()
 
     def pause_reading(self) -> None:
         """Take no more messages until `resume_reading`; the peer feels it as back-pressure."""
@@ -249,8 +292,8 @@ class Channel(asyncio.Protocol):
         end = head.find(_HEAD_END)
         self._head = head[1 - len(_HEAD_END) :] if end < 0 else None
         if end >= 0 and end + len(_HEAD_END) == len(head) and self._core.state is OPEN:
-            limit = MAX_FRAME if self._masks or self.trusted else MAX_HANDSHAKE_FRAME
-            self._reader = FrameReader(masked=not self._masks, limit=limit)
+            limit = MAX_FRAME if self.masks or self.trusted else MAX_HANDSHAKE_FRAME
+            self._reader = FrameReader(masked=not self.masks, limit=limit)
 
     def _on_message(self, kind: int, message: bytes) -> None:
         assert self._receiver is not None

@@ -21,6 +21,7 @@ CORE: Final = 0
 
 TEXT: Final = 1
 BINARY: Final = 2
+CLOSE: Final = 8
 
 _FIN = 0x80
 _MASKED = 0x80
@@ -55,6 +56,16 @@ class FrameReader:
             yield self._frame(data, at, end)
             at = end
         self._keep(data[at:] if at else data, end - at)
+
+    def take_rest(self) -> bytes | None:
+        """What has come of a message that is not whole, for another reader; None where the core
+        is amid one. This one begins anew.
+        """
+        if self._refused or self._in_parts:
+            return None
+        rest = b"".join(self._chunks)
+        self._keep(b"", 0)
+        return rest
 
     def _keep(self, rest: bytes, need: int) -> None:
         self._chunks = [rest] if rest else []
@@ -98,14 +109,22 @@ class FrameReader:
 
 def data_frame(kind: int, payload: bytes | memoryview, *, masked: bool) -> bytes:
     """A whole message as one frame."""
-    length, mask_bit = len(payload), _MASKED if masked else 0
-    if length < 126:
-        header = bytes((_FIN | kind, mask_bit | length))
-    elif length < 65536:
-        header = bytes((_FIN | kind, mask_bit | 126)) + length.to_bytes(2, "big")
-    else:
-        header = bytes((_FIN | kind, mask_bit | 127)) + length.to_bytes(8, "big")
     if not masked:
-        return b"".join((header, payload))
+        return b"".join((frame_header(kind, len(payload)), payload))
     mask = os.urandom(4)
-    return b"".join((header, mask, apply_mask(payload, mask)))
+    return b"".join((frame_header(kind, len(payload), mask), apply_mask(payload, mask)))
+
+
+def frame_header(kind: int, length: int, mask: bytes = b"") -> bytes:
+    """What stands before the payload of a whole message; a `mask` of four bytes is its end."""
+    mask_bit = _MASKED if mask else 0
+    if length < 126:
+        return bytes((_FIN | kind, mask_bit | length)) + mask
+    if length < 65536:
+        return bytes((_FIN | kind, mask_bit | 126)) + length.to_bytes(2, "big") + mask
+    return bytes((_FIN | kind, mask_bit | 127)) + length.to_bytes(8, "big") + mask
+
+
+def unmasked(payload: bytes | memoryview, key: bytes) -> bytes | memoryview:
+    """A payload, or a piece of one that begins where the key does; without a key as it is."""
+    return apply_mask(payload, key) if key else payload

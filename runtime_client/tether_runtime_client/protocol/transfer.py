@@ -18,7 +18,15 @@ from typing import Literal, Self, TypeVar
 
 from .attributes import FileAttributes, Receiving, attributes_of
 from .bulk import BulkStream, EndFrame, FailFrame
-from .bulk_io import BulkReader, BulkWriter, TransferProgress, in_thread
+from .bulk_io import (
+    BulkReader,
+    BulkWriter,
+    Lent,
+    TransferProgress,
+    in_thread,
+    on_socket,
+    told_on_loop,
+)
 from .errors import FileAlreadyExists, TetherError, TransferError
 from .holes import content
 from .landing import FileLanding, TreeLanding
@@ -106,9 +114,13 @@ async def send(
     stream: BulkStream, source: Source, progress: TransferProgress | None = None
 ) -> EndFrame:
     """Send all of a source and its end, which is returned. The stream stays open if it worked."""
-    writer = BulkWriter(stream, total=source.size, progress=progress)
+    tell = told_on_loop(progress)
+
+    def work(lent: Lent) -> EndFrame:
+        return _send(BulkWriter(lent, total=source.size, progress=tell), source)
+
     try:
-        return await in_thread(lambda: _send(writer, source), lambda: stream.abort("cancelled"))
+        return await on_socket(stream, work)
     except Exception as error:
         told = await give_up(stream, error)
         if told is not None and type(error) is TransferError:
@@ -145,10 +157,11 @@ async def receive(
     `attributes` are for files: trees bring their own. More than `announced` bytes are an error.
     The end that is returned has the notes of both sides.
     """
-    reader = BulkReader(stream, announced=announced, progress=progress)
+    tell = told_on_loop(progress)
     notes = NoteBook()
 
-    def work() -> EndFrame:
+    def work(lent: Lent) -> EndFrame:
+        reader = BulkReader(lent, announced=announced, progress=tell)
         with file_errors(target, receiving.where):
             if kind == "tree":
                 return _receive_tree(reader, target, receiving, notes)
@@ -164,17 +177,24 @@ async def receive(
 
 async def receive_bytes(stream: BulkStream, announced: int) -> bytes:
     """Receive a file of at most `announced` bytes into memory, and close the stream."""
-    reader = BulkReader(stream, announced=announced)
-    data = await _received(stream, lambda: b"".join(iter(reader.chunk, b"")))
+
+    def work(lent: Lent) -> tuple[bytes, EndFrame]:
+        reader = BulkReader(lent, announced=announced)
+        data = bytearray()
+        while piece := reader.chunk():
+            data += piece
+        return bytes(data), reader.drain()
+
+    data, end = await _received(stream, work)
     with suppress(TransferError):  # as above
-        stream.send(reader.drain())
+        stream.send(end)
     stream.close()
     return data
 
 
-async def _received(stream: BulkStream, work: Callable[[], T]) -> T:
+async def _received(stream: BulkStream, work: Callable[[Lent], T]) -> T:
     try:
-        return await in_thread(work, lambda: stream.abort("cancelled"))
+        return await on_socket(stream, work)
     except Exception as error:
         await give_up(stream, error)
         raise
@@ -209,7 +229,7 @@ def _send(writer: BulkWriter, source: Source) -> EndFrame:
             if isinstance(piece, int):
                 writer.hole(piece)
             else:
-                writer.chunk(piece)
+                writer.write(piece)
     return writer.finish()
 
 

@@ -14,7 +14,14 @@ import pytest_asyncio
 
 from tether_runtime_client.protocol import bulk_io
 from tether_runtime_client.protocol.bulk import BulkStream, EndFrame, HoleFrame
-from tether_runtime_client.protocol.bulk_io import BulkReader, BulkWriter, in_thread
+from tether_runtime_client.protocol.bulk_io import (
+    BulkReader,
+    BulkWriter,
+    Lent,
+    in_thread,
+    on_socket,
+    told_on_loop,
+)
 from tether_runtime_client.protocol.channel import client_channel, server_channel
 from tether_runtime_client.protocol.errors import TransferError
 from tether_runtime_client.protocol.holes import ZEROS
@@ -80,18 +87,18 @@ async def test_the_reader_splits_and_checks(pair: Pair) -> None:
         await far.write(data[start : start + 150_000])
     await far.write(b"")
     far.send(end_of(data))
-    reader = BulkReader(near)
 
-    def work() -> bytes:
-        parts = []
+    def work(lent: Lent) -> bytes:
+        reader = BulkReader(lent)
+        parts = bytearray()
         while part := reader.read(7777):
             assert len(part) <= 7777
-            parts.append(part)
+            parts += part
         assert reader.read(10) == reader.chunk() == b""
-        return b"".join(parts)
+        assert reader.drain() == end_of(data)
+        return bytes(parts)
 
-    assert await in_thread(work, nothing) == data
-    assert reader.drain() == end_of(data)
+    assert await on_socket(near, work) == data
 
 
 async def test_what_is_left_is_drained(pair: Pair) -> None:
@@ -99,48 +106,56 @@ async def test_what_is_left_is_drained(pair: Pair) -> None:
     await far.write(b"abc")
     await far.write(b"def")
     far.send(end_of(b"abcdef"))
-    reader = BulkReader(near)
-    assert await in_thread(lambda: reader.read(2), nothing) == b"ab"
-    assert await in_thread(reader.drain, nothing) == end_of(b"abcdef")
+
+    def work(lent: Lent) -> EndFrame:
+        reader = BulkReader(lent)
+        assert reader.read(2) == b"ab"
+        return reader.drain()
+
+    assert await on_socket(near, work) == end_of(b"abcdef")
 
 
-async def test_the_writer_gathers_small_pieces(pair: Pair) -> None:
-    near, far = pair
+@pytest.mark.parametrize("masks", [True, False], ids=["to-the-sandbox", "from-it"])
+async def test_the_writer_sends_messages_of_bounded_size(pair: Pair, masks: bool) -> None:
+    near, far = pair if masks else pair[::-1]
     data = os.urandom(BULK_CHUNK * 2 + 100)
     calls: list[tuple[int, int | None]] = []
-    writer = BulkWriter(near, total=5, progress=lambda done, total: calls.append((done, total)))
+    tell = told_on_loop(lambda done, total: calls.append((done, total)))
 
-    def work() -> EndFrame:
-        for start in range(0, len(data), 1000):
-            writer.write(data[start : start + 1000])
-        writer.chunk(b"apart")
+    def work(lent: Lent) -> EndFrame:
+        writer = BulkWriter(lent, total=5, progress=tell)
+        writer.write(data)
+        writer.write(b"apart")
         return writer.finish(files=3)
 
-    assert await in_thread(work, nothing) == end_of(data + b"apart").model_copy(update={"files": 3})
+    end, (sizes, seen) = await asyncio.gather(on_socket(near, work), _all(far))
+    assert end == end_of(data + b"apart").model_copy(update={"files": 3})
+    assert seen == data + b"apart"
+    assert sizes == [BULK_CHUNK, BULK_CHUNK, 100, 5]
+    assert calls[-1] == (len(seen), 5)
+
+
+async def _all(stream: BulkStream) -> tuple[list[int], bytes]:
     sizes, seen = [], b""
-    while isinstance(message := await far.read(), bytes):
+    while isinstance(message := await stream.read(), bytes):
         sizes.append(len(message))
         seen += message
-    assert seen == data + b"apart"
-    assert max(sizes) <= BULK_CHUNK
-    assert sizes[-1] == 5
-    assert len(sizes) <= 6
-    assert calls[-1] == (len(seen), 5)
+    return sizes, seen
 
 
 async def test_a_slow_reader_holds_the_writer(pair: Pair) -> None:
     near, far = pair
-    writer = BulkWriter(near)
     sent = 0
 
-    def work() -> None:
+    def work(lent: Lent) -> None:
         nonlocal sent
+        writer = BulkWriter(lent)
         for _ in range(200):
-            writer.chunk(bytes(BULK_CHUNK))
+            writer.write(bytes(BULK_CHUNK))
             sent += 1
         writer.finish()
 
-    task = asyncio.create_task(in_thread(work, lambda: near.abort("")))
+    task = asyncio.create_task(on_socket(near, work))
     await asyncio.sleep(0.5)
     held = sent
     assert held < 50
@@ -153,44 +168,41 @@ async def test_a_slow_reader_holds_the_writer(pair: Pair) -> None:
 async def test_writing_to_a_peer_that_is_gone(pair: Pair) -> None:
     near, far = pair
     far.abort("gone")
-    writer = BulkWriter(near)
 
-    def work() -> None:
+    def work(lent: Lent) -> None:
+        writer = BulkWriter(lent)
         while True:
-            writer.chunk(bytes(1000))
+            writer.write(bytes(1000))
 
     with pytest.raises(TransferError):
-        await in_thread(work, nothing)
+        await on_socket(near, work)
 
 
 async def test_holes_are_zeros_for_all_who_do_not_look(pair: Pair) -> None:
     near, far = pair
-    writer = BulkWriter(far)
     size = MAX_HOLE + 70_000
 
-    def send() -> EndFrame:
+    def send(lent: Lent) -> EndFrame:
+        writer = BulkWriter(lent)
         writer.write(b"before")
         writer.hole(size)
         writer.write(b"after")
         return writer.finish()
 
-    reader = BulkReader(near)
-
-    def take() -> tuple[int, int, bytes]:
+    def take(lent: Lent) -> tuple[int, int, bytes, EndFrame]:
+        reader = BulkReader(lent)
         holes = zeros = 0
         data = b""
         while piece := reader.chunk():
-            is_hole = memoryview(piece).obj is ZEROS
+            is_hole = piece.obj is ZEROS
             holes += is_hole
             zeros += len(piece) if is_hole else 0
             data += b"" if is_hole else bytes(piece)
-        return holes, zeros, data
+        return holes, zeros, data, reader.drain()
 
-    end, (holes, zeros, data) = await asyncio.gather(
-        in_thread(send, nothing), in_thread(take, nothing)
-    )
-    assert (holes > 1, zeros, data) == (True, size, b"beforeafter")
-    assert reader.end == end
+    end, taken = await asyncio.gather(on_socket(far, send), on_socket(near, take))
+    assert taken[0] > 1
+    assert taken[1:] == (size, b"beforeafter", end)
 
 
 async def test_holes_without_end_are_refused(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,19 +210,12 @@ async def test_holes_without_end_are_refused(pair: Pair, monkeypatch: pytest.Mon
     near, far = pair
     for _ in range(2):
         far.send(HoleFrame(bytes=600_000))
-    reader = BulkReader(near)
-
-    def take() -> None:
-        while reader.chunk():
-            continue
-
     with pytest.raises(TransferError, match="more than 1,000,000 bytes came as holes"):
-        await in_thread(take, nothing)
+        await on_socket(near, lambda lent: BulkReader(lent).drain())
 
 
 async def test_a_hole_counts_as_bytes_that_were_announced(pair: Pair) -> None:
     near, far = pair
     far.send(HoleFrame(bytes=600_000))
-    reader = BulkReader(near, announced=599_999)
     with pytest.raises(TransferError, match="more came than the 599,999 bytes"):
-        await in_thread(lambda: [reader.chunk() for _ in range(5)], nothing)
+        await on_socket(near, lambda lent: BulkReader(lent, announced=599_999).drain())
