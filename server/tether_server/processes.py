@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from tether_runtime_client.protocol.errors import NoSuchProcess
-from tether_runtime_client.protocol.exec_actions import ExecAttachAction, ExecStartAction
+from tether_runtime_client.protocol.errors import TetherError
+from tether_runtime_client.protocol.exec_actions import (
+    ExecAttachAction,
+    ExecSignalAction,
+    ExecStartAction,
+)
 from tether_runtime_client.protocol.observations import ExecAttachedObservation
 
 from .process import Process
@@ -27,13 +31,18 @@ class Processes:
         """Start a process, and ask to be connected to it in the same breath."""
         from .calls import raise_error
 
-        id = id or new_action_id()
-        started = self._calls._active.submit(action, id)
+        own = id or new_action_id()
+        started = self._calls._active.submit(action, own)
         try:
-            attached = await self._calls.run(ExecAttachAction(target_id=id))
-        except NoSuchProcess:
+            attached = await self._calls.run(ExecAttachAction(target_id=own))
+        except TetherError:
             if started.answer.done():  # it was not started, or has long ended
                 raise_error(started.answer.result())
+            raise
+        except asyncio.CancelledError:
+            if id is None:  # nobody will ever know of it
+                kill = ExecSignalAction(target_id=own, signal="SIGKILL")
+                self._calls._active.submit(kill, None)
             raise
         process = self._handle(attached)
         process.follow(started.answer)

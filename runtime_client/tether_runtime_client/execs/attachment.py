@@ -55,6 +55,7 @@ class Attachment:
         if self._replaced is not None:
             stream.refuse(self._replaced)
             return
+        self._exec.on_caller(self)
         outward = asyncio.create_task(self._outward(stream))
         try:
             await self._inward(stream)

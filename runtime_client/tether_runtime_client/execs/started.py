@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from pathlib import Path
 
@@ -15,7 +16,14 @@ from .attachment import Attachment
 from .feeder import Feeder
 from .kept import Filed, Held, Kept
 
+ABANDONED_S = 600.0
+"""A process that is not detached, and that nobody is connected to for so long, is killed: it would
+wait for ever, and whoever started it has never let it go.
+"""
+
 _TOLD = 4096
+log = logging.getLogger(__name__)
+
 _ORDER: tuple[OutputName, ...] = ("stdout", "stderr")
 
 
@@ -39,6 +47,8 @@ class StartedExec:
         self.end: ExecObservation | None = None
         self._started = time.time()
         self._attachment: Attachment | None = None
+        self._has_caller = False
+        self._lonely: asyncio.TimerHandle | None = None
         self._wanted = True
 
     def on_output(self, name: OutputName, data: memoryview) -> None:
@@ -56,7 +66,7 @@ class StartedExec:
         if not kept.is_full and self.process is not None:
             self.process.outputs[_ORDER.index(name)].resume()
 
-    def let_run(self) -> None:
+    def _let_run(self) -> None:
         """Wait for the caller no more: there is no more to come than the pipes hold."""
         self._wanted = False
         if self.process is not None:
@@ -64,6 +74,7 @@ class StartedExec:
 
     def finish(self, status: ExitStatus, *, timed_out: bool, oom_kills: int) -> ExecObservation:
         """The process has ended, and all it wrote is here."""
+        self._wait_for_caller(None)
         for kept in self.outputs.values():
             kept.ended = True
             kept.close()
@@ -98,10 +109,25 @@ class StartedExec:
         self._attachment = Attachment(self, begins.get("stdout", 0), begins.get("stderr", 0))
         return self._attachment
 
+    def on_caller(self, attachment: Attachment) -> None:
+        """Somebody has come for that connection."""
+        if self._attachment is attachment:
+            self._has_caller = True
+            self._wait_for_caller(None)
+
     def detach(self, attachment: Attachment) -> None:
         """That connection has gone."""
         if self._attachment is attachment:
             self._attachment = None
+            self._has_caller = False
+            self._wait_for_caller(ABANDONED_S)
+
+    def begin(self, process: Process) -> None:
+        """It runs, and waits for its caller, unless it is detached."""
+        self.process = process
+        process.on_exit = self._let_run
+        self.ready.set_result(None)
+        self._wait_for_caller(ABANDONED_S)
 
     @property
     def held(self) -> int:
@@ -120,12 +146,25 @@ class StartedExec:
             started=self._started,
             tty=action.tty,
             detach=action.detach,
-            attached=self._attachment is not None,
+            attached=self._has_caller,
             exit_code=self.end.exit_code if self.end is not None else None,
             stdin_bytes=self.feeder.taken,
             stdout_bytes=totals.get("stdout", 0),
             stderr_bytes=totals.get("stderr", 0),
         )
+
+    def _wait_for_caller(self, limit_s: float | None) -> None:
+        if self._lonely is not None:
+            self._lonely.cancel()
+            self._lonely = None
+        if limit_s is not None and not self.action.detach and self.end is None:
+            loop = asyncio.get_running_loop()
+            self._lonely = loop.call_later(limit_s, self._abandon)
+
+    def _abandon(self) -> None:
+        assert self.process is not None
+        log.warning("nobody has come back to exec %s: it is killed", self.id)
+        self.process.kill_session()
 
     def _wake(self) -> None:
         if self._attachment is not None:

@@ -133,9 +133,8 @@ class StartedExecs:
         mark = self._oom.mark()
         with start_errors():
             command, shell = await self._command(one.action)
-            one.process = process = self._start(one, command, shell)
-        one.ready.set_result(None)
-        process.on_exit = one.let_run
+            process = self._start(one, command, shell)
+        one.begin(process)
         feeding = asyncio.create_task(_feed(one, process))
         try:
             registry.note(self._registry, process.pid)

@@ -89,6 +89,12 @@ class Process:
         """SIGKILL to the whole group; see `signal`."""
         return self.signal(signal.SIGKILL)
 
+    def kill_session(self) -> None:
+        """SIGKILL to all of its session: the jobs of a shell are groups of their own."""
+        if not self._collected:
+            self.kill()
+        self._signal_left(signal.SIGKILL)
+
     async def write_stdin(self, data: bytes) -> None:
         """Write to standard input; returns when the pipe has taken it.
 

@@ -150,6 +150,7 @@ class BulkStream:
         self._writable.set()
         if not self.opened.done():
             self.opened.set_exception(TransferError(f"the bulk connection failed: {reason}"))
+            self.opened.exception()  # whoever opened it may wait for it no more
 
     # --- what coroutines call
 

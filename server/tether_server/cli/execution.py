@@ -1,23 +1,18 @@
-"""One exec as `tether run` shows it: exact bytes, signals passed on, nothing left running."""
+"""One process as `tether run` and `exec` show it: exact bytes, signals passed on, nothing left."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-import tempfile
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
-from pathlib import Path
-from typing import cast
+from collections.abc import Awaitable, Coroutine
+from contextlib import nullcontext, suppress
+from typing import Any
 
-from tether_runtime_client.protocol.actions import ExecAction, ExecSignalAction
-from tether_runtime_client.protocol.errors import DiskFull, NoSuchProcess, TetherError
-from tether_runtime_client.protocol.events import Event, ExecOutputDelta
-from tether_runtime_client.protocol.observations import ExecObservation
+from tether_runtime_client.protocol.errors import RuntimeClosed, StdinClosed, TetherError
 
-from ..runtime import EventStreamRuntime
-from ..submissions import new_action_id
+from ..process import Process
 from .failures import BROKEN_PIPE
+from .input import Input
 from .interrupts import Interrupts
 from .output import STDERR, STDOUT, Output
 
@@ -27,116 +22,64 @@ GRACE_S = 5.0
 END_S = 2.0
 """How long it may take after that."""
 
-CHUNK = 1024 * 1024
-
 
 class Execution:
-    """Runs one command in a started runtime. Made and used in one task."""
+    """Carries one process's streams. Made and used in one task."""
 
-    def __init__(self, runtime: EventStreamRuntime, output: Output, interrupts: Interrupts) -> None:
-        self._runtime = runtime
+    def __init__(self, output: Output, interrupts: Interrupts, *, stdin: bool) -> None:
+        self._output = output
         self._interrupts = interrupts
-        self._streams = {
-            "stdout": Stream("stdout", output, STDOUT),
-            "stderr": Stream("stderr", output, STDERR),
-        }
-        self._id = new_action_id()
+        self._stdin = stdin
         self._main = asyncio.current_task()
-        self._ended = asyncio.Event()
-        self._signalling: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._process: Process | None = None
 
-    async def run(self, action: ExecAction) -> int:
-        """Returns the exit code: the command's own, also when a signal was passed on to it."""
+    async def run(self, starting: Awaitable[Process]) -> int:
+        """Returns the exit code: the command's own, also when a signal was passed on to it.
+
+        A detached one is left running by a signal; any other is ended when this is left.
+        """
+        self._process = process = await starting
+        passing_on = self._interrupts.diverted(self._pass_on)
         try:
-            with self._interrupts.diverted(self._pass_on):
-                observation = await self._show(action)
-            for stream in self._streams.values():
-                await stream.complete(self._runtime, observation)
+            async with process:
+                with nullcontext() if process.detached else passing_on:
+                    if self._stdin:
+                        self._begin(self._feed(process))
+                    await self._show(process)
+                    return await process.wait()
         except BrokenPipeError:
             return BROKEN_PIPE
         finally:
-            await self._leave_nothing()
-        return observation.exit_code
+            for task in self._tasks:
+                task.cancel()
 
-    async def _show(self, action: ExecAction) -> ExecObservation:
-        stream = cast("AsyncGenerator[Event, None]", self._runtime.stream(action, id=self._id))
-        async with aclosing(stream) as events:
-            async for event in events:
-                if isinstance(event, ExecOutputDelta):
-                    await self._streams[event.stream].take(event)
-                elif isinstance(event, ExecObservation):
-                    self._ended.set()
-                    return event
-        raise AssertionError("a stream ends with its observation, or raises")
+    async def _show(self, process: Process) -> None:
+        async for stream, data in process.merged():
+            await self._output.write(STDOUT if stream == "stdout" else STDERR, data)
+
+    async def _feed(self, process: Process) -> None:
+        own = Input()
+        with suppress(StdinClosed, RuntimeClosed):  # it has what it wanted, or has ended
+            while data := await own.read():
+                await process.stdin.write(data)
+        process.stdin.close()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(work))
 
     def _pass_on(self, number: signal.Signals) -> None:
-        self._signalling = asyncio.get_running_loop().create_task(self._end_by(number))
+        self._begin(self._end_by(number))
 
     async def _end_by(self, number: signal.Signals) -> None:
         """By this signal, else by force; then without what nobody reads any more."""
-        for attempt, patience_s in ((number, GRACE_S), (signal.SIGKILL, END_S)):
-            await self._signal(attempt)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(patience_s):
-                    await self._ended.wait()
-                return
+        assert self._process is not None
         assert self._main is not None
+        for attempt, patience_s in ((number, GRACE_S), (signal.SIGKILL, END_S)):
+            with suppress(TetherError, TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    await self._process.send_signal(attempt)
+                    await self._process.wait()
+                break
+        await asyncio.wait([self._main], timeout=END_S)
         self._main.cancel()
-
-    async def _signal(self, number: signal.Signals) -> None:
-        target = ExecSignalAction(target_id=self._id, signal=number.name)
-        with suppress(NoSuchProcess):  # it ended at this moment
-            await self._runtime.run(target)
-
-    async def _leave_nothing(self) -> None:
-        """Kill what still runs: a kept sandbox would keep it too."""
-        if self._signalling is not None:
-            self._signalling.cancel()
-        if self._ended.is_set():
-            return
-        with suppress(TetherError, TimeoutError):  # the sandbox is gone, or will be
-            async with asyncio.timeout(END_S):
-                await self._signal(signal.SIGKILL)
-
-
-class Stream:
-    """One of the command's two streams on its way to ours.
-
-    Deltas that were left out because nobody acknowledged them in time leave a hole. From there
-    on the bytes come from the sandbox's file, when the command has ended.
-    """
-
-    def __init__(self, name: str, output: Output, descriptor: int) -> None:
-        self._name = name
-        self._output = output
-        self._descriptor = descriptor
-        self._written = 0
-
-    async def take(self, delta: ExecOutputDelta) -> None:
-        """Write a delta, if it is the next one."""
-        if delta.offset == self._written:
-            await self._output.write(self._descriptor, delta.data)
-            self._written += len(delta.data)
-
-    async def complete(self, runtime: EventStreamRuntime, observation: ExecObservation) -> None:
-        """Write what is still missing; raises `DiskFull` when the sandbox could not keep it."""
-        total: int = getattr(observation, f"{self._name}_bytes")
-        path: str | None = getattr(observation, f"{self._name}_path")
-        if self._written >= total:
-            return
-        if path is None:
-            raise DiskFull(
-                f"{total - self._written:,} bytes of {self._name} are lost: the sandbox had no "
-                f"room to keep them; the command's exit code is {observation.exit_code}"
-            )
-        with tempfile.TemporaryDirectory(prefix="tether-") as folder:
-            whole = Path(folder) / self._name
-            await runtime.download(path, whole)
-            await self._copy_rest(whole)
-
-    async def _copy_rest(self, whole: Path) -> None:
-        with whole.open("rb") as file:
-            file.seek(self._written)
-            while chunk := await asyncio.to_thread(file.read, CHUNK):
-                await self._output.write(self._descriptor, chunk)
-                self._written += len(chunk)

@@ -13,6 +13,7 @@ from .failures import report_failure
 
 COMMANDS = {
     "run": "Run a command in a fresh sandbox.",
+    "exec": "Run a command in a running sandbox, or leave one running there.",
     "shell": "Open an interactive terminal in a sandbox.",
     "ps": "List sandboxes.",
     "rm": "Remove sandboxes.",
@@ -24,7 +25,8 @@ COMMANDS = {
 
 EPILOG = """\b
 Exit codes:
-  run, shell  that of the command; 128 + N when signal N ended it
+  run, exec,  that of the command; 128 + N when signal N ended it
+  shell
   125         tether itself failed, or was used wrongly
   126, 127    the command cannot be executed; there is no such command
   128 + N     signal N ended tether (130: Ctrl-C); all was cleaned up

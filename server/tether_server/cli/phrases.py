@@ -49,9 +49,17 @@ def _input(x: a.CmdInputAction, width: int) -> str:
 
 
 def _exec(x: a.ExecAction, width: int) -> str:
-    command = shlex.join(x.argv) if x.argv is not None else f"sh -c {shlex.quote(x.command or '')}"
     given = f"  ({size(len(x.stdin))} of standard input)" if x.stdin else ""
-    return f"exec {shortened(command, width)}{given}"
+    return f"exec {shortened(_words(x), width)}{given}"
+
+
+def _exec_start(x: a.ExecStartAction, width: int) -> str:
+    how = "detached " * x.detach + "on a terminal " * x.tty
+    return f"start {how}{shortened(_words(x) or 'a login shell', width)}"
+
+
+def _words(x: a.ExecAction | a.ExecStartAction) -> str:
+    return shlex.join(x.argv) if x.argv is not None else f"sh -c {shlex.quote(x.command or '')}"
 
 
 def _write(x: a.FileWriteAction, width: int) -> str:
@@ -167,6 +175,9 @@ _says(a.ScreenReadAction, lambda x, _: f"the screen of {x.session}")
 _says(a.ListProcessesAction, lambda x, _: f"processes of {x.session or 'every session'}")
 _says(a.ProcessSignalAction, lambda x, _: f"{x.signal} to process {x.pid}")
 _says(a.ExecAction, _exec)
+_says(a.ExecStartAction, _exec_start)
+_says(a.ExecAttachAction, lambda x, _: f"connect to exec {x.target_id[:6]}")
+_says(a.ListExecsAction, lambda _, __: "execs that were started")
 _says(a.ExecSignalAction, lambda x, _: f"{x.signal} to exec {x.target_id[:6]}")
 _says(a.SetEnvAction, lambda x, width: f"set {shortened(', '.join(x.env), width)}")
 _says(a.FileReadAction, lambda x, width: f"read {shortened(x.path, width)}")
@@ -229,6 +240,8 @@ _says(o.ListProcessesObservation, lambda x, _: f"{x.total} processes")
 _says(o.SessionResetObservation, lambda x, _: f"{x.session} is fresh, in {x.cwd}")
 _says(o.ScreenObservation, _screen)
 _says(o.ExecObservation, _exec_done)
+_says(o.ExecAttachedObservation, lambda x, _: f"ready for a caller of exec {x.exec.id[:6]}")
+_says(o.ListExecsObservation, lambda x, _: f"{len(x.execs)} execs")
 _says(o.DoneObservation, lambda _, __: "done")
 _says(o.FileReadObservation, lambda x, _: f"read {x.path} ({size(x.total_bytes)})")
 _says(o.FileWriteObservation, lambda x, _: f"wrote {x.path} ({size(x.total_bytes)})")

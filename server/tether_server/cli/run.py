@@ -10,10 +10,9 @@ from typing import Any
 
 import click
 
-from tether_runtime_client.protocol.actions import ExecAction
-
 from ..record import sandbox_folder
 from ..runtime import EventStreamRuntime
+from ..spawn_options import SpawnOptions
 from .dashes import CommandAfterDashes
 from .execution import Execution
 from .interrupts import Interrupts, run_async
@@ -23,9 +22,6 @@ from .progress import ProgressDisplay
 from .service import told_of_service
 from .start_options import StartOptions, environment, start_options
 
-STDIN_LIMIT = 4 * 1024 * 1024
-"""Standard input travels inside the action; longer input has to be copied or mounted."""
-
 
 @click.command(cls=CommandAfterDashes)
 @click.argument("image", required=False)
@@ -34,22 +30,24 @@ STDIN_LIMIT = 4 * 1024 * 1024
 @click.option("-n", "--no-stdin", is_flag=True, help="Do not pass standard input on.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def command(
-    words: tuple[str, ...], attach: str | None, no_stdin: bool, quiet: bool, **options: Any
+    words: tuple[str, ...], attach: str | None, no_stdin: bool, quiet: bool, **asked: Any
 ) -> int:
     """Run CMD in a fresh sandbox of IMAGE, and leave with its exit code.
 
     With --attach it runs in a sandbox that is there, which stays. Standard output and error come
-    through as they are, byte for byte. Standard input is passed on when it is not a terminal.
-    Ctrl-C interrupts CMD, whose exit code counts then too. There is no shell unless CMD is one.
+    through as they are, byte for byte. Standard input is passed on, as it comes, when it is not a
+    terminal. Ctrl-C interrupts CMD, whose exit code counts then too. There is no shell unless CMD
+    is one.
     """
     if not words:
         raise click.UsageError("there is no command to run: give it behind --")
-    start = StartOptions(**options)
+    start = StartOptions(**asked)
     display = ProgressDisplay(quiet=quiet)
     runtime = start.open(attach, display.say)
-    action = _action(words, start, b"" if no_stdin else read_stdin(), attached=attach is not None)
+    stdin = not (no_stdin or sys.stdin is None or os.isatty(0))
+    options = _options(start, stdin=stdin, attached=attach is not None)
     beside = start.entrypoint == "beside"
-    code = run_async(lambda i: _run(runtime, action, display, i, beside=beside))
+    code = run_async(lambda i: _run(runtime, words, options, display, i, beside=beside))
     if attach is not None:
         return code
     if start.keep and not quiet:
@@ -60,19 +58,17 @@ def command(
     return code
 
 
-def _action(
-    words: tuple[str, ...], start: StartOptions, stdin: bytes, *, attached: bool
-) -> ExecAction:
+def _options(start: StartOptions, *, stdin: bool, attached: bool) -> SpawnOptions:
     """A fresh sandbox has the environment and the folder by itself."""
     if not attached:
-        return ExecAction(argv=words, stdin=stdin)
-    env = environment(start.env) or None
-    return ExecAction(argv=words, stdin=stdin, env=env, cwd=start.workdir)
+        return SpawnOptions(stdin=stdin)
+    return SpawnOptions(stdin=stdin, env=environment(start.env), cwd=start.workdir)
 
 
 async def _run(
     runtime: EventStreamRuntime,
-    action: ExecAction,
+    words: tuple[str, ...],
+    options: SpawnOptions,
     display: ProgressDisplay,
     interrupts: Interrupts,
     *,
@@ -82,17 +78,5 @@ async def _run(
         async with runtime:
             display.done()
             async with told_of_service(runtime, at_once=True) if beside else nullcontext():
-                return await Execution(runtime, output, interrupts).run(action)
-
-
-def read_stdin() -> bytes:
-    """What was piped in; nothing from a terminal. Raises `click.ClickException` for too much."""
-    if sys.stdin is None or os.isatty(0):
-        return b""
-    data = sys.stdin.buffer.read(STDIN_LIMIT + 1)
-    if len(data) > STDIN_LIMIT:
-        raise click.ClickException(
-            f"standard input is longer than {STDIN_LIMIT // 2**20} MiB, the most that is passed "
-            "on: mount it (--mount), or copy it in (`tether cp`)"
-        )
-    return data
+                execution = Execution(output, interrupts, stdin=options["stdin"])
+                return await execution.run(runtime.spawn(words, **options))
