@@ -15,6 +15,17 @@ TOOLS = "tether-test/debian-tools:bookworm"
 BUSYBOX = "tether-test/busybox:latest"
 
 
+SHARING = (ROOT / "tests" / "behaviours", ROOT / "tests" / "parity")
+"""Where tests share runtimes, which live on one loop."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests that share something live on its loop."""
+    for item in items:
+        if any(map(item.path.is_relative_to, SHARING)) and item.get_closest_marker("asyncio"):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
 @pytest.fixture(autouse=True)
 def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state folder of the test's own, so that tests know nothing of each other's sandboxes."""

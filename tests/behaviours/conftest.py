@@ -27,21 +27,9 @@ from tether_server import (
     SessionResetAction,
 )
 
-ENGINE = pytest.mark.engine
-PLACES = [
-    "local",
-    pytest.param("debian", marks=ENGINE),
-    pytest.param("busybox", marks=ENGINE),
-]
-HERE = Path(__file__).parent
+from ..places import PLACES, Places
+
 _numbers = itertools.count(1)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The shared runtimes live on one loop: so do the tests that use them."""
-    for item in items:
-        if item.path.is_relative_to(HERE) and item.get_closest_marker("asyncio"):
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @dataclass(frozen=True)
@@ -82,25 +70,6 @@ class Shell:
         await self.runtime.run(SessionResetAction(session=self.session))
 
 
-class Places:
-    """The started runtime of each place that a test has asked for."""
-
-    def __init__(self, stack: AsyncExitStack, home: Path) -> None:
-        self._stack = stack
-        self._home = home
-        self._runtimes: dict[str, EventStreamRuntime] = {}
-
-    async def runtime(self, place: str, image: str | None) -> EventStreamRuntime:
-        """The place's runtime; the first to ask starts it."""
-        if place not in self._runtimes:
-            backend = "local" if image is None else "docker"
-            # Not the files of whoever runs the tests: they take their time, or hang.
-            env = {"HOME": str(self._home)} if image is None else None
-            runtime = EventStreamRuntime(image, backend=backend, env=env)
-            self._runtimes[place] = await self._stack.enter_async_context(runtime)
-        return self._runtimes[place]
-
-
 @pytest.fixture(scope="session")
 def shared_state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The state folder of the shared runtimes, which outlive any one test's."""
@@ -129,9 +98,7 @@ async def places(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Plac
 @pytest_asyncio.fixture(params=PLACES, loop_scope="session")
 async def runtime(request: pytest.FixtureRequest, places: Places) -> EventStreamRuntime:
     """A started runtime on this machine, in a Debian container and in one with only busybox."""
-    place: str = request.param
-    image = None if place == "local" else request.getfixturevalue(place)
-    return await places.runtime(place, image)
+    return await places.asked_for(request)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -10,7 +10,8 @@ import pytest
 
 from tether_server import SessionWarning
 
-from .conftest import ENGINE, Shell
+from ..places import ENGINE
+from .conftest import Shell
 from .sessions import sessions
 
 # The shell of the next command is the same one, and nothing of these shows there.

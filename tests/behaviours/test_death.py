@@ -27,7 +27,8 @@ from tether_server import (
     SessionEnded,
 )
 
-from .conftest import ENGINE, PLACES, Shell
+from ..places import ENGINE, PLACES
+from .conftest import Shell
 
 E = TypeVar("E", bound=Event)
 

@@ -43,7 +43,7 @@ from tether_server import (
     WatchReady,
 )
 
-from .conftest import Places
+from ..places import Places
 
 TREE = r"""
 mkdir -p src/deep node_modules/x .git

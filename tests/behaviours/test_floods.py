@@ -23,7 +23,7 @@ from tether_server import (
     EventStreamRuntime,
 )
 
-from .conftest import PLACES
+from ..places import PLACES
 from .footprint import client_pid, footprint, forget_peak
 
 log = logging.getLogger(__name__)  # the figures, with --log-cli-level=INFO

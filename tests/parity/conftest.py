@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tether_server import EventStreamRuntime
-
+from ..places import PLACES, Places
 from .doors import Door, SshDoor, TetherDoor
 
 sys.path.append(str(Path(__file__).parents[2]))  # `benchmarks` is no installed package
@@ -24,25 +23,11 @@ sys.path.append(str(Path(__file__).parents[2]))  # `benchmarks` is no installed 
 from benchmarks.peers.ssh_asyncssh import connect
 from benchmarks.peers.sshd import PROGRAM, running_sshd
 
-ENGINE = pytest.mark.engine
-DOORS = [
-    "ssh",
-    "local",
-    pytest.param("debian", marks=ENGINE),
-    pytest.param("busybox", marks=ENGINE),
-]
+DOORS = ["ssh", *PLACES]
 BEYOND_SSH = pytest.mark.parametrize("door", DOORS[1:], indirect=True)
 """For what SSH cannot do, or not for everybody: the test says what."""
 
-HERE = Path(__file__).parent
 _numbers = itertools.count(1)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is shared lives on one loop: so do the tests that use it."""
-    for item in items:
-        if item.path.is_relative_to(HERE) and item.get_closest_marker("asyncio"):
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 class Doors:
@@ -52,18 +37,15 @@ class Doors:
         self._stack = stack
         self._state = state
         self._ssh: SshDoor | None = None
-        self._runtimes: dict[str, EventStreamRuntime] = {}
+        self._places = Places(stack, "/", everywhere=True)
 
     async def open(self, name: str, image: str | None) -> Door:
         """The door of that name."""
         if name == "ssh":
             return await self._open_ssh()
-        if name not in self._runtimes:
-            os.environ["TETHER_STATE_DIR"] = str(self._state)
-            backend = "local" if image is None else "docker"
-            runtime = EventStreamRuntime(image, backend=backend, env={"HOME": "/"})
-            self._runtimes[name] = await self._stack.enter_async_context(runtime)
-        return TetherDoor(name, self._runtimes[name], f"s{next(_numbers)}")
+        os.environ["TETHER_STATE_DIR"] = str(self._state)
+        runtime = await self._places.runtime(name, image)
+        return TetherDoor(name, runtime, f"s{next(_numbers)}")
 
     async def _open_ssh(self) -> Door:
         if self._ssh is None:

@@ -8,7 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from tether_runtime_client.protocol import errors as e
 from tether_server import EventStreamRuntime
 
+from ..places import PLACES, Places
 from ..runtime_client.protocol.grown import Tree, grow, targets, times, trees
 from ..runtime_client.protocol.trees import Snapshot, make_tree, snapshot
 
@@ -29,9 +30,6 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files aw
 
 # One runtime a place for all tests here, in one process, on one loop.
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("transfers")]
-ENGINE = pytest.mark.engine
-PLACES = ["local", pytest.param("debian", marks=ENGINE), pytest.param("busybox", marks=ENGINE)]
-Places = Callable[[str, str | None], Awaitable[EventStreamRuntime]]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,24 +50,14 @@ def state_dir(shared_state: Path) -> Path:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def places(shared_state: Path) -> AsyncIterator[Places]:
     """Gives the runtime of a place; the first to ask starts it."""
-    runtimes: dict[str, EventStreamRuntime] = {}
     async with AsyncExitStack() as stack:
-
-        async def place(name: str, image: str | None) -> EventStreamRuntime:
-            if name not in runtimes:
-                backend = "local" if image is None else "docker"
-                runtime = EventStreamRuntime(image, backend=backend)
-                runtimes[name] = await stack.enter_async_context(runtime)
-            return runtimes[name]
-
-        yield place
+        yield Places(stack)
 
 
 @pytest_asyncio.fixture(params=PLACES, loop_scope="module")
 async def runtime(request: pytest.FixtureRequest, places: Places) -> EventStreamRuntime:
     """On this machine, in Debian, and where there is nothing but busybox."""
-    place: str = request.param
-    return await places(place, None if place == "local" else request.getfixturevalue(place))
+    return await places.asked_for(request)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -413,7 +401,7 @@ async def test_a_full_disk_there_says_so_and_leaves_nothing(
 async def test_from_one_sandbox_to_another(
     runtime: EventStreamRuntime, there: str, places: Places, tmp_path: Path
 ) -> None:
-    other = await places("local", None)
+    other = await places.runtime("local", None)
     source = make_tree(tmp_path / "source")
     (source / "away").symlink_to("/etc/hosts")
     with (source / "sparse").open("wb") as file:
@@ -439,7 +427,7 @@ async def test_from_one_sandbox_to_another(
 async def test_failures_between_sandboxes_say_why_and_leave_nothing(
     runtime: EventStreamRuntime, there: str, places: Places, tmp_path: Path
 ) -> None:
-    other = await places("local", None)
+    other = await places.runtime("local", None)
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "out").symlink_to("/etc/hosts")
     with pytest.raises(e.UnsafeArchive, match="'/etc/hosts', which is absolute"):

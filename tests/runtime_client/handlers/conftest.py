@@ -20,6 +20,9 @@ from tether_runtime_client.handlers.exec import Execs
 from tether_runtime_client.protocol.bulk import BulkStream, OpenFrame
 from tether_runtime_client.protocol.channel import client_channel, server_channel
 from tether_runtime_client.protocol.events import Event, TransferReady
+from tether_runtime_client.protocol.frames import encode_numbered
+from tether_runtime_client.protocol.limits import MAX_FRAME
+from tether_runtime_client.protocol.observations import Observation
 from tether_runtime_client.settings import ClientSettings
 from tether_runtime_client.tickets import Tickets
 
@@ -86,6 +89,11 @@ class Desk:
             await asyncio.gather(task, return_exceptions=True)
 
 
+def assert_fits(observation: Observation) -> None:
+    """It can be sent."""
+    assert len(encode_numbered("e" * 16, 1, observation)) < MAX_FRAME
+
+
 async def connected_pair() -> Pair:
     """A server's and a client's end of one bulk connection, over a real socket."""
     left, right = socket.socketpair()
@@ -95,6 +103,14 @@ async def connected_pair() -> Pair:
     await loop.create_connection(lambda: client_channel("/bulk", near), sock=left)
     await asyncio.gather(near.opened, far.opened)
     return near, far
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """An empty folder, with nothing of the test's own beside what it makes."""
+    folder = tmp_path / "place"
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture

@@ -20,30 +20,16 @@ from tether_runtime_client.protocol.actions import (
     FileWriteAction,
     ListFilesAction,
 )
-from tether_runtime_client.protocol.frames import encode_numbered
-from tether_runtime_client.protocol.limits import MAX_FRAME
-from tether_runtime_client.protocol.observations import Observation
 from tether_runtime_client.recorder import error_observation
 from tether_runtime_client.settings import ClientSettings
 from tether_server import EventStreamRuntime
 
-from .conftest import Desk
+from .conftest import Desk, assert_fits
 
 
 @pytest.fixture
 def files(settings: ClientSettings) -> Files:
     return Files(settings)
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    folder = tmp_path / "place"
-    folder.mkdir()
-    return folder
-
-
-def assert_fits(observation: Observation) -> None:
-    assert len(encode_numbered("e" * 16, 1, observation)) < MAX_FRAME
 
 
 # --- reading

@@ -12,9 +12,6 @@ from tether_runtime_client.handlers import search as search_module
 from tether_runtime_client.handlers.search import SEARCHES, Searches
 from tether_runtime_client.proctree import snapshot
 from tether_runtime_client.protocol import errors as e
-from tether_runtime_client.protocol.frames import encode_numbered
-from tether_runtime_client.protocol.limits import MAX_FRAME
-from tether_runtime_client.protocol.observations import Observation
 from tether_runtime_client.protocol.tree_actions import (
     DiskUsageAction,
     FindFilesAction,
@@ -22,7 +19,7 @@ from tether_runtime_client.protocol.tree_actions import (
 )
 from tether_runtime_client.settings import ClientSettings
 
-from .conftest import Desk
+from .conftest import Desk, assert_fits
 
 ENDLESS = "(a+)+$(?!)"
 
@@ -30,17 +27,6 @@ ENDLESS = "(a+)+$(?!)"
 @pytest.fixture
 def searches(settings: ClientSettings) -> Searches:
     return Searches(settings)
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    folder = tmp_path / "place"
-    folder.mkdir()
-    return folder
-
-
-def assert_fits(observation: Observation) -> None:
-    assert len(encode_numbered("e" * 16, 1, observation)) < MAX_FRAME
 
 
 def helpers() -> int:

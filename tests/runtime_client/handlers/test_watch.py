@@ -23,13 +23,6 @@ from tether_runtime_client.protocol.tree_actions import FileWatchAction
 from .conftest import Desk
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    folder = tmp_path / "place"
-    folder.mkdir()
-    return folder
-
-
 def ready(desk: Desk) -> bool:
     return any(isinstance(event, WatchReady) for event in desk.events)
 
