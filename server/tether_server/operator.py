@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from tether_runtime_client.protocol.actions import Action
-from tether_runtime_client.protocol.errors import ActionLost, SandboxNotFound
+from tether_runtime_client.protocol.errors import ActionLost, RuntimeClosed, SandboxNotFound
 from tether_runtime_client.protocol.frames import EventFrame, ObservationFrame, WelcomeFrame
 from tether_runtime_client.protocol.observations import ErrorObservation, Observation
 from tether_runtime_client.protocol.server_side import Gap
@@ -18,7 +18,7 @@ from .history import History
 from .link import Link
 from .runtime import EventStreamRuntime
 from .submissions import Submissions
-from .transports import Transport
+from .transports import Attempt, Transport, diagnosis, try_all
 
 
 class OperatorRuntime(EventStreamRuntime):
@@ -35,6 +35,18 @@ class OperatorRuntime(EventStreamRuntime):
         runtime = cls.attach(name, progress=progress)
         assert isinstance(runtime, OperatorRuntime)
         return runtime
+
+    async def try_transports(self, timeout_s: float) -> list[tuple[Attempt, str]]:
+        """Each transport that the sandbox was set up for, the best first, all at once.
+
+        Whether the client proves itself there within `timeout_s` seconds and, where it does not
+        and that can be told, where the way is broken.
+        """
+        if self._sandbox is None:
+            raise RuntimeClosed("the runtime was not started: use `async with`")
+        secret = self._spec.secret
+        tried = await try_all(self._sandbox.transports(), secret, timeout_s)
+        return [(attempt, await diagnosis(attempt, secret)) for attempt in tried]
 
     async def close(self, *, keep: bool | None = None) -> None:
         """Let go of the sandbox, whatever `keep` says. Twice is safe."""

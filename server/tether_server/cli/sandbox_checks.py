@@ -6,17 +6,19 @@ import asyncio
 import time
 from collections.abc import Iterator
 
-from tether_runtime_client.protocol.errors import TetherError
+from tether_runtime_client.protocol.errors import TetherError, TransportUnavailable
 from tether_runtime_client.protocol.events import ClientStarted, Connected
 
 from ..history import History
 from ..inventory import Listed, take_inventory
 from ..operator import OperatorRuntime
 from ..record import SandboxRecord
-from .findings import Finding
+from ..transports import Attempt, name_of
+from .findings import Finding, Status
 from .text import age, size, visible
 
 HANDSHAKE_TIMEOUT_S = 15.0
+TRANSPORT_TIMEOUT_S = 1.5
 
 
 def check_sandbox(name: str) -> Iterator[Finding]:
@@ -30,7 +32,7 @@ def check_sandbox(name: str) -> Iterator[Finding]:
     yield _server(found)
     yield from _history(found)
     if found.record is not None and found.state == "running":
-        yield asyncio.run(_handshake(found.record))
+        yield from asyncio.run(_handshake(found.record))
 
 
 def _state(found: Listed) -> Finding:
@@ -72,8 +74,8 @@ def _history(found: Listed) -> Iterator[Finding]:
         history.close()
 
 
-async def _handshake(record: SandboxRecord) -> Finding:
-    """Connect as an operator: both ends prove that they know the secret."""
+async def _handshake(record: SandboxRecord) -> list[Finding]:
+    """Connect as an operator: both ends prove that they know the secret. Then try every way."""
     began = time.monotonic()
     try:
         async with (
@@ -81,9 +83,25 @@ async def _handshake(record: SandboxRecord) -> Finding:
             OperatorRuntime.beside(record.name) as runtime,
         ):
             took = time.monotonic() - began
-            return Finding("handshake", "ok", f"{took * 1000:.0f} ms by {runtime.connection}")
+            good = Finding("handshake", "ok", f"{took * 1000:.0f} ms by {runtime.connection}")
+            tried = await runtime.try_transports(TRANSPORT_TIMEOUT_S)
+            return [good, *(_way(record, *each) for each in tried)]
     except TimeoutError:
         detail = f"the client does not answer within {HANDSHAKE_TIMEOUT_S:.0f} s"
+    except TransportUnavailable as problem:
+        detail = problem.message
     except (TetherError, OSError) as problem:
         detail = str(problem)
-    return Finding("handshake", "missing", detail, f"`tether rm {record.name}` and start anew")
+    fix = f"`tether rm {record.name}` and start anew"
+    return [Finding("handshake", "missing", detail, fix)]
+
+
+def _way(record: SandboxRecord, attempt: Attempt, cause: str) -> Finding:
+    """One transport. Only the one that the server was told to use has to work."""
+    transport, problem = attempt.transport, attempt.problem
+    name, where = f"by {transport.name}", transport.describe()
+    if problem is None:
+        return Finding(name, "ok", f"{where}: answers in {attempt.took_s * 1000:.0f} ms")
+    needed = transport.name == name_of(record.transport) and problem.kind != "busy"
+    status: Status = "missing" if needed else "note"
+    return Finding(name, status, f"{where}: {problem}", cause)

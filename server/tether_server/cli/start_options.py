@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from ..backends.base import ENTRYPOINTS, INJECTS, START_TIMEOUT_S, TRANSPORTS
 
 if TYPE_CHECKING:
     from ..backends import Progress
     from ..runtime import EventStreamRuntime
+    from ..transports import TransportSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,7 +36,7 @@ class StartOptions:
     pids_limit: int | None
     resource: tuple[str, ...]
     network: str | None
-    transport: str
+    transport: TransportSettings
     inject: str
     entrypoint: str
     name: str | None
@@ -151,6 +153,36 @@ def start_options(function: F) -> F:
     return function
 
 
+class TransportName(click.types.StringParamType):
+    """A transport's name, completed by the shell."""
+
+    name = "transport"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The names."""
+        return [CompletionItem(name) for name in TRANSPORTS if name.startswith(incomplete)]
+
+
+def transport(ctx: click.Context, param: click.Parameter, text: str) -> TransportSettings:
+    """A name, or with where it leads: `dial=HOST:PORT`, `ssh=HOST`. Raises `click.BadParameter`."""
+    from ..transports.settings import Dial, Ssh
+
+    name, given, where = text.partition("=")
+    try:
+        if given and name == "dial":
+            return Dial(address=where)
+        if given and name == "ssh":
+            return Ssh(host=where)
+    except ValueError:
+        raise click.BadParameter(f"{where!r} is not where a server can be") from None
+    if given or name not in TRANSPORTS:
+        known = f"{', '.join(TRANSPORTS)}, dial=HOST:PORT and ssh=[USER@]HOST[:PORT]"
+        raise click.BadParameter(f"there is no transport {text!r}; there are {known}")
+    return name
+
+
 _OPTIONS: list[Callable[[F], F]] = [
     click.option("--local", is_flag=True, help="In a process on this machine, not isolated."),
     click.option("-e", "--env", multiple=True, metavar="K=V", help="Set a variable; K passes it."),
@@ -172,8 +204,10 @@ _OPTIONS: list[Callable[[F], F]] = [
     ),
     click.option("--network", metavar="NAME", help="An engine network, or none."),
     click.option(
-        "--transport", type=click.Choice(TRANSPORTS), default="auto", show_default=True,
-        help="How the sandbox is reached.",
+        "--transport", type=TransportName(), default="auto", show_default=True,
+        callback=transport, metavar="NAME",
+        help=f"How the sandbox is reached: {', '.join(TRANSPORTS)}, dial=HOST:PORT or"
+        " ssh=[USER@]HOST[:PORT].",
     ),
     click.option(
         "--inject", type=click.Choice(INJECTS), default="build", show_default=True,

@@ -1,7 +1,7 @@
 """Ways to a connected socket that leads to the runtime client."""
 
 from .base import Transport
-from .choice import Attempt, Choice, choose, try_all
+from .choice import Attempt, Choice, choose, diagnosis, try_all
 from .dial import DialTransport
 from .exec import ExecTransport
 from .forwarding import Forwarding
@@ -28,6 +28,7 @@ __all__ = [
     "TransportSettings",
     "UnixTransport",
     "choose",
+    "diagnosis",
     "name_of",
     "probe",
     "try_all",

@@ -79,6 +79,13 @@ async def try_all(
     return await asyncio.gather(*(try_one(x, secret, timeout_s) for x in transports))
 
 
+async def diagnosis(attempt: Attempt, secret: str) -> str:
+    """Where the way is broken; empty for one that works, and where no more is known."""
+    if attempt.problem is None:
+        return ""
+    return await attempt.transport.diagnose(attempt.problem, secret)
+
+
 async def _race(candidates: Sequence[Transport], secret: str) -> list[Attempt]:
     """What was tried, in the order it ended; the last works, unless none does."""
     ended: list[Attempt] = []
@@ -123,7 +130,7 @@ async def _unavailable(
     for problem in problems.values():
         if problem.refusal is not None:
             return problem.refusal
-    told = [str(attempt) + await _diagnosis(attempt, secret) for attempt in tried]
+    told = [part for x in tried for part in (str(x), await diagnosis(x, secret)) if part]
     working = [x for x in await try_all(others, secret, OTHERS_TIMEOUT_S) if x.problem is None]
     hint = "`tether doctor NAME` looks at each; the sandbox itself may be well"
     if working:
@@ -134,9 +141,3 @@ async def _unavailable(
         hint=hint,
         tried={name: str(problem) for name, problem in problems.items()},
     )
-
-
-async def _diagnosis(attempt: Attempt, secret: str) -> str:
-    assert attempt.problem is not None
-    cause = await attempt.transport.diagnose(attempt.problem, secret)
-    return f". {cause}" if cause else ""

@@ -19,11 +19,15 @@ from tether_runtime_client.protocol.limits import HANDSHAKE_TIMEOUT_S
 from tether_runtime_client.protocol.lines import keep_alive, read_line
 
 from .base import Transport
+from .probe import NoAnswer
 from .settings import join_address
 from .tcp import Address
 
 OFFER_TIMEOUT_S = 12.0
 """How long a connection to be offered is waited for; clients try every few seconds."""
+
+GONE_TIMEOUT_S = 2.0
+"""The same when all that were on offer have ended: a client that lives offers others at once."""
 
 MAX_OFFERED = 32
 """Connections kept on offer for one sandbox; past it the oldest has to go."""
@@ -59,14 +63,22 @@ class DialTransport(Transport):
         return self._address
 
     async def connect(self) -> socket.socket:
-        """A connection on offer; raises `OSError` when there is none within 12 s."""
-        self.listen()
-        assert self._listener is not None
+        """A connection on offer; raises `OSError` when none comes within 12 s."""
         try:
-            async with asyncio.timeout(OFFER_TIMEOUT_S):
-                return await self._listener.offers_of(self._secret).take()
+            self.listen()
+        except OSError as problem:
+            if problem.errno != errno.EADDRINUSE:
+                raise
+            text = f"{problem.strerror}; its server listens there, or another program"
+            raise NoAnswer("busy", text) from None
+        assert self._listener is not None
+        offers = self._listener.offers_of(self._secret)
+        limit = GONE_TIMEOUT_S if offers.gone else OFFER_TIMEOUT_S
+        try:
+            async with asyncio.timeout(limit):
+                return await offers.take()
         except TimeoutError:
-            text = f"the client has not dialled {self.describe()} within {OFFER_TIMEOUT_S:g} s"
+            text = f"the client has not dialled {self.describe()} within {limit:g} s"
             raise TimeoutError(errno.ETIMEDOUT, text) from None
 
     def describe(self) -> str:
@@ -86,6 +98,7 @@ class _Offers:
     def __init__(self, secret: str) -> None:
         self.secret = secret
         self.users = 0
+        self.gone = False
         self._offered: deque[_Offer] = deque()
         self._waiting: deque[asyncio.Future[socket.socket]] = deque()
 
@@ -106,6 +119,7 @@ class _Offers:
 
     def add(self, connection: socket.socket) -> None:
         """A proven connection: for who waits, or kept until it is wanted or ends."""
+        self.gone = False
         offer = _Offer(connection, self._withdraw)
         while self._waiting:
             waiting = self._waiting.popleft()
@@ -127,6 +141,7 @@ class _Offers:
     def _withdraw(self, offer: _Offer) -> None:
         if offer in self._offered:
             self._offered.remove(offer)
+        self.gone = not self._offered
         offer.drop()
 
 

@@ -160,6 +160,8 @@ def test_a_healthy_sandbox(tether: Tether, live: SyncEventStreamRuntime) -> None
     found = findings(tether, "live")
     assert {f["status"] for f in found.values()} == {"ok"}
     assert "ms by unix: " in found["handshake"]["detail"]
+    assert "(auto; unix answers in " in found["handshake"]["detail"]
+    assert "client.sock: answers in " in found["by unix"]["detail"]
     assert "client 0.1.0" in found["history"]["detail"]
     assert found["transport"]["detail"].startswith("last connected by unix")
 

@@ -292,3 +292,16 @@ def test_an_image_that_is_not_there(tether: Tether, engine: str) -> None:
     assert done.returncode == 125
     assert "there-is-no-such-image" in said(done.stderr)
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("given", ["smoke", "dial=x", "ssh=a b/c", "tcp=1.2.3.4:5"])
+def test_a_transport_that_there_is_not(tether: Tether, given: str) -> None:
+    done = tether("run", "--local", "--transport", given, "--", "true")
+    assert done.returncode == 125
+    assert b"--transport" in done.stderr
+
+
+def test_a_transport_that_the_local_backend_has_not(tether: Tether) -> None:
+    done = tether("run", "--local", "--transport", "dial=127.0.0.1:1", "--", "true")
+    assert done.returncode == 125
+    assert b"transport 'dial'" in done.stderr

@@ -15,7 +15,7 @@ from tether_runtime_client.dial import Dialler
 from tether_runtime_client.protocol import auth, dialling
 from tether_runtime_client.protocol.lines import read_line
 from tether_server import CmdRunAction, EventStreamRuntime, OperatorRuntime, StartFailed
-from tether_server.transports import Dial, DialTransport
+from tether_server.transports import Dial, DialTransport, NoAnswer
 
 ANY = ("127.0.0.1", 0)
 
@@ -238,6 +238,14 @@ async def test_a_proxy_that_refuses_is_said_to(caplog: pytest.LogCaptureFixture)
         assert taken == []
     assert "the proxy refuses the way to 127.0.0.1:" in caplog.text
     assert "407 Proxy Authentication Required" in caplog.text
+
+
+async def test_an_address_that_another_program_has() -> None:
+    with socket.create_server(ANY) as other:
+        transport = DialTransport(SECRET, other.getsockname())
+        with pytest.raises(NoAnswer, match="its server listens there, or another program") as seen:
+            await transport.connect()
+    assert seen.value.kind == "busy"
 
 
 # --- with a sandbox

@@ -7,15 +7,23 @@ arrives at the published port never comes to the client.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
+import sys
 import time
 from typing import Any
 
 import docker
 import pytest
 
-from tether_server import CmdRunAction, EventStreamRuntime, Ssh, TransportUnavailable
+from tether_server import (
+    CmdRunAction,
+    EventStreamRuntime,
+    OperatorRuntime,
+    Ssh,
+    TransportUnavailable,
+)
 from tether_server.record import load_record
 from tether_server.transports import (
     Attempt,
@@ -94,6 +102,30 @@ async def test_tcp_is_told_to_be_broken_for_the_right_reason(
         assert (await choose("auto", candidates, secret)).transport.name == "netns"
         assert time.monotonic() - began < 2
         await runtime.close(keep=False)
+
+
+async def test_doctor_says_it(start_by: StartBy) -> None:
+    """What the server was told to use is needed; the others say that the client is well."""
+    async with start_by("tcp", **ADMIN) as runtime:
+        pass
+    assert (await doctor(runtime.name))["ok"]
+    set_rule(runtime)
+    seen = await doctor(runtime.name)
+    found = {finding["name"]: finding for finding in seen["findings"]}
+    assert not seen["ok"]
+    assert [name for name, x in found.items() if x["status"] == "missing"] == ["by tcp"]
+    assert "empty reply" in found["by tcp"]["detail"]
+    assert "a catch-all DNAT in PREROUTING" in found["by tcp"]["fix"]
+    assert {"by unix", "by netns", "by exec", "handshake"} <= set(found)
+    async with OperatorRuntime.beside(runtime.name) as operator:
+        assert operator.connection.startswith("unix: ")
+        await works(operator)
+
+
+async def doctor(name: str) -> Any:
+    command = [sys.executable, "-m", "tether_server.cli", "doctor", "--json", name]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True)
+    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("name", ["unix", "netns", "exec", "dial", "auto"])
