@@ -26,7 +26,7 @@ from .tcp import Address
 OFFER_TIMEOUT_S = 12.0
 """How long a connection to be offered is waited for; clients try every few seconds."""
 
-GONE_TIMEOUT_S = 2.0
+GONE_TIMEOUT_S = 1.0
 """The same when all that were on offer have ended: a client that lives offers others at once."""
 
 MAX_OFFERED = 32
