@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from tether_runtime_client.protocol.frames import SubmitFrame, encode
 from tether_server import CmdRunAction, EventStreamRuntime
 
-from .floor import PipeBash, run_crowd
+from .floor import BareWebsocket, Begins, PipeBash, run_crowd, websocket_peer
+from .least import Least, SessionBash
 from .peers import Peer, open_peers
 from .peers.base import Call, Run
 from .plan import Plan
@@ -23,6 +27,10 @@ SESSIONS = 50
 EACH = 200
 AIM = Aim(5000, of="value", at="least")
 FLOOR = "bash on pipes, one process reads all"
+SESSIONS_BASH = "bash as a session has it, read so"
+SAFE = "the same, and what is checked and made safe"
+ECHO = "websocket echo, as many at once"
+LEAST = "the least that sessions can take"
 _TRUE = "true"
 
 
@@ -35,10 +43,13 @@ class Crowd:
 
 
 async def measure(plan: Plan) -> Report:
-    """A row for the floor, every backend and every peer's every mode."""
+    """Rows for the floors, every backend and every peer's every mode."""
     sessions = plan.count(SESSIONS, 5)
     async with runtimes(plan) as started, open_peers(plan) as peers, AsyncExitStack() as stack:
-        crowds = {FLOOR: _floor(stack, sessions, plan.count(EACH, 2))}
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        crowds = _floors(stack, folder, sessions, plan.count(EACH, 2))
+        echo = await stack.enter_async_context(websocket_peer("echo", folder))
+        crowds[ECHO] = _echo(echo, sessions, plan.count(EACH, 2))
         for backend, runtime in started.items():
             crowds[f"Tether, {backend}"] = await _tether(runtime, sessions, plan.count(EACH, 2))
         for peer in [peer for peer in peers if peer.each]:
@@ -46,18 +57,51 @@ async def measure(plan: Plan) -> Report:
             crowds[peer.name] = await _peer(stack, peer, sessions, plan.count(peer.each, 1))
         steps = {name: crowd.step for name, crowd in crowds.items()}
         samples = await take_turns(steps, rounds=plan.count(5, 1))
+    samples, counts = _with_least(samples), {name: it.commands for name, it in crowds.items()}
     title = f"`true` after `true` in {sessions} sessions at once"
-    rows = [_row(name, times, crowds[name].commands) for name, times in samples.items()]
+    rows = [_row(name, times, counts.get(name, counts[FLOOR])) for name, times in samples.items()]
     return Report("crowd", title, tuple(rows))
 
 
-def _floor(stack: AsyncExitStack, sessions: int, each: int) -> Crowd:
-    shells = [stack.enter_context(PipeBash()) for _ in range(sessions)]
+def _floors(stack: AsyncExitStack, folder: Path, sessions: int, each: int) -> dict[str, Crowd]:
+    bare = [stack.enter_context(PipeBash()) for _ in range(sessions)]
+    kept = [stack.enter_context(SessionBash()) for _ in range(sessions)]
+    least = stack.enter_context(Least(folder))
+
+    def crowd(shells: Sequence[Begins], after: Callable[[], None]) -> Crowd:
+        async def run() -> None:
+            run_crowd(shells, _TRUE, each, after)
+
+        return Crowd(run, sessions * each)
+
+    return {
+        FLOOR: crowd(bare, _nothing),
+        SESSIONS_BASH: crowd(kept, _nothing),
+        SAFE: crowd(kept, least.run),
+    }
+
+
+def _nothing() -> None:
+    """What a command costs beyond bash, in the barest crowd."""
+
+
+def _echo(peer: BareWebsocket, sessions: int, each: int) -> Crowd:
+    submit = encode(SubmitFrame(id="0" * 24, action=CmdRunAction(command=_TRUE))).decode()
 
     async def run() -> None:
-        run_crowd(shells, _TRUE, each)
+        for _ in range(each):
+            await peer.ask_many(submit, sessions)
 
     return Crowd(run, sessions * each)
+
+
+def _with_least(samples: Mapping[str, list[float]]) -> dict[str, list[float]]:
+    """The floors come first; their last row is two of them added up, which both keep two
+    processors busy.
+    """
+    both = [safe + echo for safe, echo in zip(samples[SAFE], samples[ECHO], strict=True)]
+    floors = {name: samples[name] for name in (FLOOR, SESSIONS_BASH, SAFE, ECHO)}
+    return {**floors, LEAST: both, **samples}
 
 
 async def _tether(runtime: EventStreamRuntime, sessions: int, each: int) -> Crowd:

@@ -9,10 +9,10 @@ import selectors
 import subprocess
 import sys
 import termios
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Protocol, Self
 
 from websockets.asyncio.client import ClientConnection, unix_connect
 
@@ -38,9 +38,10 @@ class PipeBash:
         self._process.communicate()
         os.close(self._status)
 
-    def run(self, command: str) -> bytes:
-        """Run a command that writes nothing; returns its status line."""
-        return os.read(self.begin(command), 100)
+    def run(self, command: str) -> None:
+        """Run a command that writes nothing."""
+        self.begin(command)
+        self.ended()
 
     def begin(self, command: str) -> int:
         """Hand over a command; its status line comes on the descriptor returned."""
@@ -48,16 +49,32 @@ class PipeBash:
         self._process.stdin.write(f"{command}\necho $? >&{self._told}\n".encode())
         return self._status
 
+    def ended(self) -> bool:
+        """Wait for the status line, which comes whole."""
+        return bool(os.read(self._status, 100))
 
-def run_crowd(shells: Sequence[PipeBash], command: str, each: int) -> None:
-    """Run a command `each` times in each shell, all at once, in one thread."""
+
+class Begins(Protocol):
+    """A kept shell that reports each command's end on a descriptor."""
+
+    def begin(self, command: str) -> int:
+        """Hand over a command that writes nothing; returns the descriptor."""
+
+    def ended(self) -> bool:
+        """Read what has come there; whether the command has ended."""
+
+
+def run_crowd(shells: Sequence[Begins], command: str, each: int, after: Callable[[], None]) -> None:
+    """Run a command `each` times in each shell, all at once, in one thread; `after` each."""
     with selectors.DefaultSelector() as selector:
         for shell in shells:
             selector.register(shell.begin(command), selectors.EVENT_READ, (shell, each - 1))
         while selector.get_map():
             for key, _ in selector.select():
-                os.read(key.fd, 100)
                 shell, left = key.data
+                if not shell.ended():
+                    continue
+                after()
                 if left:
                     selector.modify(shell.begin(command), key.events, (shell, left - 1))
                 else:
@@ -83,15 +100,17 @@ class PtyBash(PipeBash):
 
     def read(self, command: str, size: int) -> None:
         """Run a command that writes `size` bytes, and read them in a tight loop."""
-        status = self.begin(command)
+        self.begin(command)
         left = size
         while left > 0:
             left -= len(os.read(self._terminal, _READ))
-        os.read(status, 100)
+        self.ended()
 
 
 @asynccontextmanager
-async def websocket_peer(kind: Literal["echo", "bash"], folder: Path) -> AsyncIterator[Peer]:
+async def websocket_peer(
+    kind: Literal["echo", "bash"], folder: Path
+) -> AsyncIterator[BareWebsocket]:
     """A process of its own behind a bare websocket on a UNIX socket (see `floor_server`)."""
     path = str(folder / f"{kind}.sock")
     command = [sys.executable, str(Path(__file__).with_name("floor_server.py")), kind, path]
@@ -100,13 +119,13 @@ async def websocket_peer(kind: Literal["echo", "bash"], folder: Path) -> AsyncIt
     try:
         await process.stdout.readline()
         async with unix_connect(path, uri="ws://floor/", compression=None) as connection:
-            yield Peer(connection)
+            yield BareWebsocket(connection)
     finally:
         process.terminate()
         await process.wait()
 
 
-class Peer:
+class BareWebsocket:
     """The other end of a bare websocket."""
 
     def __init__(self, connection: ClientConnection) -> None:
@@ -116,3 +135,10 @@ class Peer:
         """Send a message and wait for the answer."""
         await self._connection.send(message)
         return await self._connection.recv()
+
+    async def ask_many(self, message: str, count: int) -> None:
+        """Send a message so many times, and only then wait for the answers."""
+        for _ in range(count):
+            await self._connection.send(message)
+        for _ in range(count):
+            await self._connection.recv()

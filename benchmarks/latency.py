@@ -10,7 +10,7 @@ from pathlib import Path
 from tether_runtime_client.protocol.frames import SubmitFrame, encode
 from tether_server import CmdRunAction, EventStreamRuntime
 
-from .floor import Peer, PipeBash, websocket_peer
+from .floor import BareWebsocket, PipeBash, websocket_peer
 from .least import Least, SessionBash
 from .plan import Plan
 from .report import Aim, Report, Row, time_row
@@ -48,7 +48,7 @@ async def measure(plan: Plan) -> Report:
     return _report(samples)
 
 
-def _floor_steps(echo: Peer, plain: Peer, bash: PipeBash) -> dict[str, Step]:
+def _floor_steps(echo: BareWebsocket, plain: BareWebsocket, bash: PipeBash) -> dict[str, Step]:
     submit = encode(SubmitFrame(id="0" * 24, action=_TRUE)).decode()
 
     async def run_bash() -> None:
@@ -58,10 +58,13 @@ def _floor_steps(echo: Peer, plain: Peer, bash: PipeBash) -> dict[str, Step]:
 
 
 def _least_steps(least: Least, session: SessionBash) -> dict[str, Step]:
+    async def run_least() -> None:
+        least.run()
+
     async def run_session() -> None:
         session.run("true")
 
-    return {PROMISES: least.run, SESSION: run_session}
+    return {PROMISES: run_least, SESSION: run_session}
 
 
 async def _run(runtime: EventStreamRuntime) -> None:

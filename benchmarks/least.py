@@ -19,7 +19,7 @@ import termios
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tether_runtime_client.protocol.events import ActionAccepted
+from tether_runtime_client.protocol.events import ActionAccepted, CmdOutputDelta
 from tether_runtime_client.protocol.frames import (
     decode_from_client,
     decode_from_server,
@@ -27,9 +27,13 @@ from tether_runtime_client.protocol.frames import (
     encode_submit,
     encode_submitted,
 )
+from tether_runtime_client.protocol.limits import DELTA_SIZE
 from tether_runtime_client.protocol.message import to_json
 from tether_runtime_client.shell.control import Carried, ControlLines, Descriptors, ReportTo
+from tether_runtime_client.shell.spawn import choose_base
 from tether_server import CmdOutputObservation, CmdRunAction
+
+from .output import LINE
 
 _ID = "0" * 24
 _EPOCH = "0" * 16
@@ -37,22 +41,25 @@ _NONCES = 4  # in a report
 
 
 class Least:
-    """Both processes' share of one `true`, one call after the other."""
+    """Both processes' share of one `true`, or of output, one call after the other."""
 
     def __init__(self, folder: Path) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self._actions = os.open(folder / "actions", flags, 0o600)
-        self._journal = os.open(folder / "journal", flags, 0o600)
+        self._files = [
+            os.open(folder / name, flags, 0o600)
+            for name in ("actions", "journal", "output", "stored")
+        ]
+        self._actions, self._journal, self._output, self._stored = self._files
         self._seq = 0
 
     def __enter__(self) -> Least:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._actions)
-        os.close(self._journal)
+        for file in self._files:
+            os.close(file)
 
-    async def run(self) -> None:
+    def run(self) -> None:
         """All of it once."""
         action = to_json(CmdRunAction(command="true"))
         frame = encode_submit(_ID, action)
@@ -62,7 +69,24 @@ class Least:
         decode_from_client(self._journalled(ActionAccepted(action_id=_ID, kind="run")))
         decode_from_client(self._journalled(_observation()))
 
-    def _journalled(self, event: ActionAccepted | CmdOutputObservation) -> bytes:
+    def keep_output(self, size: int) -> None:
+        """The same for so many bytes that a command wrote: into its file, and on as events."""
+        data = f"{LINE}\n".encode() * (DELTA_SIZE // (len(LINE) + 1))
+        for _ in range(size // len(data)):
+            os.write(self._output, data)
+            self._seq += 1
+            event = CmdOutputDelta(
+                action_id=_ID,
+                content=data.decode(),
+                session="default",
+                offset=self._seq * len(data),
+                length=len(data),
+            )
+            frame = self._journalled(event)
+            decode_from_client(frame)
+            os.write(self._stored, frame)
+
+    def _journalled(self, event: ActionAccepted | CmdOutputDelta | CmdOutputObservation) -> bytes:
         self._seq += 1
         frame = encode_numbered(_EPOCH, self._seq, event)
         os.write(self._journal, frame)
@@ -89,7 +113,7 @@ class SessionBash:
     """Commands by a socket, reports by another, output on a terminal that nobody reads."""
 
     def __init__(self) -> None:
-        self._fds = Descriptors(100)
+        self._fds = Descriptors(choose_base())
         self._lines = ControlLines(self._fds)
         self._control, stdin = socket.socketpair()
         self._status, reports = socket.socketpair()
@@ -109,7 +133,9 @@ class SessionBash:
             os.close(fd)
         stdin.close()
         reports.close()
-        self._ask(lambda to: self._lines.setup(to))
+        self._ask(self._lines.setup)
+        while not self.ended():
+            continue
 
     def __enter__(self) -> SessionBash:
         return self
@@ -124,15 +150,24 @@ class SessionBash:
 
     def run(self, command: str) -> None:
         """Run a command that writes nothing."""
+        self.begin(command)
+        while not self.ended():
+            continue
+
+    def begin(self, command: str) -> int:
+        """Hand over a command; read its report by `ended` when the descriptor returned has some."""
         self._ask(lambda to: self._lines.command(command, to, Carried()))
+        return self._status.fileno()
+
+    def ended(self) -> bool:
+        """Wait for some of the report; whether that was the rest of it."""
+        self._report += self._status.recv(4096)
+        return self._report.count(self._nonce) >= _NONCES
 
     def _ask(self, line: Callable[[ReportTo], bytes]) -> None:
-        nonce = secrets.token_hex(8).encode()
+        self._nonce, self._report = secrets.token_hex(8).encode(), b""
         os.lseek(self._mailbox, 0, os.SEEK_SET)
-        self._control.sendall(line(ReportTo(nonce)))
-        report = b""
-        while report.count(nonce) < _NONCES:
-            report += self._status.recv(4096)
+        self._control.sendall(line(ReportTo(self._nonce)))
 
 
 def _start_bash(places: Mapping[int, int], terminal: int) -> subprocess.Popen[bytes]:

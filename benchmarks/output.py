@@ -14,7 +14,7 @@ from .turns import Step
 FOLDER = f"/tmp/tether-bench-{os.getpid()}"
 """In each sandbox; with the local backend, the floor and SSH that is this machine."""
 
-_LINE = "the quick brown fox jumps over the lazy dog 0123456789"
+LINE = "the quick brown fox jumps over the lazy dog 0123456789"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Output:
     @property
     def make(self) -> str:
         """The command that makes what it needs, wherever it is to run."""
-        return f"mkdir -p {FOLDER}; yes {_LINE!r} | head -c {self.size} >{FOLDER}/{self.size}"
+        return f"mkdir -p {FOLDER}; yes {LINE!r} | head -c {self.size} >{FOLDER}/{self.size}"
 
     def check(self, size: int) -> None:
         """Raise unless that many bytes are all."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tether_server import CmdRunAction, EventStreamRuntime
 
 from .floor import PtyBash
+from .least import Least
 from .output import Output, all_came, flood, local_folder
 from .peers import Peer, open_peers
 from .plan import Plan
@@ -19,6 +22,7 @@ from .turns import Step, take_turns
 AIM = Aim(0.8, at="least")
 AHEAD = Aim(1, of="value", at="least")
 FLOOR = "bare terminal"
+KEPT = "what is kept and sent of it"
 TERMINAL = "ssh -tt, kept shell"
 
 
@@ -58,7 +62,7 @@ async def _compare(
     peers: Sequence[Peer],
 ) -> list[Row]:
     bash.run(output.make)
-    steps: dict[str, Step] = {FLOOR: partial(_read, bash, output)}
+    steps: dict[str, Step] = {FLOOR: partial(_read, bash, output), KEPT: partial(_keep, output)}
     for backend, runtime in started.items():
         await runtime.run(CmdRunAction(command=output.make))
         steps[f"Tether, {backend}"] = partial(_run, runtime, output)
@@ -72,6 +76,11 @@ async def _compare(
 
 async def _read(bash: PtyBash, output: Output) -> None:
     bash.read(output.command, output.size)
+
+
+async def _keep(output: Output) -> None:
+    with TemporaryDirectory() as folder, Least(Path(folder)) as least:
+        least.keep_output(output.size)
 
 
 async def _run(runtime: EventStreamRuntime, output: Output) -> None:
