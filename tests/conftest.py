@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,15 +38,39 @@ def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ripgrep(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The path of ripgrep: the machine's own, or Debian's unpacked into a folder of the tests."""
+def ripgrep() -> str:
+    """The path of ripgrep: the machine's own, or Debian's, kept where the base images are."""
     own = shutil.which("rg")
     if own is not None:
         return own
-    folder = tmp_path_factory.mktemp("ripgrep")
-    script = "apt-get -qq download ripgrep || (apt-get -qq update && apt-get -qq download ripgrep)"
-    subprocess.run(["sh", "-c", f"({script}) && dpkg-deb -x *.deb ."], cwd=folder, check=True)
-    return str(folder / "usr" / "bin" / "rg")
+    folder = _cache() / "ripgrep"
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / "usr" / "bin" / "rg"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not program.exists():
+            get = "apt-get -qq download ripgrep"
+            script = f"({get} || (apt-get -qq update && {get})) && dpkg-deb -x *.deb ."
+            subprocess.run(["sh", "-c", script], cwd=folder, check=True)
+    return str(program)
+
+
+def _cache() -> Path:
+    """As docker/images/make-image has it."""
+    own = os.environ.get("TETHER_CACHE_DIR")
+    users = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(own) if own else Path(users) / "tether"
+
+
+@pytest.fixture
+def memory_path(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is one: for very many files, which disks take long to make
+    and to remove.
+    """
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tmp_path
+    folder = Path(tempfile.mkdtemp(prefix="tether-test-", dir=memory))
+    yield folder
+    subprocess.run(["rm", "-rf", folder], check=True)  # also what is too deep for Python
 
 
 @pytest.fixture(scope="session")
