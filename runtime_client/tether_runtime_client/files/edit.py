@@ -27,7 +27,16 @@ from .history import History, Step, difference
 from .nearest import nearest
 from .opening import open_file, pieces
 from .read import MAX_BYTES, Text, read_text
-from .text import Encoding, count_lines, detect, from_utf8, line_end, to_utf8, with_line_ends
+from .text import (
+    Encoding,
+    after_lines,
+    count_lines,
+    detect,
+    from_utf8,
+    line_end,
+    to_utf8,
+    with_line_ends,
+)
 from .write import write_file
 
 MAX_EDITED = 256 * 1024 * 1024
@@ -284,12 +293,7 @@ def _after(path: str, body: bytes, line: int) -> int:
             f"Give a line from 0 to {total}",
             total_lines=total,
         )
-    at = 0
-    for _ in range(line):
-        at = body.find(b"\n", at) + 1
-        if at == 0:
-            return len(body)
-    return at
+    return after_lines(body, line)
 
 
 def _edited(path: str, change: Change) -> Edited:

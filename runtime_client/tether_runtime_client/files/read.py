@@ -10,6 +10,7 @@ from .errors import NotText, OutOfRange, TooLarge
 from .opening import open_file, pieces
 from .text import (
     Encoding,
+    after_lines,
     check_utf8,
     count_lines,
     detect,
@@ -181,26 +182,16 @@ class _Lines:
         return text[:whole] or text[: len(text) - unfinished(text)]
 
     def _cut(self, piece: bytes, first: int) -> bytes:
-        begin = _after_lines(piece, max(self._start - first, 0))
+        begin = after_lines(piece, max(self._start - first, 0))
         if self._end is None:
             return piece[begin:]
-        return piece[begin : _after_lines(piece, self._end - first + 1)]
+        return piece[begin : after_lines(piece, self._end - first + 1)]
 
     def _keep(self, data: bytes) -> None:
         if self._size <= self._limit:
             self._kept.append(data[: self._limit + 1 - self._size])
         self._size += len(data)
         self.overflowed = self._size > self._limit
-
-
-def _after_lines(data: bytes, count: int) -> int:
-    """Where the text goes on after `count` lines; its end when there are fewer."""
-    position = 0
-    for _ in range(count):
-        position = data.find(b"\n", position) + 1
-        if position == 0:
-            return len(data)
-    return position
 
 
 def _utf8_pieces(path: str, file: BinaryIO, encoding: Encoding) -> Iterator[bytes]:

@@ -141,6 +141,16 @@ def count_lines(body: bytes) -> int:
     return body.count(b"\n") + (not body.endswith(b"\n") if body else 0)
 
 
+def after_lines(body: bytes, count: int) -> int:
+    """Where the text goes on after `count` lines; its end when there are fewer."""
+    position = 0
+    for _ in range(count):
+        position = body.find(b"\n", position) + 1
+        if position == 0:
+            return len(body)
+    return position
+
+
 def unfinished(data: bytes) -> int:
     """Bytes at the end that begin a character and do not finish it: 0 to 3."""
     for back in range(1, min(4, len(data) + 1)):
