@@ -37,6 +37,7 @@ from tether_runtime_client.protocol.exec_actions import (
     ExecEntry,
     ListExecsAction,
 )
+from tether_runtime_client.protocol.limits import EXEC_INLINE_LIMIT
 
 from .spawn_options import SpawnOptions, start_action
 from .submissions import Submissions, new_action_id
@@ -194,7 +195,8 @@ class Calls(ABC):
     ) -> o.ExecObservation:
         """Run a process without a terminal: a list of arguments, or text for `sh -c`.
 
-        `stdout` and `stderr` of the observation are whole, however long, and the bytes exact.
+        `stdout` and `stderr` of the observation are whole, however long, and the bytes exact. Of
+        long ones the history has the first 256 KiB, and where in the sandbox the rest is.
         """
         is_text = isinstance(command, str)
         action = a.ExecAction(
@@ -208,6 +210,7 @@ class Calls(ABC):
             umask=umask,
             nice=nice,
             timeout_s=timeout_s,
+            event_limit=EXEC_INLINE_LIMIT,
         )
         return await self._bulk.complete(await self.run(action))
 

@@ -58,8 +58,8 @@ class Execs:
     async def handle(self, action: ExecAction, context: Context) -> ExecObservation:
         """Run a process to its end, or to its timeout, which kills all of its session."""
         started = time.monotonic()
-        stdout = ExecOutput("stdout", context.action_id, self._folder, context.emit)
-        stderr = ExecOutput("stderr", context.action_id, self._folder, context.emit)
+        place = (context.action_id, self._folder, context.emit, action.event_limit)
+        stdout, stderr = ExecOutput("stdout", *place), ExecOutput("stderr", *place)
         with start_errors():
             shell = await self.shell.argv() if action.argv is None else ()
             process = self._start(action, shell, stdout, stderr)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from ..protocol.events import ExecOutputDelta
+from ..protocol.events import Event, ExecOutputDelta, OutputOmitted
 from ..protocol.limits import DELTA_SIZE, EXEC_INLINE_LIMIT
 
 FLUSH_AFTER_S = 0.005
@@ -22,19 +22,24 @@ log = logging.getLogger(__name__)
 
 
 class ExecOutput:
-    """One of the two streams of one exec. One owner, on the loop; `finish` at the end."""
+    """One of the two streams of one exec. One owner, on the loop; `finish` at the end.
+
+    What is beyond `event_limit` comes in no delta: whoever wants all of it has the file sooner.
+    """
 
     def __init__(
         self,
         stream: Literal["stdout", "stderr"],
         action_id: str,
         folder: Path,
-        emit: Callable[[ExecOutputDelta], None],
+        emit: Callable[[Event], None],
+        event_limit: int | None = None,
     ) -> None:
         self._stream: Literal["stdout", "stderr"] = stream
         self._action_id = action_id
         self._path = folder / f"{action_id}.{stream}"
         self._emit = emit
+        self._event_limit = event_limit
         self._pending = bytearray()
         self._sent = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -45,9 +50,14 @@ class ExecOutput:
 
     def write(self, data: memoryview) -> None:
         """Take the next bytes; never fails. The view is not kept."""
+        shown = (
+            data if self._event_limit is None else data[: max(0, self._event_limit - self.total)]
+        )
         self.total += len(data)
         self._keep(data)
-        self._pending += data
+        if not shown:
+            return
+        self._pending += shown
         if len(self._pending) >= DELTA_SIZE:
             self.flush()
         elif self._timer is None:
@@ -64,8 +74,10 @@ class ExecOutput:
             self._send(bytes(pending[start : start + DELTA_SIZE]))
 
     def finish(self) -> None:
-        """Flush, and close the file, which stays. Twice is safe."""
+        """Flush, tell what came in no delta, and close the file, which stays. Twice is safe."""
         self.flush()
+        if self._sent < self.total:
+            self._omit()
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -88,6 +100,18 @@ class ExecOutput:
             )
         )
         self._sent += len(data)
+
+    def _omit(self) -> None:
+        self._emit(
+            OutputOmitted(
+                action_id=self._action_id,
+                stream=self._stream,
+                from_offset=self._sent,
+                to_offset=self.total,
+                path=self.path,
+            )
+        )
+        self._sent = self.total
 
     def _keep(self, data: memoryview) -> None:
         room = EXEC_INLINE_LIMIT - len(self._inline)

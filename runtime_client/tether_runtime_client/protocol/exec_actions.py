@@ -23,7 +23,8 @@ class ExecAction(Action):
 
     Exactly one of `argv` and `command` (given to `sh -c`). `user` is a name, a uid, or either
     with `:group`; `group` alone keeps the user. Past `timeout_s` the process group is killed and
-    the partial output returned.
+    the partial output returned. At most `event_limit` bytes of each stream come as events; one
+    `OutputOmitted` stands for the rest, which is in the file that the observation names.
     """
 
     action: Literal["exec"] = "exec"
@@ -37,6 +38,7 @@ class ExecAction(Action):
     umask: Umask | None = None
     nice: Niceness | None = None
     timeout_s: Seconds | None = None
+    event_limit: ByteCount | None = None
 
     @model_validator(mode="after")
     def _one_of_argv_and_command(self) -> Self:

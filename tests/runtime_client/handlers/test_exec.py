@@ -15,7 +15,7 @@ import pytest
 from tether_runtime_client.proctree import read_process
 from tether_runtime_client.protocol import errors as e
 from tether_runtime_client.protocol.actions import ExecAction, ExecSignalAction
-from tether_runtime_client.protocol.events import ExecOutputDelta
+from tether_runtime_client.protocol.events import ExecOutputDelta, OutputOmitted
 from tether_runtime_client.protocol.limits import DELTA_SIZE, EXEC_INLINE_LIMIT
 from tether_runtime_client.settings import ClientSettings
 from tether_server import EventStreamRuntime
@@ -277,6 +277,24 @@ async def test_a_hundred_at_once(state_dir: Path) -> None:
         seen = await asyncio.gather(*runs)
         assert time.monotonic() - started < 15
     assert [(s.exit_code, s.stdout) for s in seen] == [(n, b"%d\n" % n) for n in range(100)]
+
+
+@pytest.mark.parametrize("limit", [0, 100, 300_000, 400_000])
+async def test_what_is_beyond_the_limit_comes_in_no_event(
+    limit: int, desk: Desk, settings: ClientSettings
+) -> None:
+    argv, out, err = mixed(4, 400_000, 5)
+    action = ExecAction(argv=tuple(argv), event_limit=limit)
+    seen = await execs_of(settings).handle(action, desk.context())
+    assert streamed(desk, "stdout") == out[:limit]
+    assert streamed(desk, "stderr") == err[:limit]
+    assert contents(seen.stdout_path) == out
+    told = {event.stream: event for event in desk.events if isinstance(event, OutputOmitted)}
+    assert told.keys() == {"stdout", "stderr"} if not limit else told.keys() <= {"stdout"}
+    for event in told.values():
+        assert event.from_offset == limit
+    if limit < len(out):
+        assert (told["stdout"].to_offset, told["stdout"].path) == (len(out), seen.stdout_path)
 
 
 async def test_whole_output_through_a_runtime(state_dir: Path) -> None:
