@@ -33,9 +33,11 @@ MAX_OFFERED = 32
 """Connections kept on offer for one sandbox; past it the oldest has to go."""
 
 MAX_STRANGERS = 256
-"""Connections at a time that have not shown a secret."""
+"""Connections at a time that have not shown a secret; past it the oldest has to go."""
 
 BACKLOG = 128
+ROOM_AFTER_S = 1.0
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +182,7 @@ class _Listener:
         host, port, *_ = listening.getsockname()
         self.address: Address = (host, port)
         self._sandboxes: dict[str, _Offers] = {}
-        self._strangers: set[asyncio.Task[None]] = set()
+        self._strangers: dict[asyncio.Task[None], None] = {}
         self._there[id(self._loop), self.address] = self
         self._loop.add_reader(listening, self._accept)
 
@@ -219,18 +221,28 @@ class _Listener:
     def _accept(self) -> None:
         try:
             connection, _ = self._listening.accept()
-        except OSError as problem:  # it went again, or there are too many descriptors
-            log.info("a connection was not accepted: %s", problem)
+        except OSError as problem:
+            self._wait_for_room(problem)
             return
         connection.setblocking(False)
         if len(self._strangers) >= MAX_STRANGERS:
-            connection.close()
-            return
+            next(iter(self._strangers)).cancel()
         task = asyncio.create_task(self._meet(connection))
-        self._strangers.add(task)
-        task.add_done_callback(self._strangers.discard)
+        self._strangers[task] = None
+        task.add_done_callback(lambda done: self._strangers.pop(done, None))
         # Also when it was cancelled before it began.
         task.add_done_callback(lambda done: connection.close() if done.cancelled() else None)
+
+    def _wait_for_room(self, problem: OSError) -> None:
+        """It went again, or there are too many descriptors: then it is still there to be taken."""
+        log.warning("a connection was not accepted: %s", problem)
+        if problem.errno in _NO_ROOM:
+            self._loop.remove_reader(self._listening)
+            self._loop.call_later(ROOM_AFTER_S, self._accept_again)
+
+    def _accept_again(self) -> None:
+        if self._listening.fileno() >= 0:
+            self._loop.add_reader(self._listening, self._accept)
 
     async def _meet(self, connection: socket.socket) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from tether_runtime_client.protocol import auth, dialling
 from tether_runtime_client.protocol.lines import read_line
 from tether_server import CmdRunAction, EventStreamRuntime, OperatorRuntime, StartFailed
 from tether_server.transports import Dial, DialTransport, NoAnswer
+from tether_server.transports.dial import MAX_OFFERED, MAX_STRANGERS
 
 ANY = ("127.0.0.1", 0)
 
@@ -238,6 +240,38 @@ async def test_a_proxy_that_refuses_is_said_to(caplog: pytest.LogCaptureFixture)
         assert taken == []
     assert "the proxy refuses the way to 127.0.0.1:" in caplog.text
     assert "407 Proxy Authentication Required" in caplog.text
+
+
+async def test_strangers_by_the_hundred_keep_nobody_out() -> None:
+    async with listening(SECRET) as transport:
+        address = transport.listen()
+        silent = [await asyncio.open_connection(*address) for _ in range(MAX_STRANGERS + 20)]
+        async with dialling_to(address, SECRET):
+            await echoes(transport)
+        for _, writer in silent:
+            writer.close()
+
+
+async def test_a_client_that_offers_too_much() -> None:
+    """Who knows the secret can still keep no more than so many descriptors here."""
+    async with listening(SECRET) as transport:
+        address = transport.listen()
+        before = len(os.listdir("/proc/self/fd"))
+        offered = []
+        for _ in range(MAX_OFFERED + 20):
+            reader, writer = await asyncio.open_connection(*address)
+            line, expected = dialling.answer(await reader.readline(), SECRET, auth.new_nonce())
+            writer.write(line)
+            assert await reader.readline() == expected
+            offered.append((reader, writer))
+        assert await asyncio.wait_for(offered[0][0].read(), 20) == b""
+        own = len(offered)
+        assert len(os.listdir("/proc/self/fd")) - before - own <= MAX_OFFERED + 1
+        offered[-1][1].write(b"it is not my turn")
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.wait_for(offered[-1][0].read(), 20) == b""
+        for _, writer in offered:
+            writer.close()
 
 
 async def test_an_address_that_another_program_has() -> None:
