@@ -45,11 +45,6 @@ class SandboxRecord(Message):
     server_pid: int
     server_start: int
 
-    @property
-    def server_alive(self) -> bool:
-        """Whether the process that started or last attached to it still runs."""
-        return process_start(self.server_pid) == self.server_start
-
 
 def state_folder() -> Path:
     """`$TETHER_STATE_DIR`, else `tether` under `$XDG_STATE_HOME`, else under ~/.local/state."""

@@ -84,22 +84,11 @@ def read_text(
         chosen = _Lines(start_line, end_line, max_bytes)
         for piece in body:
             chosen.take(piece)
-    text = chosen.content()
     if chosen.overflowed and if_larger == "fail":
-        raise TooLarge(
-            path,
-            f"{path} has more than {max_bytes:,} bytes in the lines asked for "
-            f"(the file: {found.st_size:,} bytes, {chosen.total_lines:,} lines)",
-            size=found.st_size,
-            limit=max_bytes,
-        )
+        raise _too_many(path, chosen, found.st_size, max_bytes)
     if start_line > max(chosen.total_lines, 1):
-        raise OutOfRange(
-            path,
-            f"{path} has {chosen.total_lines} lines, so there is no line {start_line}",
-            "Ask for lines within the file",
-            total_lines=chosen.total_lines,
-        )
+        raise _beyond(path, chosen.total_lines, start_line)
+    text = chosen.content()
     shown = count_lines(text)
     return Text(
         path=path,
@@ -142,6 +131,25 @@ def read_bytes(
     data = data[:max_bytes]
     total = max(found.st_size, offset + len(data) if data else 0)
     return Bytes(path, data, offset, total, truncated)
+
+
+def _too_many(path: str, lines: _Lines, size: int, limit: int) -> TooLarge:
+    return TooLarge(
+        path,
+        f"{path} has more than {limit:,} bytes in the lines asked for "
+        f"(the file: {size:,} bytes, {lines.total_lines:,} lines)",
+        size=size,
+        limit=limit,
+    )
+
+
+def _beyond(path: str, total: int, line: int) -> OutOfRange:
+    return OutOfRange(
+        path,
+        f"{path} has {total} lines, so there is no line {line}",
+        "Ask for lines within the file",
+        total_lines=total,
+    )
 
 
 class _Lines:

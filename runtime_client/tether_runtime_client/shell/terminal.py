@@ -99,9 +99,6 @@ class Terminal:
         """Whether the terminal collects lines (canonical mode), which have a limit."""
         return bool(termios.tcgetattr(self.fd)[3] & termios.ICANON)
 
-    def echoes(self) -> bool:
-        return bool(termios.tcgetattr(self.fd)[3] & termios.ECHO)
-
     def maps_newlines(self) -> bool:
         """Whether what programs write has line feeds that stand for new lines."""
         return bool(termios.tcgetattr(self.fd)[1] & termios.ONLCR)
