@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar
@@ -180,10 +181,10 @@ async def receive_bytes(stream: BulkStream, announced: int) -> bytes:
 
     def work(lent: Lent) -> tuple[bytes, EndFrame]:
         reader = BulkReader(lent, announced=announced)
-        data = bytearray()
+        data = BytesIO()  # it gives its bytes away without a copy
         while piece := reader.chunk():
-            data += piece
-        return bytes(data), reader.drain()
+            data.write(piece)
+        return data.getvalue(), reader.drain()
 
     data, end = await _received(stream, work)
     with suppress(TransferError):  # as above
