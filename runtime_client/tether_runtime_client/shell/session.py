@@ -28,12 +28,12 @@ from .run import Request, Run
 from .shell import READ_PER_WAKE, Shell
 from .shell_end import CLOSED, KILLED, MEMORY_RAN_OUT, RESET, ShellEnd
 from .status import StatusRecord
+from .succession import FormerShells, NextShell
 from .terminal import check_lines
 
 KEPT = ("working directory", "exported variables")
 LOST = ("shell variables", "functions", "aliases", "options", "jobs")
 _END_S = 1.0  # for the processes of a session to end
-_FORMER = 16  # shells whose terminals stay open for what they left running
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGKILL)
 _MORE = re.compile(r"[\n;&({`]|\|\|")  # where a command may have more than one program in a row
 _RESET_S = 1.0  # for startup files, when the session is reset
@@ -65,13 +65,13 @@ class ShellSession:
         self._size = (config.rows, config.cols)
         self._family = Family()
         self._shell: Shell | None = None
-        self._former: list[Shell] = []
+        self._former = FormerShells()
         self._env = {"TERM": "xterm-256color", **config.env}
         self._changes: Changes = {}
         self._queued: Request | None = None
         self._lost: StateLost | None = None
         self._restore = False
-        self._bringing_up: asyncio.Task[None] | None = None
+        self._next = NextShell(self._bring_up)
         self._ending = asyncio.Lock()
         self._startup_s = config.startup_timeout_s
         self._closed = False
@@ -137,7 +137,8 @@ class ShellSession:
         """
         self._check_open()
         while self._shell is None:
-            await self._brought_up(self._bring_up_soon())
+            await self._next.wait()
+            self._check_open()
 
     def start_command(
         self,
@@ -164,7 +165,7 @@ class ShellSession:
         else:
             check_request(command, cwd, env)
             self._queued = request
-            self._bring_up_soon()
+            self._next.begin()
         self._changes = {}
         self._oom_mark = self._oom.mark()  # bash is at work by now
         return request.command
@@ -268,12 +269,11 @@ class ShellSession:
 
     async def _end_all(self, lost: StateLost) -> None:
         async with self._ending:
-            await self._stop_bringing_up()
+            await self._next.stop()
             self._refuse_queued(lost.reason)
             self._give_up(lost, None)
             left = await self._family.end(_END_S)
-            while self._former:
-                self._former.pop().close()
+            self._former.close()
         if left:
             pids = ", ".join(map(str, left))
             self._listener.warning(self, f"processes that could not be ended: {pids}")
@@ -339,15 +339,13 @@ class ShellSession:
                 end = MEMORY_RAN_OUT
             self._give_up(_lost(end), end.exit_code, kills)
             shell.kill()
-            self._bring_up_soon()
+            self._next.begin()
         elif shell.run is not None:
             shell.run.command.finish(_with_shell(_lost(end), end.exit_code, shell.cwd))
 
     def gone(self, shell: Shell) -> None:
         """Called by a former shell: nothing that it left behind has the terminal any more."""
-        if shell in self._former:
-            self._former.remove(shell)
-            shell.close()
+        self._former.drop(shell)
 
     # -- shells come and go ----------------------------------------------------------------------
 
@@ -364,35 +362,11 @@ class ShellSession:
             names = ", ".join(too_long[:5])
             self._listener.warning(self, f"too long for a new shell's environment: {names}")
         run, self._shell = shell.run, None
-        shell.retire()
-        self._former.append(shell)
-        if len(self._former) > _FORMER:
-            self._former.pop(0).close()
+        self._former.add(shell)
         self._lost = lost if run is None else None
         self._listener.ended(self, lost)
         if run is not None:
             run.command.finish(_with_shell(lost, exit_code, self.cwd, kills))
-
-    def _bring_up_soon(self) -> asyncio.Task[None]:
-        if self._bringing_up is None or self._bringing_up.done():
-            self._bringing_up = asyncio.get_running_loop().create_task(self._bring_up())
-            self._bringing_up.add_done_callback(_look_at)
-        return self._bringing_up
-
-    async def _brought_up(self, task: asyncio.Task[None]) -> None:
-        """Return when it is over, also where a reset has ended it; raise what it raised."""
-        current = asyncio.current_task()
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if not task.cancelled() or (current is not None and current.cancelling()):
-                raise
-        self._check_open()
-
-    async def _stop_bringing_up(self) -> None:
-        if self._bringing_up is not None and not self._bringing_up.done():
-            self._bringing_up.cancel()
-            await asyncio.wait([self._bringing_up])
 
     async def _bring_up(self) -> None:
         """Start a shell; hand it the command that waits for one, if any."""
@@ -440,9 +414,3 @@ def _signal(name: str) -> signal.Signals:
         return signal.Signals[name]
     except KeyError:
         raise ValueError(f"unknown signal {name!r}; use SIGINT, SIGTERM and so on") from None
-
-
-def _look_at(task: asyncio.Task[None]) -> None:
-    """A replacement that failed is tried again with the next command, which tells its error."""
-    if not task.cancelled():
-        task.exception()
