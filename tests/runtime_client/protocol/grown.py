@@ -20,7 +20,8 @@ SIZES = (
     *(BULK_CHUNK - 1, BULK_CHUNK, BULK_CHUNK + 1, 2 * BULK_CHUNK, 1_000_000),
 )
 
-names = st.binary(min_size=1, max_size=60).filter(
+_bytes = st.binary(min_size=1, max_size=60) | st.binary(min_size=250, max_size=255)
+names = _bytes.filter(
     lambda name: not set(name) & {0, ord("/")} and name not in (b".", b"..")
 )
 targets = st.lists(names | st.just(b".."), min_size=1, max_size=4).flatmap(
