@@ -166,6 +166,11 @@ class Process:
         """Call this when the handle needs no connection any more."""
         self._serving.add_done_callback(lambda _: tell(self))
 
+    def cut(self) -> None:
+        """Drop the connection as a broken network would; it is made anew."""
+        if self._connection is not None:
+            self._connection.cut()
+
     def follow(self, answer: asyncio.Future[Observation]) -> None:
         """The observation of the action that started it tells its end too, or its loss."""
         answer.add_done_callback(self._on_answer)

@@ -58,6 +58,10 @@ class Connection:
         with suppress(TransferError):
             self._stream.send(size)
 
+    def cut(self) -> None:
+        """Drop it as a broken network would."""
+        self._stream.abort("cut on request")
+
     # --- inside
 
     async def _send(self, at: int, unsent: asyncio.Event) -> None:

@@ -102,8 +102,9 @@ class ProcessOutput:
 
     @property
     def news(self) -> bool:
-        """Whether the sandbox is to be told of it now."""
-        return self.taken - self.told >= TELL_EVERY
+        """Whether the sandbox is to be told of it now: there is much, or that was all."""
+        untold = self.taken - self.told
+        return untold >= TELL_EVERY or (untold > 0 and not self._buffer)
 
     def take_now(self) -> bytes:
         """What is there."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from tether_runtime_client.protocol.errors import TetherError
+from tether_runtime_client.protocol.errors import TetherError, error_from_code
 from tether_runtime_client.protocol.exec_actions import (
     ExecAttachAction,
     ExecSignalAction,
     ExecStartAction,
 )
-from tether_runtime_client.protocol.observations import ExecAttachedObservation
+from tether_runtime_client.protocol.observations import (
+    ErrorObservation,
+    ExecAttachedObservation,
+    Observation,
+)
 
 from .process import Process
 from .submissions import new_action_id
@@ -29,16 +33,12 @@ class Processes:
 
     async def spawn(self, action: ExecStartAction, id: str | None) -> Process:
         """Start a process, and ask to be connected to it in the same breath."""
-        from .calls import raise_error
-
         own = id or new_action_id()
         started = self._calls._active.submit(action, own)
         try:
             attached = await self._calls.run(ExecAttachAction(target_id=own))
-        except TetherError:
-            if started.answer.done():  # it was not started, or has long ended
-                raise_error(started.answer.result())
-            raise
+        except TetherError as problem:
+            raise _reason(started.answer, problem) from None
         except asyncio.CancelledError:
             if id is None:  # nobody will ever know of it
                 kill = ExecSignalAction(target_id=own, signal="SIGKILL")
@@ -52,6 +52,11 @@ class Processes:
         """Connect to a process that was started before."""
         return self._handle(await self._calls.run(ExecAttachAction(target_id=id)))
 
+    def cut(self) -> None:
+        """Drop all connections as a broken network would."""
+        for process in self._open:
+            process.cut()
+
     async def close(self) -> None:
         """Let go of all. Twice is safe."""
         await asyncio.gather(*(process.close() for process in self._open))
@@ -61,3 +66,11 @@ class Processes:
         self._open.add(process)
         process.on_closed(self._open.discard)
         return process
+
+
+def _reason(answer: asyncio.Future[Observation], problem: TetherError) -> TetherError:
+    """Why a process cannot be connected to: it was not started, or has long ended."""
+    outcome = answer.result() if answer.done() and not answer.exception() else None
+    if isinstance(outcome, ErrorObservation):
+        return error_from_code(outcome.code, outcome.message, outcome.hint, outcome.data)
+    return problem

@@ -220,7 +220,10 @@ class EventStreamRuntime(Calls):
         return str(self._choice) if self._choice else "not connected"
 
     def cut_connection(self) -> None:
-        """Drop the event connection as a broken network would: a drill. Nothing is lost by it."""
+        """Drop the connection for events, and those of processes, as a broken network would: a
+        drill. Nothing is lost by it.
+        """
+        self._spawned.cut()
         if self._link is not None:
             self._link.cut()
 

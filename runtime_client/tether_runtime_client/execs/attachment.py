@@ -27,7 +27,7 @@ class Attachment:
         self._taken: dict[OutputName, int] = dict(self._sent)
         self._closed: set[str] = set()
         self._current: OutputName = "stdout"
-        self._told_taken = exec_.feeder.taken
+        self._told_taken = 0  # what the caller was told over a former connection may be less
         self._told_end = False
         self._news = asyncio.Event()
         self._stream: BulkStream | None = None
