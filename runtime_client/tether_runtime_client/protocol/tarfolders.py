@@ -24,9 +24,13 @@ class Folders:
     def __init__(self, root: int) -> None:
         self._root = root
         self._way: list[tuple[bytes, int]] = []
+        self._entered: tuple[bytes, ...] | None = None
 
     def enter(self, parts: tuple[bytes, ...]) -> int:
         """A descriptor of that folder, good until the next call."""
+        if parts == self._entered:
+            return self._last
+        self._entered = None
         if len(parts) > _MAX_DEPTH:
             raise TransferError(f"the archive nests folders more than {_MAX_DEPTH} deep")
         common = 0
@@ -37,6 +41,7 @@ class Folders:
         self._leave(common)
         for part in parts[common:]:
             self._way.append((part, _make_folder(part, self._last)))
+        self._entered = parts
         return self._last
 
     @contextmanager

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
+from zlib import adler32
 
 from .errors import TransferError, UnsafeArchive
 
@@ -41,13 +41,16 @@ _MAX_EXTENSIONS: Final = 16
 _NANO: Final = 1_000_000_000
 #: What GNU tar and star call an extended attribute.
 _XATTR: Final = b"SCHILY.xattr."
-#: Name, mode, uid, gid, size, mtime, checksum, type, link, magic and version, users, devices.
-_HEADER: Final = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
+#: Name, mode, uid, gid, size, mtime, checksum, type, link, magic and version, users, devices, the
+#: name's beginning, and 12 bytes that mean nothing: there stands the time's fraction (`_fraction`).
+_HEADER: Final = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12s")
+#: Before nine digits of nanoseconds. The standard's own way are two more blocks for each file,
+#: which are a third of the work with small ones; other programs take the seconds.
+_FRACTION: Final = b"tns"
 _MAGIC: Final = b"ustar\x0000"
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One entry of an archive. `kind` is FILE, HARD_LINK, SYMLINK or FOLDER.
 
     `size` is in bytes and 0 for all but files, `mtime_ns` in nanoseconds since 1970. `target` is
@@ -81,18 +84,26 @@ def encode(member: Member) -> bytes:
     records: list[bytes] = []
     name = _field(records, b"path", member.name)
     target = _field(records, b"linkpath", member.target)
-    uid, gid = (
-        _number(records, key, value, 8)
-        for key, value in ((b"uid", member.uid), (b"gid", member.gid))
-    )
+    uid = _number(records, b"uid", member.uid, 8)
+    gid = _number(records, b"gid", member.gid, 8)
     size = _number(records, b"size", member.size, 12)
-    seconds, fraction = divmod(member.mtime_ns, _NANO)
-    if fraction or not 0 <= seconds < 8**11:
+    seconds, nano = divmod(member.mtime_ns, _NANO)
+    if not 0 <= seconds < 8**11:
         records.append(_record(b"mtime", _decimal(member.mtime_ns)))
-    records += (_record(_XATTR + _escaped(key), value) for key, value in member.xattrs)
-    mtime = _octal(min(max(seconds, 0), 8**11 - 1), 12)
-    mode = _octal(member.mode & 0o7777, 8)
-    header = _block(name, mode, uid, gid, size, mtime, member.kind, target)
+        seconds, nano = 0, 0
+    if member.xattrs:
+        records += (_record(_XATTR + _escaped(key), value) for key, value in member.xattrs)
+    header = _block(
+        name,
+        b"%07o\0" % (member.mode & 0o7777),
+        uid,
+        gid,
+        size,
+        b"%011o\0" % seconds,
+        member.kind,
+        target,
+        b"%s%09d" % (_FRACTION, nano) if nano else b"",
+    )
     return _extension(records) + header if records else header
 
 
@@ -161,10 +172,20 @@ def _block(
     mtime: bytes,
     kind: bytes,
     target: bytes,
+    fraction: bytes = b"",
 ) -> bytes:
     fields = (name, mode, uid, gid, size, mtime, b" " * 8, kind, target, _MAGIC)
-    block = _HEADER.pack(*fields, b"", b"", b"0000000", b"0000000", b"")
-    return b"%s%06o\0 %s" % (block[:148], sum(block), block[156:])
+    block = _HEADER.pack(*fields, b"", b"", b"0000000", b"0000000", b"", fraction)
+    return b"%s%06o\0 %s" % (block[:148], _sum(block), block[156:])
+
+
+def _sum(data: bytes) -> int:
+    """Of the bytes of a block, at most. Adler-32 has the sum in its lower half, plus one, as long
+    as that is below 65,521: of 256 bytes it always is. `sum` would take a fifth of the time that
+    a small file takes.
+    """
+    first, second = adler32(data[:256]), adler32(data[256:])
+    return (first & 0xFFFF) + (second & 0xFFFF) - 2
 
 
 # Reading
@@ -181,7 +202,7 @@ def read_member(read: Callable[[int], bytes]) -> Member | None:
         block = read(BLOCK)
         if block == ZERO_BLOCK:
             return None
-        if sum(block) - sum(block[148:156]) + 256 != _parse(block[148:156]):
+        if _sum(block) - _sum(block[148:156]) + 256 != _parse(block[148:156]):
             raise TransferError("this is no tar archive, or a damaged one: a checksum is wrong")
         if block[156:157] not in (_PAX, _PAX_GLOBAL, _LONG_NAME, _LONG_LINK):
             return _checked(_decode(block, pax), pax)
@@ -216,7 +237,9 @@ def _decode(block: bytes, pax: dict[bytes, bytes]) -> Member:
             int(pax[b"uid"]) if b"uid" in pax else _parse(uid),
             int(pax[b"gid"]) if b"gid" in pax else _parse(gid),
             0 if kind != FILE else int(pax[b"size"]) if b"size" in pax else _parse(size),
-            _nanoseconds(pax[b"mtime"]) if b"mtime" in pax else _parse(mtime) * _NANO,
+            _nanoseconds(pax[b"mtime"])
+            if b"mtime" in pax
+            else _parse(mtime) * _NANO + _fraction(rest[5]),
             pax.get(b"linkpath", _text(target)),
             _xattrs(pax),
         )
@@ -242,6 +265,11 @@ def _text(field: bytes) -> bytes:
 
 def _parse(field: bytes) -> int:
     """A number in octal, or in GNU's base 256 where the first bit is set."""
+    if field[-1] == 0:
+        try:
+            return int(field[:-1], 8)  # as nearly all are
+        except ValueError:
+            pass
     if field[0] & 0x80:
         value = int.from_bytes(field[1:], "big")
         return value - 256 ** (len(field) - 1) if field[0] == 0xFF else value
@@ -274,3 +302,9 @@ def _nanoseconds(text: bytes) -> int:
     whole, _, fraction = text.strip().partition(b".")
     nanoseconds = abs(int(whole)) * _NANO + int(fraction[:9].ljust(9, b"0"))
     return -nanoseconds if whole.startswith(b"-") else nanoseconds
+
+
+def _fraction(field: bytes) -> int:
+    """Nanoseconds, where `encode` has put them."""
+    digits = field[len(_FRACTION) :]
+    return int(digits) if field.startswith(_FRACTION) and digits.isdigit() else 0

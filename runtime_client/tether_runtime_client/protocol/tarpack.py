@@ -6,8 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from .attributes import Xattrs, read_xattrs
@@ -20,6 +19,8 @@ from .tarheader import FILE, FOLDER, HARD_LINK, SYMLINK, ZERO_BLOCK, Member, enc
 
 #: Pieces of this size go to `write`; smaller ones are gathered.
 _PIECE = 256 * 1024
+#: A file of at most this size is read at once: it is too small for holes.
+_SMALL = 64 * 1024
 _OPEN_END = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _OPEN = _OPEN_END | os.O_NOFOLLOW
 _OPEN_FOLDER = _OPEN | os.O_DIRECTORY
@@ -50,10 +51,10 @@ class _Place(NamedTuple):
     chosen: bool
 
     def below(self, name: str) -> _Place:
-        inner = os.fsencode(name)
+        inner = b"/" + os.fsencode(name)
         return _Place(
-            os.path.join(self.path, inner),
-            b"%s/%s" % (self.name, inner),
+            self.path + inner if self.path != b"/" else inner,
+            self.name + inner,
             (*self.way, name),
             self.chosen,
         )
@@ -159,8 +160,10 @@ class Packer:
             level = self._levels[-1]
             for entry in level.entries:
                 below = level.place.below(entry.name)
-                with _about(below.path):
+                try:
                     self._entry(entry, level.descriptor, below)
+                except OSError as error:
+                    _leave_out(error, below.path)
                 if self._levels[-1] is not level:
                     break
             else:
@@ -204,7 +207,7 @@ class Packer:
     def _symlink(self, entry: os.DirEntry[str], parent: int, place: _Place) -> None:
         target = os.fsencode(os.readlink(entry.name, dir_fd=parent))
         found = entry.stat(follow_symlinks=False)
-        self._header(replace(self._member(SYMLINK, None, found, place.name), target=target))
+        self._header(self._member(SYMLINK, None, found, place.name)._replace(target=target))
 
     def _followed(self, entry: os.DirEntry[str], parent: int, place: _Place) -> None:
         """What a link leads to, in its place."""
@@ -240,9 +243,8 @@ class Packer:
         if found.st_nlink > 1:
             first = self._links.setdefault((found.st_dev, found.st_ino), place.name)
             if first is not place.name:
-                self._header(
-                    replace(self._member(HARD_LINK, None, found, place.name), target=first)
-                )
+                link = self._member(HARD_LINK, None, found, place.name)
+                self._header(link._replace(target=first))
                 return
         self._header(self._member(FILE, descriptor, found, place.name, found.st_size))
         self._content(descriptor, found, place.path)
@@ -262,13 +264,20 @@ class Packer:
         return Member(kind, name, mode, found.st_uid, found.st_gid, size, mtime, b"", own)
 
     def _header(self, member: Member) -> None:
-        pending, self._pending = self._pending, []
-        for each in (*pending, member):
-            self._put(encode(each))
-            self.members += 1
+        if self._pending:
+            pending, self._pending = self._pending, []
+            for folder in pending:
+                self._header(folder)
+        self._put(encode(member))
+        self.members += 1
 
     def _content(self, descriptor: int, found: os.stat_result, path: bytes) -> None:
         left = found.st_size
+        if left <= _SMALL:
+            data = os.read(descriptor, left)
+            if len(data) == left:
+                self._put(data + bytes(padding(left)))
+                return
         for piece in content(descriptor, found, _PIECE):
             if isinstance(piece, int):
                 self._flush()
@@ -301,16 +310,12 @@ class Packer:
             self._write(piece)
 
 
-@contextmanager
-def _about(path: bytes) -> Iterator[None]:
+def _leave_out(error: OSError, path: bytes) -> None:
     """Leave out what has vanished or changed its type; name the whole path in other errors."""
-    try:
-        yield
-    except OSError as error:
-        named = error.filename
-        if named is None or (isinstance(named, str) and named.startswith("/")):
-            raise  # of `write`, or named by a level below
-        if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
-            return
-        error.filename = os.fsdecode(path)
-        raise
+    named = error.filename
+    if named is None or (isinstance(named, str) and named.startswith("/")):
+        raise error  # of `write`, or named by a level below
+    if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
+        return
+    error.filename = os.fsdecode(path)
+    raise error

@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,6 +68,7 @@ class Unpacker:
         self._temporary = f".tether-{secrets.token_hex(8)}.part".encode()
         #: Folders get modes and times last: until then we write in them.
         self._folder_members: dict[tuple[bytes, ...], Member] = {}
+        self._folder: tuple[bytes, tuple[bytes, ...]] = (b"", ())
         self.members = 0
         self.files = 0
         self.bytes = 0
@@ -79,12 +79,23 @@ class Unpacker:
         try:
             while (member := read_member(self._source.exactly)) is not None:
                 self._count(member)
-                with _naming(member):
-                    self._unpack(member, _parts(member))
+                try:
+                    self._unpack(member, self._parts(member))
+                except OSError as error:
+                    raise _named(error, member) from error
             self._source.end()
             self._finish_folders()
         finally:
             self._folders.close()
+
+    def _parts(self, member: Member) -> tuple[bytes, ...]:
+        """The names on its way; members of one folder follow one another."""
+        folder, _, name = member.name.rpartition(b"/")
+        if name in (b"", b".", b"..") or b"\0" in name or member.name.startswith(b"/"):
+            return _split(member, member.name)
+        if folder != self._folder[0]:
+            self._folder = (folder, _split(member, folder))
+        return (*self._folder[1], name)
 
     def _count(self, member: Member) -> None:
         self.members += 1
@@ -134,8 +145,10 @@ class Unpacker:
     def _new_file(self, folder: int, name: bytes) -> tuple[int, bytes]:
         """A file that nobody had, and its name: its own where nobody can see it half, else ours."""
         if self._fresh:
-            with suppress(FileExistsError):  # the archive has that name twice
+            try:
                 return os.open(name, _NEW_FILE, 0o600, dir_fd=folder), name
+            except FileExistsError:  # the archive has that name twice
+                pass
         return os.open(self._temporary, _NEW_FILE, 0o600, dir_fd=folder), self._temporary
 
     def _symlink(self, member: Member, folder: int, parts: tuple[bytes, ...]) -> None:
@@ -177,8 +190,11 @@ class Unpacker:
         """The deepest first: a folder's own mode may forbid to enter it."""
         for parts in sorted(self._folder_members, key=len, reverse=True):
             member = self._folder_members[parts]
-            with _naming(member), self._folders.opened(parts) as folder:
-                self._set_attributes(folder, member)
+            try:
+                with self._folders.opened(parts) as folder:
+                    self._set_attributes(folder, member)
+            except OSError as error:
+                raise _named(error, member) from error
 
     def _set_attributes(self, descriptor: int, member: Member) -> None:
         """In this order: a mode may forbid attributes, and a new owner takes bits off the mode."""
@@ -189,10 +205,6 @@ class Unpacker:
             receiving.give(descriptor, (member.uid, member.gid), printable(member.name))
         os.fchmod(descriptor, without_set_id(member.mode))
         set_times(descriptor, member.mtime_ns)
-
-
-def _parts(member: Member) -> tuple[bytes, ...]:
-    return _split(member, member.name)
 
 
 def _split(member: Member, name: bytes) -> tuple[bytes, ...]:
@@ -218,13 +230,9 @@ def _unsafe(member: Member, why: str, hint: str = "") -> UnsafeArchive:
     return UnsafeArchive(f"the archive's member {name!r} {why}", hint=hint, member=name)
 
 
-@contextmanager
-def _naming(member: Member) -> Iterator[None]:
+def _named(error: OSError, member: Member) -> Exception:
     """What stands in a member's way by its own or another member's doing, or the destination's."""
-    try:
-        yield
-    except (NotADirectoryError, IsADirectoryError) as error:
-        raise _unsafe(member, "takes something for a folder that is none, or a link") from error
-    except OSError as error:
-        error.filename, error.filename2 = printable(member.name), None
-        raise
+    if isinstance(error, NotADirectoryError | IsADirectoryError):
+        return _unsafe(member, "takes something for a folder that is none, or a link")
+    error.filename, error.filename2 = printable(member.name), None
+    return error
