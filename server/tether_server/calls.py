@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from tether_runtime_client.protocol import actions as a
 from tether_runtime_client.protocol import observations as o
 from tether_runtime_client.protocol import tree_actions as t
+from tether_runtime_client.protocol.answers import check_answer
 from tether_runtime_client.protocol.bulk_io import TransferProgress
 from tether_runtime_client.protocol.errors import (
     ActionCancelled,
@@ -145,7 +146,7 @@ class Calls(ABC):
         same id again, in this process or a later one, never runs the action again: it returns
         the observation, as soon as there is one. A cancelled `run` leaves the action running.
         """
-        return raise_error(await self._active.submit(action, id).answer)
+        return answer_to(action, await self._active.submit(action, id).answer)
 
     async def stream(
         self, action: a.Action, *, id: str | None = None
@@ -312,12 +313,17 @@ class Calls(ABC):
         submission = self._active.submit(action, id)
         async for event in self.events.subscribe(since, action_id=submission.action_id):
             if isinstance(event, o.Observation):
-                yield raise_error(event)
+                yield answer_to(action, event)
                 return
             yield event
         if submission.answer.cancelled():
             raise RuntimeClosed("the runtime was closed while the action ran")
-        yield raise_error(submission.answer.result())
+        yield answer_to(action, submission.answer.result())
+
+
+def answer_to(action: a.Action, observation: o.Observation) -> o.Observation:
+    """What the action came to; raises the error that it ended in, and for what is no answer."""
+    return check_answer(action, raise_error(observation))
 
 
 def raise_error(observation: o.Observation) -> o.Observation:

@@ -24,6 +24,7 @@ from tether_server import (
     FindFilesAction,
     GrepAction,
     SyncEventStreamRuntime,
+    UnexpectedFrame,
     WatchReady,
 )
 
@@ -48,6 +49,18 @@ def test_without_asyncio(place: Path) -> None:
             assert isinstance(event, WatchReady)
             (place / "new").mkdir()
         assert runtime.run(FileWatchAction(path=str(place), timeout_s=0)).ended == "timeout"
+
+
+async def test_an_answer_to_something_else_is_none(place: Path) -> None:
+    """A sandbox says what comes back: here by an id that it has already answered."""
+    path = f"{place}/a.txt"
+    async with EventStreamRuntime(backend="local") as runtime:
+        await runtime.run(FileStatAction(path=path), id="mine")
+        with pytest.raises(UnexpectedFrame, match="GrepAction is a FileStatObservation"):
+            await runtime.run(GrepAction(path=path, pattern="one"), id="mine")
+        with pytest.raises(UnexpectedFrame):
+            _ = [each async for each in runtime.stream(GrepAction(pattern="one"), id="mine")]
+        assert (await runtime.run(FileStatAction(path=path), id="mine")).size == 8
 
 
 async def test_a_watch_goes_on_over_a_broken_connection(place: Path) -> None:
