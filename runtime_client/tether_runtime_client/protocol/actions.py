@@ -274,7 +274,11 @@ class FileEditAction(Action):
 
 
 class ListFilesAction(Action):
-    """List a directory, sorted by name, a page at a time → `ListFilesObservation`."""
+    """List a directory, sorted by name, a page at a time → `ListFilesObservation`.
+
+    With `recursive` each folder comes before its content. Links and file systems that the kernel
+    makes up (/proc) are not entered, unless `path` is one or in one.
+    """
 
     action: Literal["list_files"] = "list_files"
     path: str = "."
