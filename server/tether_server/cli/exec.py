@@ -25,6 +25,7 @@ from .terminal_session import show_terminal, terminal_environment
 from .text import age, clipped, visible
 
 ARGV_WIDTH = 60
+NO_WINDOW = (24, 80)
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Asked:
             stdin=self.stdin, detach=self.detach, cwd=self.workdir, user=self.user
         )
         if self.tty:
-            options["tty"], options["size"] = True, window()
+            options["tty"] = True
+            options["size"] = window() if has_terminal() else NO_WINDOW
             env = {**terminal_environment(), **env}
         options["env"] = env
         return options
