@@ -2,9 +2,10 @@
 
 Globs are those of .gitignore files, and `{a,b}` for either: one without a slash is about a name
 wherever it is, one with a slash about the path from the folder that is searched, one that ends in a
-slash about folders alone; `**` is any number of folders. `ignore` leaves out `.git` and what the .gitignore files in and above the tree name.
-Links are never followed below `path`, and file systems that the kernel makes up (/proc, /sys) are
-not entered unless `path` is in one. Times are seconds since 1970, sizes are bytes.
+slash about folders alone; `**` is any number of folders. `ignore` leaves out `.git` and what the
+.gitignore files in and above the tree name. Links are never followed below `path`, and file systems
+that the kernel makes up (/proc, /sys) are not entered unless `path` is in one. Times are seconds
+since 1970, sizes are bytes.
 """
 
 from __future__ import annotations
@@ -113,8 +114,8 @@ class FileWatchAction(Action):
     `path` is a folder, of which the entries are watched (with `recursive` the whole tree, and
     folders that come later), or a single file. A `WatchReady` event says that nothing is missed
     from then on, a `WatchOverflow` that something was. `exclude` are globs as of `FindFilesAction`.
-    The watch ends after `timeout_s`, which counts from the beginning, after `limit` changes, when `path` goes away, or by a
-    `CancelAction`.
+    The watch ends after `timeout_s`, which counts from the beginning, after `limit` changes, when
+    `path` goes away, or by a `CancelAction`.
     """
 
     action: Literal["watch"] = "watch"
