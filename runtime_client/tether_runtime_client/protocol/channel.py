@@ -189,6 +189,8 @@ class Channel(asyncio.Protocol):
         rest = None if self._reader is None else self._reader.take_rest()
         if rest is None or self._transport is None:
             raise ConnectionError("the peer speaks out of turn")
+        if self._transport.get_extra_info("ssl_object") is not None:
+            raise ConnectionError("what its socket carries is not what is sent: it is encrypted")
         # Not asyncio's own object: uvloop's cannot be used, and who closes this one is plain.
         descriptor = os.dup(self._transport.get_extra_info("socket").fileno())
         self._lent = socket.socket(fileno=descriptor)
