@@ -37,6 +37,7 @@ from tether_server import (
     NotCancellable,
     PathIsADirectory,
     PathNotADirectory,
+    PathUnreadable,
     ScreenReadAction,
     SpawnFailed,
     TetherError,
@@ -152,6 +153,30 @@ async def test_each_trouble_has_its_error(
     assert type(caught.value) is error
     assert caught.value.hint
     assert caught.value.data["path"] == f"{folder}/{name}"
+
+
+@pytest.mark.engine
+async def test_what_a_user_may_not_read_or_write(debian: str) -> None:
+    async with EventStreamRuntime(debian, user="65534:65534") as runtime:
+        for action in (
+            FileReadAction(path="/etc/shadow"),
+            FileReadAction(path="/root/x"),
+            FileWriteAction(path="/etc/new", content=""),
+            FileWriteAction(path="/etc/passwd", content="", append=True),
+            FileEditAction(command="insert", path="/etc/passwd", insert_line=0, new_str="x"),
+            FileStatAction(path="/root/x"),
+            ListFilesAction(path="/root"),
+            FindFilesAction(path="/root"),
+            GrepAction(path="/etc/shadow", pattern="x"),
+            DiskUsageAction(path="/root"),
+            FileWatchAction(path="/root"),
+        ):
+            with pytest.raises(PathUnreadable) as caught:
+                await runtime.run(action)
+            assert caught.value.hint
+            assert caught.value.data["path"] == action.path, action
+        found = await runtime.run(GrepAction(path="/etc", pattern="^root:", globs=("*shadow*",)))
+        assert (found.matches, "shadow" in found.unreadable) == ((), True)
 
 
 # --- edit
