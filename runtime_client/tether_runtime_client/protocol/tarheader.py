@@ -132,8 +132,6 @@ def _escaped(key: bytes) -> bytes:
 
 
 def _xattrs(pax: dict[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
-    if not pax:
-        return ()
     found = ((key.removeprefix(_XATTR), pax[key]) for key in pax if key.startswith(_XATTR))
     return tuple((key.replace(b"%3D", b"=").replace(b"%25", b"%"), value) for key, value in found)
 
@@ -229,19 +227,30 @@ def _decode(block: bytes, pax: dict[bytes, bytes]) -> Member:
         name = b"%s/%s" % (prefix, name)
     if kind in _OLD_FILES:
         kind = FOLDER if kind == b"\0" and name.endswith(b"/") else FILE
+    member = Member(
+        kind,
+        name,
+        _parse(mode) & 0o7777,
+        _parse(uid),
+        _parse(gid),
+        _parse(size) if kind == FILE else 0,
+        _parse(mtime) * _NANO + _fraction(rest[5]),
+        _text(target),
+    )
+    return _extended(member, pax) if pax else member
+
+
+def _extended(member: Member, pax: dict[bytes, bytes]) -> Member:
+    """With what an extension says instead."""
     try:
-        return Member(
-            kind,
-            pax.get(b"path", name),
-            _parse(mode) & 0o7777,
-            int(pax[b"uid"]) if b"uid" in pax else _parse(uid),
-            int(pax[b"gid"]) if b"gid" in pax else _parse(gid),
-            0 if kind != FILE else int(pax[b"size"]) if b"size" in pax else _parse(size),
-            _nanoseconds(pax[b"mtime"])
-            if b"mtime" in pax
-            else _parse(mtime) * _NANO + _fraction(rest[5]),
-            pax.get(b"linkpath", _text(target)),
-            _xattrs(pax),
+        return member._replace(
+            name=pax.get(b"path", member.name),
+            uid=int(pax.get(b"uid", member.uid)),
+            gid=int(pax.get(b"gid", member.gid)),
+            size=int(pax.get(b"size", member.size)) if member.kind == FILE else 0,
+            mtime_ns=_nanoseconds(pax[b"mtime"]) if b"mtime" in pax else member.mtime_ns,
+            target=pax.get(b"linkpath", member.target),
+            xattrs=_xattrs(pax),
         )
     except ValueError:
         raise TransferError("the archive has a pax header with a number that is none") from None
@@ -249,7 +258,7 @@ def _decode(block: bytes, pax: dict[bytes, bytes]) -> Member:
 
 def _checked(member: Member, pax: dict[bytes, bytes]) -> Member:
     what = None
-    if any(key.startswith(b"GNU.sparse") for key in pax):
+    if pax and any(key.startswith(b"GNU.sparse") for key in pax):
         what = _REFUSED[b"S"]
     elif member.kind not in (FILE, HARD_LINK, SYMLINK, FOLDER):
         what = _REFUSED.get(member.kind, f"of the unknown type {member.kind!r}")
@@ -260,7 +269,7 @@ def _checked(member: Member, pax: dict[bytes, bytes]) -> Member:
 
 
 def _text(field: bytes) -> bytes:
-    return field.partition(b"\0")[0]
+    return field.partition(b"\0")[0] if field[0] else b""
 
 
 def _parse(field: bytes) -> int:
