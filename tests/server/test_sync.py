@@ -306,6 +306,27 @@ def test_transfers_with_their_options(runtime: SyncEventStreamRuntime, tmp_path:
     assert (tmp_path / "again").read_text() == "content"
 
 
+def test_a_process_without_asyncio() -> None:
+    with SyncEventStreamRuntime(backend="local") as runtime:
+        with runtime.spawn("cat; echo err >&2; exit 3", stdin=True) as process:
+            process.stdin.write(b"one\ntwo\n")
+            assert process.stdout.readline() == b"one\n"
+            process.stdin.close()
+            assert list(process.stdout) == [b"two\n"]
+            assert (process.stderr.read(), process.wait(30), process.exit_code) == (b"err\n", 3, 3)
+        with runtime.spawn("echo on; exec sleep 1000", detach=True) as process:
+            assert next(process.merged()) == ("stdout", b"on\n")
+            with pytest.raises(TimeoutError):
+                process.wait(0.05)
+        found = runtime.process(process.id)
+        assert [entry.exit_code for entry in runtime.processes()] == [3, None]
+        found.terminate()
+        assert (found.wait(), found.signal) == (143, 15)
+        assert runtime.spawn(["cat"], stdin=True).communicate(b"all") == (b"all", b"")
+        terminal = runtime.spawn("stty size", tty=True, size=(3, 4))
+        assert terminal.stdout.read() == b"3 4\r\n"
+
+
 class SlowStart:
     """Makes the next local sandbox come up and never say so."""
 
