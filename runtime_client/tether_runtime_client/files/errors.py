@@ -18,7 +18,7 @@
         ├── OutOfRange     no such line
         └── NothingToUndo  no edit is known, or something else has changed the file since
 
-`code` is stable and the same as in the protocol's table.
+`code` is stable and the same as in the protocol's table, whose hints are these errors' too.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
+
+from ..protocol.errors import ERRORS_BY_CODE
 
 
 class FileOperationError(Exception):
@@ -40,7 +42,8 @@ class FileOperationError(Exception):
         super().__init__(message)
         self.path = path
         self.message = message
-        self.hint = self.default_hint if hint is None else hint
+        usual = self.default_hint or ERRORS_BY_CODE[self.code].default_hint
+        self.hint = usual if hint is None else hint
         self.data = {"path": path, **data}
 
     def __str__(self) -> str:
@@ -51,28 +54,24 @@ class FileMissing(FileOperationError):
     """There is nothing at the path."""
 
     code = "file_missing"
-    default_hint = "Check the path; list the directory to see what is there"
 
 
 class DanglingLink(FileMissing):
     """A symbolic link whose target does not exist, or a circle of links. `data`: `target`."""
 
     code = "dangling_link"
-    default_hint = "Make its target, or remove the link first"
 
 
 class IsADirectory(FileOperationError):
     """A file was needed and a directory is there."""
 
     code = "is_a_directory"
-    default_hint = "List it, or name a file in it"
 
 
 class NotADirectory(FileOperationError):
     """A directory was needed, at the path or on the way to it, and something else is there."""
 
     code = "not_a_directory"
-    default_hint = "Check the path: one of its parts is a file"
 
 
 class NotAFile(FileOperationError):
@@ -85,42 +84,36 @@ class Unreadable(FileOperationError):
     """Permission denied."""
 
     code = "permission_denied"
-    default_hint = "Change its mode or owner, or use a sandbox whose client has the right to it"
 
 
 class ReadOnly(FileOperationError):
     """The file system does not take writes."""
 
     code = "read_only"
-    default_hint = "Write to another place, such as the working directory or /tmp"
 
 
 class DiskFull(FileOperationError):
     """No space left, or a quota is used up. What was there before is still there."""
 
     code = "disk_full"
-    default_hint = "Free space in the sandbox and try again; nothing half-written was left"
 
 
 class TooLarge(FileOperationError):
     """More bytes than the limit. `data`: `size` and `limit`, in bytes."""
 
     code = "file_too_large"
-    default_hint = "Ask for a range of lines or bytes, or download the file"
 
 
 class NotText(FileOperationError):
     """Not text in the encoding that was assumed. `data`: `encoding`, and `offset` of the byte."""
 
     code = "not_text"
-    default_hint = "Read it as bytes, name its encoding, or download it"
 
 
 class AlreadyExists(FileOperationError):
     """Something is there already, and was not overwritten."""
 
     code = "file_exists"
-    default_hint = "Edit it, or choose another name"
 
 
 class EditFailed(FileOperationError):
@@ -169,7 +162,7 @@ def from_os_error(error: OSError, path: str) -> FileOperationError:
     if kind is FileMissing and os.path.islink(path):
         target = os.readlink(path)
         return DanglingLink(path, f"{path} is a link to {target}, which is missing", target=target)
-    return kind(path, text.format(path))
+    return kind(path, text.format(path or "a path of no letters"))
 
 
 @contextmanager

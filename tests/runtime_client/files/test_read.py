@@ -266,6 +266,7 @@ def test_each_trouble_has_its_error(tmp_path: Path, read: object) -> None:
             read(f"{tmp_path}/{name}")
         assert type(caught.value) is kind
         assert caught.value.path == caught.value.data["path"] == f"{tmp_path}/{name}"
+        assert caught.value.hint
     with pytest.raises(NotAFile):
         read("/dev/zero")
 

@@ -37,6 +37,7 @@ def test_each_errno_has_its_error(number: int) -> None:
     assert "/a/b" in error.message
     assert "(in the sandbox)" in error.message
     assert ("said the kernel" in error.message) == (number == errno.EIO)
+    assert error.hint
 
 
 def test_a_full_disk_says_where_to_make_room() -> None:

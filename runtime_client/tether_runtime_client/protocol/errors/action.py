@@ -181,56 +181,63 @@ class FileError(ActionError):
     """The base of what goes wrong with a path; `data["path"]` names it."""
 
     code = "file_error"
+    default_hint = "Look at it with a command, such as `ls -ld`"
 
 
 class FileMissing(FileError):
     """There is nothing at the path."""
 
     code = "file_missing"
+    default_hint = "Check the path; list the directory to see what is there"
 
 
 class PathIsADirectory(FileError):
     """A file was needed and a directory is there."""
 
     code = "is_a_directory"
+    default_hint = "List it, or name a file in it"
 
 
 class PathNotADirectory(FileError):
     """A directory was needed and something else is there."""
 
     code = "not_a_directory"
+    default_hint = "Check the path: one of its parts is a file"
 
 
 class PathUnreadable(FileError):
     """Permission denied."""
 
     code = "permission_denied"
+    default_hint = "Change its mode or owner, or use a sandbox whose client has the right to it"
 
 
 class DanglingLink(FileError):
     """A symbolic link whose target does not exist."""
 
     code = "dangling_link"
+    default_hint = "Make its target, or remove the link first"
 
 
 class FileTooLarge(FileError):
     """More bytes than one action may carry."""
 
     code = "file_too_large"
-    default_hint = "Ask for a range of lines, or download the file"
+    default_hint = "Ask for a range of lines or bytes, or download the file"
 
 
 class FileNotText(FileError):
     """The file is not UTF-8 text."""
 
     code = "not_text"
-    default_hint = "Read it with binary=True, or download it"
+    default_hint = "Read it with binary=True, name its encoding, or download it"
 
 
 class FileAlreadyExists(FileError):
     """Something is there already, and was not overwritten."""
 
     code = "file_exists"
+    default_hint = "Edit it, or choose another name"
 
 
 class DiskFull(FileError):
@@ -244,12 +251,14 @@ class ReadOnlyFileSystem(FileError):
     """The file system does not take writes."""
 
     code = "read_only"
+    default_hint = "Write to another place, such as the working directory or /tmp"
 
 
 class EditFailed(FileError):
     """An edit that could not be applied: no match, several matches, out of range, no history."""
 
     code = "edit_failed"
+    default_hint = "View the file, and give the edit again"
 
 
 class InvalidPattern(FileError):
