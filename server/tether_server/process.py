@@ -52,9 +52,9 @@ class Process:
     and `timed_out` says whether its time was over. Used in one event loop.
     """
 
-    def __init__(self, calls: Calls, attached: ExecAttachedObservation) -> None:
+    def __init__(self, calls: Calls, id: str, attached: ExecAttachedObservation) -> None:
         entry = attached.exec
-        self.id = entry.id
+        self.id = id
         self.pid = entry.pid
         self.tty = entry.tty
         self.detached = entry.detach

@@ -44,13 +44,13 @@ class Processes:
                 kill = ExecSignalAction(target_id=own, signal="SIGKILL")
                 self._calls._active.submit(kill, None)
             raise
-        process = self._handle(attached)
+        process = self._handle(own, attached)
         process.follow(started.answer)
         return process
 
     async def find(self, id: str) -> Process:
         """Connect to a process that was started before."""
-        return self._handle(await self._calls.run(ExecAttachAction(target_id=id)))
+        return self._handle(id, await self._calls.run(ExecAttachAction(target_id=id)))
 
     def cut(self) -> None:
         """Drop all connections as a broken network would."""
@@ -61,8 +61,8 @@ class Processes:
         """Let go of all. Twice is safe."""
         await asyncio.gather(*(process.close() for process in self._open))
 
-    def _handle(self, attached: ExecAttachedObservation) -> Process:
-        process = Process(self._calls, attached)
+    def _handle(self, id: str, attached: ExecAttachedObservation) -> Process:
+        process = Process(self._calls, id, attached)
         self._open.add(process)
         process.on_closed(self._open.discard)
         return process

@@ -16,7 +16,10 @@ def test_every_name_is_there() -> None:
     own = {
         "EventStreamRuntime",
         "OperatorRuntime",
+        "Process",
+        "SpawnOptions",
         "SyncEventStreamRuntime",
+        "SyncProcess",
         "TransferOptions",
     }
     assert offered == {*protocol.__all__, *own}
