@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from base64 import b64decode
 
 from .control import Control
 from .dial import Dialler
@@ -21,6 +22,7 @@ from .notices import Notices
 from .oom_kills import OomKills, find_counter
 from .original_environment import original_environment
 from .protocol.events import ClientStarted, OutOfMemory
+from .protocol.tls import presenting
 from .recorder import Recorder
 from .settings import (
     ClientSettings,
@@ -51,8 +53,8 @@ def run_client(handover: Handover, args: list[str]) -> int:
         settings = parse_settings(args)
         private_folder(settings.state)
         with os.fdopen(handover.secret_fd) as pipe:
-            secret = pipe.read().strip()
-        return asyncio.run(RuntimeClient(settings, secret, handover).run())
+            secret, _, identity = pipe.read().strip().partition(" ")
+        return asyncio.run(RuntimeClient(settings, secret, handover, identity).run())
     except SettingsError as problem:
         sys.stderr.write(f"tether-runtime-client: {problem}\n")
         return CONFIG_ERROR
@@ -69,11 +71,17 @@ def give_back_environment() -> None:
 
 
 class RuntimeClient:
-    """One life of the client. `run` returns the exit code."""
+    """One life of the client. `run` returns the exit code.
 
-    def __init__(self, settings: ClientSettings, secret: str, handover: Handover) -> None:
+    `identity` is what TCP is listened with by TLS: certificate and key, in base64; else empty.
+    """
+
+    def __init__(
+        self, settings: ClientSettings, secret: str, handover: Handover, identity: str = ""
+    ) -> None:
         self._settings = settings
         self._secret = secret
+        self._tls = presenting(b64decode(identity).decode()) if identity else None
         self._exit_code = STOPPED
         self._stop = asyncio.Event()
         self._recorder = Recorder(settings.state / "journal")
@@ -131,7 +139,7 @@ class RuntimeClient:
         if self._settings.unix is not None:
             await self._endpoint.listen_unix(self._settings.unix)
         if self._settings.tcp is not None:
-            await self._endpoint.listen_tcp(*split_address(self._settings.tcp))
+            await self._listen_tcp(*split_address(self._settings.tcp))
         if self._dialler is not None:
             self._dialler.start()
         self._notices.start()
@@ -139,6 +147,12 @@ class RuntimeClient:
         _calm_collector()
         self._say_ready()
         return sessions
+
+    async def _listen_tcp(self, host: str, port: int) -> None:
+        if self._tls is None:
+            await self._endpoint.listen_tcp(host, port)
+        else:
+            self._endpoint.listen_tls(host, port, self._tls)
 
     async def _choose_bash(self) -> BashChoice:
         """Without any, everything but shell sessions works, and those say why they do not."""
@@ -152,7 +166,13 @@ class RuntimeClient:
         if settings.dial is None:
             return None
         address = split_address(settings.dial)
-        return Dialler(address, self._secret, self._endpoint.serve, settings.dial_proxy)
+        return Dialler(
+            address,
+            self._secret,
+            self._endpoint.serve,
+            proxy=settings.dial_proxy,
+            authority=settings.dial_authority,
+        )
 
     def _make_connection(self) -> EventConnection:
         return EventConnection(self._secret, self._recorder, self._dispatcher, self._control)

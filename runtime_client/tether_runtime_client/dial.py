@@ -17,8 +17,10 @@ from urllib.parse import unquote, urlsplit
 
 from .protocol import auth, dialling
 from .protocol.errors import ProtocolError
+from .protocol.joint import Joints
 from .protocol.limits import HANDSHAKE_TIMEOUT_S
 from .protocol.lines import keep_alive, read_line
+from .protocol.tls import secured, trusting
 
 OFFERED = 4
 """Connections on offer at a time: so many can be opened at once without waiting for the network."""
@@ -39,15 +41,24 @@ class Dialler:
     """Keeps connections on offer at `address`, through an HTTP proxy where there is one.
 
     `serve` gets each that the server takes, a connected socket that is its own from then on.
+    With an `authority` (PEM) it goes by TLS, and to no server but that authority's.
     """
 
     def __init__(
-        self, address: tuple[str, int], secret: str, serve: Serve, proxy: str | None = None
+        self,
+        address: tuple[str, int],
+        secret: str,
+        serve: Serve,
+        *,
+        proxy: str | None = None,
+        authority: str | None = None,
     ) -> None:
         self._address = address
         self._secret = secret
         self._serve = serve
         self._proxy = proxy
+        self._trust = None if authority is None else trusting(authority)
+        self._joints = Joints()
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -55,10 +66,11 @@ class Dialler:
         self._tasks = [asyncio.create_task(self._offer_for_ever()) for _ in range(OFFERED)]
 
     async def close(self) -> None:
-        """Withdraw what is on offer; what was taken goes on."""
+        """Withdraw what is on offer; what was taken goes on, but for what goes by TLS."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._joints.close()
 
     async def _offer_for_ever(self) -> None:
         pause = FIRST_PAUSE_S
@@ -94,6 +106,13 @@ class Dialler:
         return None
 
     async def _connect(self) -> socket.socket:
+        connection = await self._reach()
+        if self._trust is None:
+            return connection
+        name = dialling.sandbox_id(self._secret)
+        return await secured(connection, self._trust, self._joints, name)
+
+    async def _reach(self) -> socket.socket:
         if self._proxy is None:
             return await _connected(*self._address)
         url = urlsplit(self._proxy)

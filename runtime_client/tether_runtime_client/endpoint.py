@@ -6,12 +6,16 @@ import asyncio
 import logging
 import os
 import socket
+import ssl
 import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from .protocol.accepting import Acceptor
 from .protocol.bulk import BulkStream
 from .protocol.channel import Channel, Receiver, server_channel
+from .protocol.joint import Joints
+from .protocol.tls import secured
 from .tickets import Tickets
 
 MAX_CONNECTIONS = 512
@@ -37,6 +41,8 @@ class Endpoint:
         self._make_connection = make_connection
         self._tickets = tickets
         self._servers: list[asyncio.Server] = []
+        self._acceptors: list[Acceptor] = []
+        self._joints = Joints()
         self._sockets: list[tuple[Path, int]] = []
         self._channels: dict[Channel, None] = {}
         self._presenting: set[asyncio.Task[None]] = set()
@@ -62,6 +68,17 @@ class Endpoint:
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
+    def listen_tls(self, host: str, port: int, context: ssl.SSLContext) -> int:
+        """The same by TLS, and for nobody who does without."""
+        listening = socket.create_server((host, port), backlog=BACKLOG)
+
+        async def meet(connection: socket.socket) -> None:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await self.serve(await secured(connection, context, self._joints))
+
+        self._acceptors.append(Acceptor(listening, meet))
+        return int(listening.getsockname()[1])
+
     async def serve(self, connection: socket.socket) -> None:
         """Serve one that came to be in another way, as if it had been accepted here."""
         await asyncio.get_running_loop().connect_accepted_socket(self._accept, connection)
@@ -70,12 +87,15 @@ class Endpoint:
         """Stop listening, and close every connection in good order: what was sent arrives."""
         for server in self._servers:
             server.close()
+        for acceptor in self._acceptors:
+            await acceptor.close()
         for path, inode in self._sockets:
             _remove_own(path, inode)
         for task in self._presenting:
             task.cancel()
         await asyncio.gather(*self._presenting, return_exceptions=True)
         await self._close_channels()
+        await self._joints.close()
 
     async def _close_channels(self) -> None:
         channels = list(self._channels)

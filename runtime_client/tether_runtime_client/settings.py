@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ client options, after `--`:
   --tcp HOST:PORT       listen on this address (port 0: any)
   --dial HOST:PORT      connect out to a server that listens there, for ever anew
   --dial-proxy URL      through this proxy, http://[USER:PASSWORD@]HOST:PORT (HTTP CONNECT)
+  --dial-authority PEM  by TLS, trusting this authority alone (PEM in base64)
   --run-dir DIR         where journal and long outputs go; must outlive a restart
   --lease SECONDS       end when no server was attached for this long
   --ready-fd N          write a line to this descriptor once listening
@@ -40,6 +42,7 @@ class ClientSettings:
     tcp: str | None = None
     dial: str | None = None
     dial_proxy: str | None = None
+    dial_authority: str | None = None
     lease: float | None = None
     ready_fd: int | None = None
     startup: Startup = "bashrc"
@@ -113,12 +116,17 @@ def _proxy(text: str) -> str:
     return text
 
 
+def _base64(text: str) -> str:
+    return b64decode(_text(text), validate=True).decode()
+
+
 _CONVERT: dict[str, Callable[[str], Any]] = {
     "run_dir": _path,
     "unix": _path,
     "tcp": _tcp,
     "dial": _tcp,
     "dial_proxy": _proxy,
+    "dial_authority": _base64,
     "lease": _seconds,
     "ready_fd": _descriptor,
     "startup": _startup,
@@ -142,8 +150,8 @@ def _checked(settings: ClientSettings) -> ClientSettings:
         raise SettingsError("--run-dir is missing")
     if settings.unix is None and settings.tcp is None and settings.dial is None:
         raise SettingsError("one of --unix, --tcp and --dial is needed")
-    if settings.dial_proxy is not None and settings.dial is None:
-        raise SettingsError("--dial-proxy is for --dial")
+    if (settings.dial_proxy or settings.dial_authority) and settings.dial is None:
+        raise SettingsError("--dial-proxy and --dial-authority are for --dial")
     return settings
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .sync import SyncEventStreamRuntime
     from .sync_process import SyncProcess
     from .transfer_rules import TransferOptions
-    from .transports.settings import Dial, Ssh
+    from .transports.settings import Dial, Ssh, Tcp
 
     __all__ = [
         *_protocol.__all__,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         "Ssh",
         "SyncEventStreamRuntime",
         "SyncProcess",
+        "Tcp",
         "TransferOptions",
     ]
 
@@ -42,6 +43,7 @@ _LAZY = {
     "Ssh": "transports.settings",
     "SyncEventStreamRuntime": "sync",
     "SyncProcess": "sync_process",
+    "Tcp": "transports.settings",
     "TransferOptions": "transfer_rules",
 }
 

@@ -61,8 +61,8 @@ class EventStreamRuntime(Calls):
         mounts: bind mounts as `host:container[:ro]`.
         resources: limits as the engine takes them, such as `{"mem_limit": "1g"}`.
         network: an engine network's name, or `none`.
-        transport: `auto`, `unix`, `netns`, `tcp`, `exec`, `dial` or `ssh`, or settings for one of
-            the last two (`Dial`, `Ssh`).
+        transport: `auto`, `unix`, `netns`, `tcp`, `exec`, `dial` or `ssh`, or settings for one
+            (`Dial`, `Ssh`, `Tcp`).
         name: of the sandbox, for `attach` and `tether ps`; a random one when None.
         keep: leave the sandbox when the block is left.
         lease_s: seconds after which a sandbox without a server ends itself; None with `keep`.

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tether_image_builder.errors import engine_host
 from tether_runtime_client.protocol.errors import StartFailed
 from tether_runtime_client.protocol.message import changed
 
-from ..transports import Dial, DialTransport, Ssh, TransportSettings, name_of
+from ..transports import Dial, DialTransport, Ssh, Tcp, TransportSettings, name_of
+from ..transports.identity import make_identity
 from ..transports.settings import join_address, split_address
 from .base import SandboxSpec
 
 if TYPE_CHECKING:
     import docker
+
+_Securable = TypeVar("_Securable", Dial, Tcp)
 
 GIVE_ADDRESS = "Say where the sandbox finds this server: transport=Dial(address='HOST:PORT')"
 
@@ -24,7 +27,21 @@ def dialled(secret: str, transport: TransportSettings) -> DialTransport | None:
     if not isinstance(transport, Dial):
         return None
     at = transport.listen or transport.address
-    return None if at is None else DialTransport(secret, split_address(at))
+    return None if at is None else DialTransport(secret, split_address(at), transport.identity)
+
+
+def secret_line(secret: str, transport: TransportSettings) -> str:
+    """What a container's first process is given: the secret, and what to listen with by TLS."""
+    if isinstance(transport, Tcp) and transport.identity is not None:
+        return f"{secret} {transport.identity.handed_over()}"
+    return secret
+
+
+def _identified(settings: _Securable) -> _Securable:
+    """With an authority of the sandbox's own, where TLS is asked for."""
+    if not settings.tls or settings.identity is not None:
+        return settings
+    return changed(settings, identity=make_identity())
 
 
 def complete(
@@ -33,6 +50,8 @@ def complete(
     """The spec with what its transport lacks, and the one to dial. Raises `StartFailed`."""
     if name_of(spec.transport) == "ssh":
         return replace(spec, transport=_through_ssh(spec.transport)), None
+    if isinstance(spec.transport, Tcp):
+        return replace(spec, transport=_identified(spec.transport)), None
     if name_of(spec.transport) != "dial":
         return spec, None
     settings = spec.transport if isinstance(spec.transport, Dial) else Dial()
@@ -40,6 +59,7 @@ def complete(
         port = split_address(settings.listen)[1] if settings.listen else 0
         address = join_address(_engine_end(engine, spec.network), port)
         settings = changed(settings, address=address)
+    settings = _identified(settings)
     spec = replace(spec, transport=settings)
     return spec, dialled(spec.secret, settings)
 

@@ -21,7 +21,9 @@ from ..transports import (
     NetnsTransport,
     Ssh,
     SshTransport,
+    Tcp,
     TcpTransport,
+    Tls,
     Transport,
     TransportSettings,
     UnixTransport,
@@ -192,12 +194,15 @@ class ContainerSandbox(Sandbox):
         asked = name_of(settings)
         address = ContainerAddress(self._engine, str(self._container.id))
         yield UnixTransport(self._folder / "socket" / "client.sock")
-        netns = NetnsTransport(address.process, TCP_PORT)
+        identity = settings.identity if isinstance(settings, Tcp) else None
+        tls = Tls(identity.authority) if identity else None
+        netns = NetnsTransport(address.process, TCP_PORT, tls)
         if asked in LISTENS_ON:
             yield netns
         if asked == "tcp":
-            behind = Forwarding(TcpTransport(address.own), netns, address.process)
-            yield TcpTransport(address.published_here, behind)
+            own = TcpTransport(address.own, tls=tls)
+            behind = Forwarding(own, netns, address.process)
+            yield TcpTransport(address.published_here, behind, tls)
         if isinstance(settings, Ssh):
             yield SshTransport(settings, address.published)
         if dial is not None:

@@ -11,7 +11,7 @@ from tether_runtime_client.protocol.errors import SandboxNotFound, StartFailed
 
 from ..record import SandboxRecord
 from .base import Backend, Progress, Sandbox, SandboxSpec
-from .completion import complete, dialled, listen
+from .completion import complete, dialled, listen, secret_line
 from .container import ContainerSandbox
 from .container_options import check_mounts, container_options, labels
 from .entry import OPTIONS, RUN, Injected, inject
@@ -55,7 +55,7 @@ class DockerBackend(Backend):
             raise
         sandbox = ContainerSandbox(engine, container, spec.image, spec.folder, spec.transport, dial)
         try:
-            await sandbox.start(spec.secret)
+            await sandbox.start(secret_line(spec.secret, spec.transport))
         except BaseException:
             await sandbox.stop()
             raise
@@ -78,7 +78,7 @@ class DockerBackend(Backend):
         folder = sandbox_folder(record.name)
         dial = dialled(record.secret, record.transport)
         sandbox = ContainerSandbox(engine, container, record.image, folder, record.transport, dial)
-        await sandbox.find(record.secret)
+        await sandbox.find(secret_line(record.secret, record.transport))
         return sandbox
 
     async def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from base64 import b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -125,6 +126,9 @@ def _options(spec: SandboxSpec) -> list[str]:
     if isinstance(spec.transport, Dial):
         listen += ["--dial", str(spec.transport.address)]
         listen += ["--dial-proxy", spec.transport.proxy] if spec.transport.proxy else []
+        if spec.transport.identity is not None:
+            authority = b64encode(spec.transport.identity.authority.encode()).decode()
+            listen += ["--dial-authority", authority]
     bash = ["--bundled-bash", f"{PREFIX}/bin/bash"]
     startup = ["--startup", "profile"] if spec.login else []
     return ["--unix", SOCKET, "--run-dir", RUN, *listen, *lease, *startup, *bash]

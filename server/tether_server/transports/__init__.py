@@ -7,9 +7,9 @@ from .exec import ExecTransport
 from .forwarding import Forwarding
 from .netns import NetnsTransport
 from .probe import NoAnswer, probe
-from .settings import Dial, Ssh, TransportSettings, name_of
+from .settings import Dial, Ssh, Tcp, TransportSettings, name_of
 from .ssh import SshTransport
-from .tcp import TcpTransport
+from .tcp import TcpTransport, Tls
 from .unix import UnixTransport
 
 __all__ = [
@@ -23,7 +23,9 @@ __all__ = [
     "NoAnswer",
     "Ssh",
     "SshTransport",
+    "Tcp",
     "TcpTransport",
+    "Tls",
     "Transport",
     "TransportSettings",
     "UnixTransport",

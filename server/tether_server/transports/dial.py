@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import socket
+import ssl
 from collections import deque
 from collections.abc import Callable
 
 from tether_runtime_client.protocol import auth, dialling
+from tether_runtime_client.protocol.accepting import Acceptor
 from tether_runtime_client.protocol.errors import ProtocolError
-from tether_runtime_client.protocol.limits import HANDSHAKE_TIMEOUT_S
+from tether_runtime_client.protocol.joint import Joints
 from tether_runtime_client.protocol.lines import keep_alive, read_line
+from tether_runtime_client.protocol.tls import presenting, secured
 
 from .base import Transport
+from .identity import Identity
 from .probe import NoAnswer
 from .settings import join_address
 from .tcp import Address
@@ -32,14 +35,7 @@ GONE_TIMEOUT_S = 1.0
 MAX_OFFERED = 32
 """Connections kept on offer for one sandbox; past it the oldest has to go."""
 
-MAX_STRANGERS = 256
-"""Connections at a time that have not shown a secret; past it the oldest has to go."""
-
 BACKLOG = 128
-ROOM_AFTER_S = 1.0
-_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-
-log = logging.getLogger(__name__)
 
 
 class DialTransport(Transport):
@@ -51,16 +47,17 @@ class DialTransport(Transport):
     name = "dial"
     patience_s = 15.0
 
-    def __init__(self, secret: str, address: Address) -> None:
+    def __init__(self, secret: str, address: Address, identity: Identity | None = None) -> None:
         self._secret = secret
+        self._identity = identity
         self._address = address
         self._listener: _Listener | None = None
 
     def listen(self) -> Address:
         """Listen, and return where; raises `OSError` when the address is taken."""
         if self._listener is None:
-            self._listener = _Listener.at(self._address)
-            self._listener.join(self._secret)
+            self._listener = _Listener.at(self._address, secure=self._identity is not None)
+            self._listener.join(self._secret, self._identity)
             self._address = self._listener.address
         return self._address
 
@@ -99,6 +96,7 @@ class _Offers:
 
     def __init__(self, secret: str) -> None:
         self.secret = secret
+        self.context: ssl.SSLContext | None = None
         self.users = 0
         self.gone = False
         self._offered: deque[_Offer] = deque()
@@ -176,29 +174,34 @@ class _Listener:
 
     _there: dict[tuple[int, Address], _Listener] = {}  # noqa: RUF012  one for the process
 
-    def __init__(self, listening: socket.socket) -> None:
+    def __init__(self, listening: socket.socket, *, secure: bool) -> None:
         self._loop = asyncio.get_running_loop()
-        self._listening = listening
         host, port, *_ = listening.getsockname()
         self.address: Address = (host, port)
         self._sandboxes: dict[str, _Offers] = {}
-        self._strangers: dict[asyncio.Task[None], None] = {}
+        self.context = self._make_context() if secure else None
+        self._joints = Joints()
         self._there[id(self._loop), self.address] = self
-        self._loop.add_reader(listening, self._accept)
+        self._acceptor = Acceptor(listening, self._meet)
 
     @classmethod
-    def at(cls, address: Address) -> _Listener:
-        """The one that listens there already, or a new one."""
+    def at(cls, address: Address, *, secure: bool) -> _Listener:
+        """The one that listens there already, or a new one. It is by TLS for all, or for none."""
         found = cls._there.get((id(asyncio.get_running_loop()), address))
-        return found or cls(_bound(address))
+        if found is None or (found.context is not None) != secure:
+            return cls(_bound(address), secure=secure)
+        return found
 
     def offers_of(self, secret: str) -> _Offers:
         """What the client of that secret has on offer."""
         return self._sandboxes[dialling.sandbox_id(secret)]
 
-    def join(self, secret: str) -> None:
+    def join(self, secret: str, identity: Identity | None) -> None:
         """Take what the client of that secret offers; `leave` as often."""
-        self._sandboxes.setdefault(dialling.sandbox_id(secret), _Offers(secret)).users += 1
+        offers = self._sandboxes.setdefault(dialling.sandbox_id(secret), _Offers(secret))
+        offers.users += 1
+        if identity is not None:
+            offers.context = presenting(f"{identity.certificate}\n{identity.key}")
 
     async def leave(self, secret: str) -> None:
         """The last one that leaves ends the listening."""
@@ -212,48 +215,35 @@ class _Listener:
 
     async def _close(self) -> None:
         self._there.pop((id(self._loop), self.address), None)
-        self._loop.remove_reader(self._listening)
-        self._listening.close()
-        for task in self._strangers:
-            task.cancel()
-        await asyncio.gather(*self._strangers, return_exceptions=True)
+        await self._acceptor.close()
+        await self._joints.close()
 
-    def _accept(self) -> None:
-        try:
-            connection, _ = self._listening.accept()
-        except OSError as problem:
-            self._wait_for_room(problem)
-            return
-        connection.setblocking(False)
-        if len(self._strangers) >= MAX_STRANGERS:
-            next(iter(self._strangers)).cancel()
-        task = asyncio.create_task(self._meet(connection))
-        self._strangers[task] = None
-        task.add_done_callback(lambda done: self._strangers.pop(done, None))
-        # Also when it was cancelled before it began.
-        task.add_done_callback(lambda done: connection.close() if done.cancelled() else None)
+    def _make_context(self) -> ssl.SSLContext:
+        """It has no certificate of its own: the name that is asked for says whose to show."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.sni_callback = self._choose_certificate
+        return context
 
-    def _wait_for_room(self, problem: OSError) -> None:
-        """It went again, or there are too many descriptors: then it is still there to be taken."""
-        log.warning("a connection was not accepted: %s", problem)
-        if problem.errno in _NO_ROOM:
-            self._loop.remove_reader(self._listening)
-            self._loop.call_later(ROOM_AFTER_S, self._accept_again)
-
-    def _accept_again(self) -> None:
-        if self._listening.fileno() >= 0:
-            self._loop.add_reader(self._listening, self._accept)
+    def _choose_certificate(
+        self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext
+    ) -> int | None:
+        offers = self._sandboxes.get((name or "").partition(".")[0])
+        if offers is None or offers.context is None:
+            return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+        connection.context = offers.context
+        return None
 
     async def _meet(self, connection: socket.socket) -> None:
+        keep_alive(connection)
+        if self.context is not None:
+            connection = await secured(connection, self.context, self._joints)
         try:
-            keep_alive(connection)
-            async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
-                offers = await self._prove(connection)
-        except (OSError, ProtocolError, TimeoutError) as problem:
-            log.info("what dialled is no client of ours: %s", problem)
+            offers = await self._prove(connection)
+        except BaseException:
             connection.close()
-        else:
-            offers.add(connection)
+            raise
+        offers.add(connection)
 
     async def _prove(self, connection: socket.socket) -> _Offers:
         """Whose client it is; raises `ProtocolError` for anything else."""
@@ -276,7 +266,6 @@ def _bound(address: Address) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(BACKLOG)
-        listening.setblocking(False)
     except OSError as problem:
         listening.close()
         text = f"cannot listen at {join_address(*address)}: {problem.strerror}"

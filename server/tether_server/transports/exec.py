@@ -11,9 +11,10 @@ import socket
 from collections import deque
 from collections.abc import Callable
 
+from tether_runtime_client.protocol.joint import Joints
+
 from .base import Transport
 from .engine_stream import STDOUT, Demultiplexer
-from .joint import Joints
 
 _READ = 256 * 1024
 _COMPLAINT = 500
@@ -84,7 +85,7 @@ class _Exec:
     async def write(self, data: bytes) -> None:
         await self._loop.sock_sendall(self._engine, data)
 
-    def end(self) -> None:
+    async def end(self) -> None:
         self._engine.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:

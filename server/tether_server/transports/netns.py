@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from .base import Transport
-from .tcp import connected
+from .tcp import Tls, connected
 
 CLONE_NEWNET = 0x40000000
 
@@ -34,15 +34,19 @@ class NetnsTransport(Transport):
 
     name = "netns"
 
-    def __init__(self, find_process: Callable[[], Awaitable[int]], port: int) -> None:
+    def __init__(
+        self, find_process: Callable[[], Awaitable[int]], port: int, tls: Tls | None = None
+    ) -> None:
         self._find_process = find_process
+        self._tls = tls
         self._port = port
 
     async def connect(self) -> socket.socket:
         """Connect; raises `OSError` when it may not be entered, or nothing listens."""
         pid = await self._find_process()
         made = await in_network_of(pid, lambda: socket.socket(socket.AF_INET))
-        return await connected(made, "127.0.0.1", self._port)
+        connection = await connected(made, "127.0.0.1", self._port)
+        return await self._tls.secure(connection) if self._tls else connection
 
     def describe(self) -> str:
         """The port, on the container's loopback."""

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from tether_runtime_client.protocol.message import Message
 
+from .identity import Identity
 from .tcp import Address
 
 
@@ -56,13 +57,26 @@ class Dial(Message):
     `address` is where the sandbox finds this server, HOST:PORT, and `listen` where that is on this
     machine if it is another one (behind a proxy, say). Without either it is the engine's own end of
     the container's network, on any free port. `proxy` is an HTTP proxy that the sandbox goes
-    through by CONNECT; who runs in the sandbox can read it.
+    through by CONNECT; who runs in the sandbox can read it. With `tls` an authority is made for
+    the sandbox, and the client goes to no server but that authority's; `identity` is that.
     """
 
     name: Literal["dial"] = "dial"
     address: Annotated[str, AfterValidator(_address)] | None = None
     listen: Annotated[str, AfterValidator(_address)] | None = None
     proxy: Annotated[str, AfterValidator(_proxy)] | None = None
+    tls: bool = False
+    identity: Identity | None = Field(default=None, repr=False)
+
+
+class Tcp(Message):
+    """A port that the engine publishes. With `tls` an authority is made for the sandbox, and the
+    client shows its certificate; `identity` is that.
+    """
+
+    name: Literal["tcp"] = "tcp"
+    tls: bool = False
+    identity: Identity | None = Field(default=None, repr=False)
 
 
 class Ssh(Message):
@@ -80,7 +94,7 @@ class Ssh(Message):
     key: str | None = None
 
 
-TransportSettings = Annotated[Dial | Ssh, Field(discriminator="name")] | str
+TransportSettings = Annotated[Dial | Ssh | Tcp, Field(discriminator="name")] | str
 """What the option `transport` takes: settings, or a name alone."""
 
 

@@ -11,8 +11,9 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from tether_runtime_client.protocol.joint import Joints
+
 from .base import Transport
-from .joint import Joints
 from .probe import NoAnswer
 from .settings import Ssh, join_address, split_ssh_host
 from .tcp import Address
@@ -152,7 +153,7 @@ class _Channel:
         self._writer.write(data)
         await self._writer.drain()
 
-    def end(self) -> None:
+    async def end(self) -> None:
         self._writer.write_eof()
 
     def close(self) -> None:

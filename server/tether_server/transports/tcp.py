@@ -7,6 +7,9 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from tether_runtime_client.protocol.joint import Joints
+from tether_runtime_client.protocol.tls import secured, trusting
+
 from .base import Transport
 
 if TYPE_CHECKING:
@@ -14,6 +17,22 @@ if TYPE_CHECKING:
     from .probe import NoAnswer
 
 Address = tuple[str, int]
+
+
+class Tls:
+    """TLS to the client of one sandbox, for every transport that leads to its port."""
+
+    def __init__(self, authority: str) -> None:
+        self._context = trusting(authority)
+        self._joints = Joints()
+
+    async def secure(self, connection: socket.socket) -> socket.socket:
+        """A socket for what goes through TLS; raises `OSError` when it is another's certificate."""
+        return await secured(connection, self._context, self._joints, "client")
+
+    async def close(self) -> None:
+        """End what still goes through it. Twice is safe."""
+        await self._joints.close()
 
 
 class TcpTransport(Transport):
@@ -30,7 +49,9 @@ class TcpTransport(Transport):
         self,
         find_address: Callable[[], Awaitable[Address]],
         forwarding: Forwarding | None = None,
+        tls: Tls | None = None,
     ) -> None:
+        self._tls = tls
         self._find_address = find_address
         self._forwarding = forwarding
         self._last: Address | None = None
@@ -38,11 +59,17 @@ class TcpTransport(Transport):
     async def connect(self) -> socket.socket:
         """Connect; raises `OSError` when nothing listens."""
         self._last = await self._find_address()
-        return await connected(socket.socket(socket.AF_INET), *self._last)
+        made = await connected(socket.socket(socket.AF_INET), *self._last)
+        return await self._tls.secure(made) if self._tls else made
 
     async def diagnose(self, problem: NoAnswer, secret: str) -> str:
         """Which piece of a forwarding is broken."""
         return await self._forwarding.diagnose(problem, secret) if self._forwarding else ""
+
+    async def close(self) -> None:
+        """End what goes by TLS."""
+        if self._tls is not None:
+            await self._tls.close()
 
     def describe(self) -> str:
         """The address."""

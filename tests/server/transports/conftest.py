@@ -11,14 +11,14 @@ from typing import Any
 import docker
 import pytest
 
-from tether_server import EventStreamRuntime, Ssh
+from tether_server import Dial, EventStreamRuntime, Ssh, Tcp
 from tether_server.record import list_records
 
 sys.path.append(str(Path(__file__).parents[3]))  # `benchmarks` is no installed package
 
 from benchmarks.peers.sshd import Sshd, running_sshd
 
-TRANSPORTS = ["unix", "netns", "tcp", "exec", "dial", "ssh"]
+TRANSPORTS = ["unix", "netns", "tcp", "exec", "dial", "ssh", "tcp by TLS", "dial by TLS"]
 StartBy = Callable[..., EventStreamRuntime]
 
 
@@ -36,7 +36,10 @@ def start_by(debian: str, request: pytest.FixtureRequest) -> StartBy:
     """Makes a runtime over a transport; enter what it returns."""
 
     def make(name: str, **options: Any) -> EventStreamRuntime:
-        transport = request.getfixturevalue("ssh_settings") if name == "ssh" else name
+        by_tls = {"tcp by TLS": Tcp(tls=True), "dial by TLS": Dial(tls=True)}
+        transport = by_tls.get(name, name)
+        if name == "ssh":
+            transport = request.getfixturevalue("ssh_settings")
         return EventStreamRuntime(debian, transport=transport, **options)
 
     return make

@@ -14,10 +14,11 @@ import pytest
 
 from tether_runtime_client.dial import Dialler
 from tether_runtime_client.protocol import auth, dialling
+from tether_runtime_client.protocol.accepting import MAX_STRANGERS
 from tether_runtime_client.protocol.lines import read_line
 from tether_server import CmdRunAction, EventStreamRuntime, OperatorRuntime, StartFailed
 from tether_server.transports import Dial, DialTransport, NoAnswer
-from tether_server.transports.dial import MAX_OFFERED, MAX_STRANGERS
+from tether_server.transports.dial import MAX_OFFERED
 
 ANY = ("127.0.0.1", 0)
 
@@ -34,7 +35,10 @@ async def listening(secret: str, address: tuple[str, int] = ANY) -> AsyncIterato
 
 @asynccontextmanager
 async def dialling_to(
-    address: tuple[str, int], secret: str, proxy: str | None = None
+    address: tuple[str, int],
+    secret: str,
+    proxy: str | None = None,
+    authority: str | None = None,
 ) -> AsyncIterator[list[socket.socket]]:
     """What was taken, an echo service each."""
     taken: list[socket.socket] = []
@@ -44,7 +48,7 @@ async def dialling_to(
         taken.append(connection)
         echoes.append(asyncio.create_task(_echo(connection)))
 
-    dialler = Dialler(address, secret, serve, proxy)
+    dialler = Dialler(address, secret, serve, proxy=proxy, authority=authority)
     dialler.start()
     try:
         yield taken

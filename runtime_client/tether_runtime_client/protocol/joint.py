@@ -22,11 +22,11 @@ class FarEnd(Protocol):
     async def write(self, data: bytes) -> None:
         """Send all of them; returns when more can be sent."""
 
-    def end(self) -> None:
+    async def end(self) -> None:
         """There is nothing more to send; what comes back still does."""
 
     def close(self) -> None:
-        """Free it. Twice is safe."""
+        """Free it."""
 
 
 class Joints:
@@ -43,6 +43,9 @@ class Joints:
         task = asyncio.create_task(_join(far, pair))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # Not in the task: it may be cancelled before it begins.
+        task.add_done_callback(lambda _: far.close())
+        task.add_done_callback(lambda _: pair.close())
         return near
 
     async def close(self) -> None:
@@ -69,15 +72,13 @@ async def _join(far: FarEnd, pair: socket.socket) -> None:
     finally:
         outward.cancel()
         await asyncio.gather(outward, return_exceptions=True)
-        far.close()
-        pair.close()
 
 
 async def _inward(pair: socket.socket, far: FarEnd) -> None:
     loop = asyncio.get_running_loop()
     while data := await loop.sock_recv(pair, _READ):
         await far.write(data)
-    far.end()
+    await far.end()
 
 
 async def _outward(far: FarEnd, pair: socket.socket) -> None:
