@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from functools import partial
+from typing import TypeVar
 
 from .. import files as core
 from ..dispatcher import Context
@@ -25,32 +26,42 @@ BINARY_LIMIT = 4 * 1024 * 1024
 PAGE_LIMIT = 4 * 1024 * 1024
 """The most bytes of JSON one page of a directory takes, whatever number was asked for."""
 
+AT_ONCE = 16
+"""How many are worked on at a time; more wait. Each may hold some megabytes."""
+
+T = TypeVar("T")
+
 
 class Files:
     """Handles the file actions. Relative paths are from where the client was started."""
 
     def __init__(self, settings: ClientSettings) -> None:
         self._editor = core.Editor(str(settings.state / "edits"))
+        self._room = asyncio.Semaphore(AT_ONCE)
 
     async def read(self, action: a.FileReadAction, _: Context) -> o.FileReadObservation:
         """A whole file or a range of its lines; more than the limit is an error."""
-        return await on_files(lambda: _read_bytes(action) if action.binary else _read(action))
+        return await self._do(lambda: _read_bytes(action) if action.binary else _read(action))
 
     async def write(self, action: a.FileWriteAction, _: Context) -> o.FileWriteObservation:
         """A whole file in one step, or an addition to its end."""
-        return await on_files(lambda: _write(action))
+        return await self._do(lambda: _write(action))
 
     async def edit(self, action: a.FileEditAction, _: Context) -> o.FileEditObservation:
         """One change, or the last one taken back."""
-        return await on_files(lambda: _EDITS[action.command](self._editor, action))
+        return await self._do(lambda: _EDITS[action.command](self._editor, action))
 
     async def list_files(self, action: a.ListFilesAction, _: Context) -> o.ListFilesObservation:
         """A page of a directory: as many entries as fit, at most as many as asked for."""
-        return await on_files(lambda: _list(action))
+        return await self._do(lambda: _list(action))
 
     async def stat(self, action: FileStatAction, _: Context) -> o.FileStatObservation:
         """The attributes of one path."""
-        return await on_files(partial(_stat, action))
+        return await self._do(lambda: _stat(action))
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        async with self._room:
+            return await on_files(work)
 
 
 def _read(action: a.FileReadAction) -> o.FileReadObservation:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from tether_runtime_client.protocol.actions import (
     FileWriteAction,
     ListFilesAction,
 )
+from tether_runtime_client.protocol.tree_actions import FileStatAction
 from tether_runtime_client.recorder import error_observation
 from tether_runtime_client.settings import ClientSettings
 from tether_server import EventStreamRuntime
@@ -358,6 +361,35 @@ async def test_what_cannot_be_listed(
     (place / "file").touch()
     with pytest.raises(error):
         await files.list_files(ListFilesAction(path=str(place / name)), desk.context())
+
+
+# --- many
+
+
+async def test_a_thousand_at_once_take_turns(
+    desk: Desk, files: Files, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "file").write_text("x")
+    at_once, most, stat_file = 0, 0, files_module.core.stat_file
+    counting = threading.Lock()
+
+    def counted(*args: Any, **fields: Any) -> Any:
+        nonlocal at_once, most
+        with counting:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.0005)  # others get their chance to be too many
+        try:
+            return stat_file(*args, **fields)
+        finally:
+            with counting:
+                at_once -= 1
+
+    monkeypatch.setattr(files_module.core, "stat_file", counted)
+    action = FileStatAction(path=str(place / "file"))
+    seen = await asyncio.gather(*(files.stat(action, desk.context()) for _ in range(1_000)))
+    assert {each.size for each in seen} == {1}
+    assert 1 < most <= files_module.AT_ONCE
 
 
 # --- through a runtime
