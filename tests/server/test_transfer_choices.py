@@ -90,7 +90,9 @@ async def test_a_tree_comes_back_as_it_was(
 
 
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
 )
 @given(tree=trees(targets), when=times)
 async def test_any_tree_comes_back_as_it_was(
