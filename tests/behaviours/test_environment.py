@@ -23,6 +23,7 @@ from tether_server import (
     SessionWarning,
     SetEnvAction,
     SyncEventStreamRuntime,
+    WorkingDirectoryMissing,
 )
 
 from .conftest import Shell
@@ -100,10 +101,10 @@ async def test_the_directory_of_one_command(shell: Shell) -> None:
     assert await shell.output("pwd", cwd="-dash") == f"{home}/-dash\n"
     assert await shell.output("pwd", cwd="sp ace", env={"CDPATH": "/"}) == f"{home}/sp ace\n"
     assert await shell.output("pwd") == f"{home}\n"
-    seen = await shell.run("echo not run", cwd="/nosuch")
-    assert (seen.exit_code, seen.cwd) == (1, home)
-    assert "No such file" in seen.content
-    assert "not run" not in seen.content
+    for none in ("/nosuch", "nosuch", "/proc/self/status", "sp ace/../nosuch"):
+        with pytest.raises(WorkingDirectoryMissing, match="cannot be entered"):
+            await shell.run("touch was-run", cwd=none)
+    assert await shell.output("pwd; ls was-run 2>/dev/null || echo not run") == f"{home}\nnot run\n"
 
 
 # --- for a whole sandbox -------------------------------------------------------------------------

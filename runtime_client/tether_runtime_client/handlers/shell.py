@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -225,6 +226,8 @@ class Session:
 
     def start(self, action: a.CmdRunAction, context: Context, output: OutputLog) -> Command:
         """Hand a command to the shell."""
+        if action.cwd is not None:
+            _check_folder(os.path.join(self.shell.cwd, action.cwd))
         self._places.note(self._name, self.shell.cwd)
         with shell_errors():
             running = self.shell.start_command(
@@ -293,6 +296,23 @@ def _harder(signal: str) -> Sequence[str]:
     """What follows on a signal that did not end a command."""
     rising = ("SIGTERM", "SIGKILL")
     return rising[rising.index(signal) + 1 :] if signal in rising else rising
+
+
+def _check_folder(path: str) -> None:
+    """Raises `WorkingDirectoryMissing` for what is not there or no folder: nothing has run then.
+
+    Whether it may be entered is for the shell to say, who may be somebody else.
+    """
+    try:
+        if stat.S_ISDIR(os.stat(path).st_mode):
+            return
+        why = "it is no folder"
+    except (FileNotFoundError, NotADirectoryError):
+        why = "there is no such folder"
+    except (OSError, ValueError):
+        return
+    text = f"the working directory {path!r} cannot be entered: {why}"
+    raise e.WorkingDirectoryMissing(text, hint="Make it first, or choose another `cwd`", cwd=path)
 
 
 @contextmanager
