@@ -40,6 +40,7 @@ class Load:
     label: str
     source: Path
     rounds: int
+    block: int
     aim: Aim
 
 
@@ -66,6 +67,8 @@ async def _compare(load: Load, target: Path, copiers: list[Copier]) -> list[Row]
         samples = await take_turns(
             {name: partial(copy, load.source, target) for name, copy in copies.items()},
             rounds=load.rounds,
+            block=load.block,
+            blocks={one.name: 1 for one in copiers if one.slow},
             after=partial(look_and_clear, load.source, target),
         )
         rows += side_rows(
@@ -97,7 +100,7 @@ def _large(folder: Path, plan: Plan) -> Load:
     with source.open("wb") as file:
         for number in range(blocks):
             file.write(number.to_bytes(8) + block[8:])
-    return Load(f"one file of {blocks} MB", source, plan.count(5, 1), Aim(1.3))
+    return Load(f"one file of {blocks} MB", source, plan.count(3, 1), plan.count(2, 1), Aim(1.3))
 
 
 def _small(folder: Path, plan: Plan) -> Load:
@@ -108,7 +111,7 @@ def _small(folder: Path, plan: Plan) -> Load:
         inner = source / f"{number // 100:02}"
         inner.mkdir(parents=True, exist_ok=True)
         (inner / f"file-{number:04}.txt").write_bytes(os.urandom(4096))
-    return Load(f"{files:,} files of 4 KB", source, plan.count(11, 1), Aim(2))
+    return Load(f"{files:,} files of 4 KB", source, plan.count(4, 1), plan.count(3, 1), Aim(2))
 
 
 @contextmanager

@@ -55,3 +55,5 @@ class Copier:
     up: Copy
     down: Copy
     place: Literal["local", "docker"] = "local"
+    slow: bool = False
+    """It gets one run in a turn, where the others get several."""

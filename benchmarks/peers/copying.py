@@ -110,11 +110,13 @@ async def _asyncssh(connecting: asyncssh.connect) -> AsyncIterator[list[Copier]]
                 "SFTP, asyncssh",
                 lambda source, target: sftp.put(source, target, recurse=True),
                 lambda source, target: sftp.get(source, target, recurse=True),
+                slow=True,
             ),
             Copier(
                 "tar over asyncssh",
                 partial(_tar_up, connection),
                 partial(_tar_down, connection),
+                slow=True,
             ),
         ]
 
@@ -142,6 +144,7 @@ def _paramiko(client: paramiko.SSHClient) -> Iterator[Copier]:
             "SFTP, paramiko",
             _in_thread(partial(_put, sftp)),
             _in_thread(partial(_get, sftp)),
+            slow=True,
         )
 
 

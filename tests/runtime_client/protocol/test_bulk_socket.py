@@ -252,3 +252,25 @@ def test_a_silence_is_bounded(
         lent.receive()
     with pytest.raises(TransferError, match="nothing moved"):
         lent.send(bytes(MAX_FRAME))
+
+
+async def test_uvloop() -> None:
+    """Its sockets are no sockets; what is lent is one, and it gets its own back."""
+    uvloop = pytest.importorskip("uvloop")
+    data = os.urandom(3 * BULK_CHUNK)
+
+    async def main() -> bytes:
+        async with bulk_pair() as (server, sandbox):
+            _, seen = await asyncio.gather(
+                on_socket(server, lambda lent: lent.send(data)),
+                on_socket(sandbox, lambda lent: take(lent, len(data))),
+            )
+            await sandbox.write(b"answer")
+            assert await server.read() == b"answer"
+            return seen
+
+    def run() -> bytes:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(main())
+
+    assert await asyncio.to_thread(run) == data
