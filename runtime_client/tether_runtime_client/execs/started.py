@@ -12,6 +12,7 @@ from ..protocol.errors import AttachedElsewhere
 from ..protocol.exec_actions import ExecEntry, ExecStartAction
 from ..protocol.exec_frames import OutputName
 from ..protocol.observations import ExecObservation
+from ..shell.family import Family
 from .attachment import Attachment
 from .feeder import Feeder
 from .kept import Filed, Held, Kept
@@ -30,7 +31,8 @@ _ORDER: tuple[OutputName, ...] = ("stdout", "stderr")
 class StartedExec:
     """Its streams, its process once it has one, and its end. One owner, on the loop.
 
-    `ready` is done when the process runs; it has the exception of a start that failed.
+    `ready` is done when the process runs; it has the exception of a start that failed. `family`
+    knows what has come of a process on a terminal.
     """
 
     def __init__(self, action_id: str, action: ExecStartAction, folder: Path) -> None:
@@ -44,6 +46,7 @@ class StartedExec:
         self.feeder = Feeder(self._wake)
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.process: Process | None = None
+        self.family: Family | None = None
         self.end: ExecObservation | None = None
         self._started = time.time()
         self._attachment: Attachment | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+import signal
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +19,7 @@ from ..processes import (
     PIPE,
     LaunchOptions,
     Process,
+    TerminalProcess,
     start_on_terminal,
     start_process,
     with_group,
@@ -37,9 +39,11 @@ from ..protocol.observations import (
 )
 from ..settings import ClientSettings
 from ..shell import BashChoice
+from ..shell.family import Family
+from ..shell.mark import VARIABLE
 from ..tickets import Tickets
 from . import registry
-from .exec import Execs, end_of, start_errors
+from .exec import END_S, Execs, end_of, start_errors
 from .signals import signal_number
 from .terminal import DEFAULT_TERM
 
@@ -143,6 +147,7 @@ class StartedExecs:
             registry.forget(self._registry, process.pid)
             feeding.cancel()
             one.feeder.closed = True
+            await _end_terminal(one, process)
         oom_kills = self._oom.since(mark) if status.exit_code else 0
         end = one.finish(status, timed_out=timed_out, oom_kills=oom_kills)
         self._remember(one)
@@ -182,14 +187,33 @@ class StartedExecs:
             return start_process(
                 command, one.on_output, stdin=PIPE if action.stdin else None, **how
             )
-        on_output = partial(one.on_output, "stdout")
-        return start_on_terminal(command, on_output, size=(action.rows, action.cols), **how)
+        return _on_terminal(one, command, how)
 
     def _environment_of(self, action: ExecStartAction) -> Mapping[str, str]:
         own = action.env or {}
         if action.tty:
             return {**self._environment.of_people, "TERM": DEFAULT_TERM, **own}
         return {**self._environment.of_commands, **own}
+
+
+def _on_terminal(
+    one: StartedExec, command: Sequence[str] | str, how: LaunchOptions
+) -> TerminalProcess:
+    """Marked, so that all that comes of it can be told: shells make their jobs groups."""
+    family = one.family = Family()
+    how["env"] = {**(how["env"] or {}), VARIABLE: family.mark.value}
+    on_output = partial(one.on_output, "stdout")
+    size = one.action.rows, one.action.cols
+    process = start_on_terminal(command, on_output, size=size, in_child=family.mark.put_on, **how)
+    family.add(process.pid)
+    return process
+
+
+async def _end_terminal(one: StartedExec, process: Process) -> None:
+    """A terminal whose process was killed leaves nothing; one that ended leaves what it will."""
+    status = process.status
+    if one.family is not None and (status is None or status.signal == signal.SIGKILL):
+        await one.family.end(END_S)
 
 
 async def _feed(one: StartedExec, process: Process) -> None:

@@ -7,6 +7,7 @@ import os
 import struct
 import termios
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from ..oom_score import CHILD_OOM_SCORE
 from .launch import Launch, prepare
@@ -106,12 +107,16 @@ def start_on_terminal(
     umask: int | None = None,
     nice: int | None = None,
     shell: Sequence[str] = ("/bin/sh", "-c"),
+    in_child: Callable[[], None] | None = None,
 ) -> TerminalProcess:
-    """As `start_process`, on a terminal of so many rows and columns."""
+    """As `start_process`, on a terminal of so many rows and columns.
+
+    `in_child` runs in the child before its exec, when it has its terminal.
+    """
     launch = prepare(command, env=env, cwd=cwd, user=user, umask=umask, nice=nice, shell=shell)
     opened: list[int] = []
     try:
-        pid = _spawn(launch, size, opened)
+        pid = _spawn(launch, size, opened, in_child)
         master = opened[0]
         typing = os.dup(master)
     except BaseException:
@@ -123,7 +128,12 @@ def start_on_terminal(
     return TerminalProcess(pid, output, TypedInput(typing), CHILD_OOM_SCORE)
 
 
-def _spawn(launch: Launch, size: tuple[int, int], opened: list[int]) -> int:
+def _spawn(
+    launch: Launch,
+    size: tuple[int, int],
+    opened: list[int],
+    in_child: Callable[[], None] | None,
+) -> int:
     try:
         opened += os.openpty()
     except OSError as error:
@@ -132,12 +142,14 @@ def _spawn(launch: Launch, size: tuple[int, int], opened: list[int]) -> int:
     _resize(master, *size)
     if launch.account is not None and not launch.account.is_current:
         os.fchown(slave, launch.account.uid, -1)  # it may want to open it by its name
-    return launch.spawn((slave, slave, slave), _take_terminal)
+    return launch.spawn((slave, slave, slave), partial(_in_child, in_child))
 
 
-def _take_terminal() -> None:
-    """Runs in the child: a session leader's terminal becomes the controlling one."""
+def _in_child(further: Callable[[], None] | None) -> None:
+    """A session leader's terminal becomes the controlling one."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    if further is not None:
+        further()
 
 
 def _resize(descriptor: int, rows: int, cols: int) -> None:

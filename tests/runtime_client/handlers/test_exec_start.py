@@ -102,6 +102,14 @@ async def rest(stream: BulkStream) -> list[Any]:
     return seen
 
 
+async def shown(stream: BulkStream, until: bytes) -> bytes:
+    """Output, up to the piece that has `until` in it."""
+    data = b""
+    while until not in data and (message := await stream.read()) is not None:
+        data += message if isinstance(message, bytes) else b""
+    return data
+
+
 def running(pid: int) -> bool:
     process = read_process(pid)
     return process is not None and process.alive
@@ -168,7 +176,7 @@ async def test_a_caller_that_never_comes_back(
     async with stand_of(desk, settings) as stand:
         task = stand.start("set -m; sleep 1000 & echo $!; wait")
         stream, _ = await stand.attach()
-        child = int((await stream.read()) or b"")  # type: ignore[arg-type]
+        child = int(await shown(stream, b"\n"))
         await asyncio.sleep(0.6)
         assert not task.done(), "there is a caller"
         stream.abort("gone for ever")
@@ -221,6 +229,36 @@ async def test_stopping_the_client_leaves_nothing(desk: Desk, settings: ClientSe
         stream, seen = await stand.attach()
         await stream.read()
     assert not running(seen.exec.pid)
+
+
+async def test_a_killed_terminal_leaves_nothing(desk: Desk, settings: ClientSettings) -> None:
+    command = "trap '' HUP TERM; setsid sleep 987 & echo $!; sleep 987 & echo $! $$ up; wait"
+    async with stand_of(desk, settings) as stand:
+        task = stand.start(command, tty=True)
+        stream, _ = await stand.attach()
+        text = await shown(stream, b"up")
+        pids = [int(word) for word in text.split() if word.isdigit()]
+        assert [running(pid) for pid in pids] == [True] * 3
+        await stand.signal("SIGKILL")
+        assert (await task).signal == signal.SIGKILL
+        assert not any(running(pid) for pid in pids)
+
+
+async def test_what_was_detached_on_purpose_outlives_a_terminal(
+    desk: Desk, settings: ClientSettings
+) -> None:
+    async with stand_of(desk, settings) as stand:
+        task = stand.start("trap '' HUP; sleep 30 & echo $!; exit 2", tty=True)
+        done = await task
+        pid = int(done.stdout)
+        assert (done.exit_code, running(pid)) == (2, True)
+        os.kill(pid, signal.SIGKILL)
+
+
+async def test_a_program_that_closes_its_terminal(desk: Desk, settings: ClientSettings) -> None:
+    async with stand_of(desk, settings) as stand:
+        done = await stand.start("echo bye; exec <&- >&- 2>&-; sleep 0.3; exit 6", tty=True)
+        assert (done.exit_code, done.stdout) == (6, b"bye\r\n")
 
 
 async def test_output_that_was_lost_is_said(
