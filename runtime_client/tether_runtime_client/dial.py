@@ -78,7 +78,8 @@ class Dialler:
             try:
                 connection = await self._offer()
             except (OSError, ProtocolError, TimeoutError) as problem:
-                log.info("dialling %s:%d failed: %s", *self._address, problem or "no answer")
+                level = logging.WARNING if pause == FIRST_PAUSE_S else logging.INFO
+                log.log(level, "dialling %s:%d failed: %s", *self._address, problem or "no answer")
                 await asyncio.sleep(pause * random.uniform(0.7, 1.3))
                 pause = min(2 * pause, LAST_PAUSE_S)
                 continue

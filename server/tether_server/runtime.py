@@ -131,9 +131,17 @@ class EventStreamRuntime(Calls):
 
     @classmethod
     def attach(
-        cls, name: str, *, takeover: bool = False, progress: Progress = silent
+        cls,
+        name: str,
+        *,
+        takeover: bool = False,
+        transport: str | None = None,
+        progress: Progress = silent,
     ) -> EventStreamRuntime:
         """A runtime for the sandbox of that name, with its history; enter it to connect.
+
+        It is reached as it was, or by another `transport` that it was set up for (`auto` tries
+        each): one that broke holds up nothing but itself.
 
         Raises `SandboxNotFound` when none is known. Entering raises `ControllerBusy` while another
         server controls the sandbox and answers; `takeover=True` replaces it.
@@ -144,7 +152,7 @@ class EventStreamRuntime(Calls):
             backend=record.backend,
             name=name,
             keep=record.keep,
-            transport=record.transport,
+            transport=transport or record.transport,
             progress=progress,
         )
         runtime._record = record

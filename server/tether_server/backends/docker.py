@@ -37,6 +37,7 @@ class DockerBackend(Backend):
         if spec.image is None:
             raise ValueError("backend='docker' needs an image")
         await asyncio.to_thread(check_mounts, engine, spec.mounts)
+        spec, dial = await asyncio.to_thread(complete, engine, spec)
         injected = await asyncio.to_thread(inject, engine, spec, progress)
         if spec.entrypoint == "beside" and not (injected.entrypoint or injected.command):
             progress(f"{spec.image} has no ENTRYPOINT and no CMD: nothing runs beside the client")
@@ -44,7 +45,6 @@ class DockerBackend(Backend):
         (spec.folder / "socket").mkdir()
         # Any container user may bind its socket here; the folder above lets in only this user.
         (spec.folder / "socket").chmod(0o1777)
-        spec, dial = await asyncio.to_thread(complete, engine, spec)
         if dial is not None:
             spec = listen(spec, dial)
         try:

@@ -135,7 +135,7 @@ async def _unavailable(
     hint = "`tether doctor NAME` looks at each; the sandbox itself may be well"
     if working:
         told.append(f"It is not the client: {', '.join(map(str, working))}")
-        hint = f"Use transport={working[0].transport.name!r}, or 'auto'"
+        hint = f"Start or attach with transport={working[0].transport.name!r}, or 'auto'"
     return TransportUnavailable(
         f"the runtime client is not reached: {'. '.join(told)}",
         hint=hint,

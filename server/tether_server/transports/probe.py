@@ -122,7 +122,8 @@ class _Handshake:
             text = "the connection is taken and ended without a word (an empty reply)"
             self._fail(NoAnswer("closed", text))
         else:
-            self._fail(NoAnswer("foreign", f"what answers is no runtime client: {reason}"))
+            said = "".join(c for c in reason if c.isprintable())
+            self._fail(NoAnswer("foreign", f"what answers is no runtime client: {said}"))
 
     def _fail(self, error: NoAnswer) -> None:
         if not self._proven.done():

@@ -94,7 +94,7 @@ class Ssh(Message):
     key: str | None = None
 
 
-TransportSettings = Annotated[Dial | Ssh | Tcp, Field(discriminator="name")] | str
+TransportSettings = Dial | Ssh | Tcp | str
 """What the option `transport` takes: settings, or a name alone."""
 
 

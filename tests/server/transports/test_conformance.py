@@ -170,6 +170,18 @@ async def test_it_holds(name: str, start_by: StartBy, tmp_path: Path) -> None:
     assert children() <= before[2]
 
 
+@pytest.mark.parametrize("name", ["netns", "exec", "dial"])
+async def test_nothing_of_the_image_is_needed(busybox: str, name: str) -> None:
+    """Neither programs nor libraries, nor, for two of them, a network."""
+    network = None if name == "dial" else "none"
+    async with EventStreamRuntime(
+        busybox, transport=name, network=network, inject="mount", user="4321"
+    ) as runtime:
+        seen = await runtime.run(CmdRunAction(command="id -u; ls /sys/class/net"))
+        assert seen.content.split() == ["4321", *(["eth0"] if network is None else []), "lo"]
+        await half_a_close(runtime, Path())
+
+
 def threads() -> set[threading.Thread]:
     """Those that are not of a pool, which stay for the next call."""
     return {t for t in threading.enumerate() if not t.name.startswith("asyncio_")}

@@ -296,12 +296,14 @@ async def works(runtime: EventStreamRuntime) -> None:
 
 @pytest.mark.engine
 async def test_a_container_behind_a_proxy_and_another_server(debian: str, bridge: str) -> None:
-    """Its only way out is the proxy. It outlives a server, and the next one is found."""
+    """Its only way here is the proxy: the server listens on loopback, which in the container is
+    another. It outlives a server, and the next one is found.
+    """
     async with http_proxy(bridge) as (port, targets):
         dial = Dial(address="192.0.2.1:7000", listen="127.0.0.1:0", proxy=f"http://{bridge}:{port}")
-        dial = Dial(listen=f"{bridge}:0", proxy=f"http://{bridge}:{port}")
+        dial = Dial(address="127.0.0.1:0", listen="127.0.0.1:0", proxy=f"http://{bridge}:{port}")
         async with EventStreamRuntime(debian, transport=dial, keep=True) as first:
-            assert first.connection.startswith(f"dial: {bridge}:")
+            assert first.connection.startswith("dial: 127.0.0.1:")
             await works(first)
             async with OperatorRuntime.beside(first.name) as operator:
                 await works(operator)

@@ -30,6 +30,7 @@ from tether_server.transports import (
     NoAnswer,
     TcpTransport,
     choose,
+    name_of,
     probe,
     try_all,
 )
@@ -81,9 +82,10 @@ async def test_tcp_is_told_to_be_broken_for_the_right_reason(
         own = set_rule(runtime, target)
         assert runtime._sandbox is not None
         transports = {x.name: x for x in runtime._sandbox.transports()}
+        transports["tcp"].patience_s = 2.0  # less to wait for
         secret = runtime._spec.secret
         with pytest.raises(NoAnswer) as broken:
-            await probe(transports["tcp"], secret, 2)
+            await probe(transports["tcp"], secret)
         assert broken.value.kind in kinds
         others = [x for name, x in transports.items() if name != "tcp"]
         assert [x.name for x in others] == ["unix", "netns", "exec"]
@@ -96,7 +98,7 @@ async def test_tcp_is_told_to_be_broken_for_the_right_reason(
         assert "a catch-all DNAT in PREROUTING" in told
         assert f"-j DNAT --to-destination {target or f'{own}:9'}" in told
         assert "It is not the client: unix answers in" in told
-        assert caught.value.hint == "Use transport='unix', or 'auto'"
+        assert caught.value.hint == "Start or attach with transport='unix', or 'auto'"
         began = time.monotonic()
         candidates = [transports[name] for name in ("tcp", "netns", "unix", "exec")]
         assert (await choose("auto", candidates, secret)).transport.name == "netns"
@@ -120,6 +122,12 @@ async def test_doctor_says_it(start_by: StartBy) -> None:
     async with OperatorRuntime.beside(runtime.name) as operator:
         assert operator.connection.startswith("unix: ")
         await works(operator)
+    with pytest.raises(TransportUnavailable, match="a catch-all DNAT in PREROUTING"):
+        await EventStreamRuntime.attach(runtime.name).start()
+    async with EventStreamRuntime.attach(runtime.name, transport="netns") as again:
+        assert again.connection.startswith("netns: ")
+        await works(again)
+    assert name_of(load_record(runtime.name).transport) == "tcp"
 
 
 async def doctor(name: str) -> Any:
