@@ -122,19 +122,30 @@ async def _asyncssh(connecting: asyncssh.connect) -> AsyncIterator[list[Copier]]
 
 
 async def _tar_up(connection: asyncssh.SSHClientConnection, source: Path, target: Path) -> None:
+    here = await asyncio.create_subprocess_exec(*_pack(source), stdout=subprocess.PIPE)
+    assert here.stdout is not None
     command = " ".join(_unpack(target))
-    with _packing(source) as packing:
-        await connection.run(
-            command, stdin=packing.stdout, check=True, encoding=None, bufsize=_PIECE
-        )
+    async with connection.create_process(command, encoding=None) as there:
+        while data := await here.stdout.read(_PIECE):
+            there.stdin.write(data)
+            await there.stdin.drain()
+        there.stdin.write_eof()
+        await there.wait(check=True)
+    if await here.wait():
+        raise RuntimeError(f"tar ended with {here.returncode}")
 
 
 async def _tar_down(connection: asyncssh.SSHClientConnection, source: Path, target: Path) -> None:
-    command = " ".join(_pack(source))
-    with _unpacking(target) as unpacking:
-        await connection.run(
-            command, stdout=unpacking.stdin, check=True, encoding=None, bufsize=_PIECE
-        )
+    here = await asyncio.create_subprocess_exec(*_unpack(target), stdin=subprocess.PIPE)
+    assert here.stdin is not None
+    async with connection.create_process(" ".join(_pack(source)), encoding=None) as there:
+        while data := await there.stdout.read(_PIECE):
+            here.stdin.write(data)
+            await here.stdin.drain()
+        await there.wait(check=True)
+    here.stdin.close()
+    if await here.wait():
+        raise RuntimeError(f"tar ended with {here.returncode}")
 
 
 @contextmanager
