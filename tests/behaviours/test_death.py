@@ -21,6 +21,7 @@ from tether_server import (
     CmdRunAction,
     Event,
     EventStreamRuntime,
+    FileEditAction,
     OutOfMemory,
     SandboxGone,
     SandboxStopped,
@@ -224,8 +225,14 @@ async def lone(request: pytest.FixtureRequest) -> AsyncIterator[EventStreamRunti
 
 
 async def test_the_death_of_a_client(lone: EventStreamRuntime) -> None:
-    """What ran is lost, and told so once; a session goes on where it was, in a fresh shell."""
-    await run(lone, "mkdir -p /tmp/there; cd /tmp/there; export GONE=1")
+    """What ran is lost, and told so once; a session goes on where it was, in a fresh shell, and
+    edits of files are taken back.
+    """
+    await run(lone, "mkdir -p /tmp/there; cd /tmp/there; export GONE=1; rm -f file")
+    edit = {"path": "/tmp/there/file", "file_text": "0\n", "old_str": "", "new_str": "0\n"}
+    for number, command in enumerate(["create", *["str_replace"] * 20]):
+        edit |= {"command": command, "old_str": edit["new_str"], "new_str": f"{number}\n"}
+        await lone.run(FileEditAction.model_validate(edit))
     began = time.monotonic()
     with pytest.raises(ActionLost) as lost:
         await run(lone, "echo partly; sleep 0.2; kill -9 $PPID; sleep 30")
@@ -236,6 +243,9 @@ async def test_the_death_of_a_client(lone: EventStreamRuntime) -> None:
     assert seen.state_lost is not None
     assert seen.state_lost.cause == "client_died"
     assert time.monotonic() - began < 10
+    undo = FileEditAction(command="undo_edit", path="/tmp/there/file")
+    for number in range(19, -1, -1):
+        assert (await lone.run(undo)).content == f"{number}\n"
     [_, started] = told(lone, ClientStarted)
     assert (started.previous_end, started.oom_kills) == ("signal 9 (SIGKILL)", 0)
     assert (await run(lone, "true")).state_lost is None
