@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 FIRST_RETRY_S = 0.02
 LAST_RETRY_S = 1.0
+HANG_UP_TIMEOUT_S = 1.0
+"""What runs on a terminal is told first that the terminal goes, and may end in its own way."""
+
 KILL_TIMEOUT_S = 10.0
 """How long a killed process may take to end when its block is left."""
 
@@ -47,9 +50,12 @@ class Process:
     streams `stdin` (`ProcessInput`), `stdout` and `stderr` (`ProcessOutput`). As with
     `asyncio.subprocess`, a process that writes waits for whoever reads: read both streams (or
     `communicate`, or `discard` one) before or while you `wait`. With a terminal all output is in
-    `stdout`. As a context manager it kills the process at the end of the block, unless that has
-    ended or is detached. Once it has ended, `signal` has the number of the signal that ended it,
-    and `timed_out` says whether its time was over. Used in one event loop.
+    `stdout`.
+
+    As a context manager it kills the process at the end of the block, unless that has ended or is
+    detached; one on a terminal gets a SIGHUP and a second before that. Once it has ended, `signal`
+    has the number of the signal that ended it, and `timed_out` says whether its time was over.
+    Used in one event loop.
     """
 
     def __init__(self, calls: Calls, id: str, attached: ExecAttachedObservation) -> None:
@@ -190,10 +196,13 @@ class Process:
     async def _end(self) -> None:
         for output in self._outputs.values():
             output.discard()
-        with suppress(TetherError, TimeoutError):
-            async with asyncio.timeout(KILL_TIMEOUT_S):
-                await self.kill()
-                await self.wait()
+        hang_up = ((signal.SIGHUP, HANG_UP_TIMEOUT_S),) if self.tty else ()
+        for number, limit_s in (*hang_up, (signal.SIGKILL, KILL_TIMEOUT_S)):
+            with suppress(TetherError, TimeoutError):
+                async with asyncio.timeout(limit_s):
+                    await self.send_signal(number)
+                    await self.wait()
+                return
 
     async def _feed(self, data: bytes) -> None:
         with suppress(StdinClosed):  # it has what it wanted

@@ -30,7 +30,6 @@ from tether_runtime_client.protocol.observations import (
     TransferObservation,
 )
 from tether_runtime_client.protocol.transfer import (
-    Kind,
     open_source,
     receive,
     receive_bytes,
@@ -97,7 +96,7 @@ class Transfers:
             taking = receive(
                 stream,
                 target,
-                kind=_kind(ready, stream),
+                kind=ready.kind,
                 receiving=receiving,
                 attributes=ready.attributes,
                 announced=ready.size,
@@ -122,7 +121,7 @@ class Transfers:
         """
         async with aclosing(self._follow(rules.download_action(source))) as leaving:
             outward, ready = await self._open(leaving)
-            action = rules.upload_action(target, _kind(ready, outward), ready.attributes)
+            action = rules.upload_action(target, ready.kind, ready.attributes)
             async with aclosing(other._follow(action)) as arriving:
                 try:
                     inward, _ = await other._open(arriving)
@@ -242,13 +241,6 @@ async def _final(events: AsyncGenerator[Event, None]) -> Observation:
         if isinstance(event, Observation):
             return event
     raise RuntimeClosed("the runtime was closed before the transfer had ended")
-
-
-def _kind(ready: TransferReady, stream: BulkStream) -> Kind:
-    if ready.kind == "terminal":
-        stream.abort("this is no terminal")
-        raise TransferError("the sandbox answered a download with a terminal")
-    return ready.kind
 
 
 def _checked(observation: Observation, end: EndFrame) -> TransferObservation:

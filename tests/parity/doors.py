@@ -19,11 +19,11 @@ from typing import NamedTuple, Protocol
 
 import asyncssh
 
-from tether_runtime_client.protocol.actions import ExecSignalAction, TerminalAction
+from tether_runtime_client.protocol.actions import ExecSignalAction
 from tether_runtime_client.protocol.events import ExecOutputDelta
 from tether_runtime_client.protocol.observations import ExecObservation
 from tether_server import CmdRunAction, EventStreamRuntime, ExecAction, ListFilesAction
-from tether_server.terminal import Terminal, open_terminal
+from tether_server.process import Process
 
 
 class Done(NamedTuple):
@@ -41,7 +41,6 @@ class Typed(Protocol):
     async def read(self) -> bytes: ...
     async def write(self, data: bytes) -> None: ...
     def resize(self, rows: int, cols: int) -> None: ...
-    def hang_up(self) -> None: ...
     async def exit_code(self) -> int: ...
 
 
@@ -201,9 +200,6 @@ class _SshTerminal:
     def resize(self, rows: int, cols: int) -> None:
         self._process.change_terminal_size(cols, rows)
 
-    def hang_up(self) -> None:
-        self._process.close()
-
     async def exit_code(self) -> int:
         code = (await self._process.wait()).exit_status
         assert code is not None
@@ -239,9 +235,9 @@ class TetherDoor(Door):
     async def terminal(
         self, command: str, *, rows: int = 24, cols: int = 80
     ) -> AsyncIterator[Typed]:
-        action = TerminalAction(argv=("sh", "-c", command), rows=rows, cols=cols)
-        async with open_terminal(self._runtime, action) as terminal:
-            yield terminal
+        spawning = self._runtime.spawn(["sh", "-c", command], tty=True, size=(rows, cols))
+        async with await spawning as process:
+            yield _TetherTerminal(process)
 
     async def put(self, source: Path, target: str) -> None:
         await self._runtime.upload(source, target)
@@ -253,6 +249,23 @@ class TetherDoor(Door):
         seen = await self._runtime.run(ListFilesAction(path=folder))
         kinds = {"symlink": "link"}
         return {entry.path: kinds.get(entry.type, entry.type) for entry in seen.entries}
+
+
+class _TetherTerminal:
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    async def read(self) -> bytes:
+        return await self._process.stdout.read(4096)
+
+    async def write(self, data: bytes) -> None:
+        await self._process.stdin.write(data)
+
+    def resize(self, rows: int, cols: int) -> None:
+        self._process.resize(rows, cols)
+
+    async def exit_code(self) -> int:
+        return await self._process.wait()
 
 
 class _TetherRunning:
@@ -302,7 +315,7 @@ class _TetherShell:
         return seen.content, seen.exit_code
 
 
-async def read_until(terminal: Typed | Terminal, wanted: bytes, timeout_s: float = 20) -> bytes:
+async def read_until(terminal: Typed, wanted: bytes, timeout_s: float = 20) -> bytes:
     """What a terminal shows until it has shown this."""
     shown = b""
     async with asyncio.timeout(timeout_s):
@@ -313,7 +326,7 @@ async def read_until(terminal: Typed | Terminal, wanted: bytes, timeout_s: float
     return shown
 
 
-async def read_all(terminal: Typed | Terminal) -> bytes:
+async def read_all(terminal: Typed) -> bytes:
     """What a terminal shows until it ends."""
     shown = b""
     async with asyncio.timeout(20):

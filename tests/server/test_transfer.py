@@ -512,12 +512,6 @@ async def test_a_download_that_breaks_off(sandbox: Sandbox, place: Path, how: st
     assert (place / "file").read_text() == "old"
 
 
-async def test_a_terminal_for_a_download(sandbox: Sandbox, place: Path) -> None:
-    sandbox.ready = sandbox.ready.model_copy(update={"kind": "terminal"})
-    with pytest.raises(e.TransferError, match="terminal"):
-        await sandbox.transfers.download("/x", place / "file")
-
-
 async def test_an_answer_that_does_not_agree(sandbox: Sandbox, place: Path) -> None:
     (place / "file").write_text("data")
     task = asyncio.create_task(sandbox.transfers.upload(place / "file", "/x"))

@@ -45,7 +45,8 @@ from ..tickets import Tickets
 from . import registry
 from .exec import END_S, Execs, end_of, start_errors
 from .signals import signal_number
-from .terminal import DEFAULT_TERM
+
+DEFAULT_TERM = "xterm-256color"
 
 ENDED_KEPT = 256
 """How many ended execs are remembered, so that callers find what they have not read."""

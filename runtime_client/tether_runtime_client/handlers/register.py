@@ -18,7 +18,6 @@ from .files import Files
 from .processes import Processes
 from .search import Searches
 from .shell import Sessions
-from .terminal import Terminals
 from .transfer import Transfers
 from .variables import Variables
 from .watch import Watches
@@ -71,7 +70,6 @@ def register_handlers(
     transfers = Transfers(tickets)
     dispatcher.register(a.UploadAction, transfers.upload)
     dispatcher.register(a.DownloadAction, transfers.download)
-    dispatcher.register(a.TerminalAction, Terminals(tickets, settings, environment, bash).handle)
     return sessions
 
 

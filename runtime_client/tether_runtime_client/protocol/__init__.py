@@ -26,7 +26,6 @@ from .actions import (
     SessionResetAction,
     SessionResizeAction,
     SetEnvAction,
-    TerminalAction,
     UploadAction,
 )
 from .attributes import FileAttributes
@@ -156,7 +155,6 @@ from .observations import (
     ScreenObservation,
     SessionResetObservation,
     StateLost,
-    TerminalObservation,
     TransferObservation,
 )
 from .tree_actions import (
@@ -300,8 +298,6 @@ __all__ = [
     "StateUnusable",
     "StdinClosed",
     "StepFailed",
-    "TerminalAction",
-    "TerminalObservation",
     "TetherError",
     "TicketInvalid",
     "TransferError",

@@ -323,20 +323,6 @@ class DownloadAction(Action):
     xattrs: bool = False
 
 
-class TerminalAction(Action):
-    """An interactive terminal on a bulk connection, for people → `TerminalObservation`.
-
-    `argv` empty means a login shell. Raw bytes go both ways; text frames carry new sizes.
-    """
-
-    action: Literal["terminal"] = "terminal"
-    argv: tuple[str, ...] = ()
-    rows: TerminalSide = 24
-    cols: TerminalSide = 80
-    cwd: str | None = None
-    env: Environment | None = None
-
-
 AnyAction = Annotated[
     CmdRunAction
     | CmdInputAction
@@ -364,8 +350,7 @@ AnyAction = Annotated[
     | FileWatchAction
     | CancelAction
     | UploadAction
-    | DownloadAction
-    | TerminalAction,
+    | DownloadAction,
     Field(discriminator="action"),
 ]
 

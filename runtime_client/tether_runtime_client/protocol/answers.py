@@ -40,7 +40,6 @@ ANSWERS: Final[Mapping[type[a.Action], type[o.Observation]]] = {
     t.CancelAction: o.DoneObservation,
     a.UploadAction: o.TransferObservation,
     a.DownloadAction: o.TransferObservation,
-    a.TerminalAction: o.TerminalObservation,
 }
 
 

@@ -182,7 +182,7 @@ class TransferReady(Event):
 
     event: Literal["transfer_ready"] = "transfer_ready"
     ticket: str
-    kind: Literal["file", "tree", "terminal"]
+    kind: Literal["file", "tree"]
     size: int | None = None
     attributes: FileAttributes | None = None
 

@@ -355,13 +355,6 @@ class TransferObservation(Observation):
     notes_total: NotesCount = 0
 
 
-class TerminalObservation(Observation):
-    """An interactive terminal has ended."""
-
-    observation: Literal["terminal"] = "terminal"
-    exit_code: int
-
-
 class ErrorObservation(Observation):
     """An action failed. `code` is stable; `hint` says what to do next."""
 
@@ -391,7 +384,6 @@ AnyObservation = Annotated[
     | DiskUsageObservation
     | FileWatchObservation
     | TransferObservation
-    | TerminalObservation
     | ErrorObservation,
     Field(discriminator="observation"),
 ]

@@ -195,10 +195,6 @@ _says(t.FileWatchAction, lambda x, width: f"watch {shortened(x.path, width)}")
 _says(t.CancelAction, lambda x, _: f"cancel {x.target_id[:6]}")
 _says(a.UploadAction, lambda x, width: f"upload a {x.kind} to {shortened(x.path, width)}")
 _says(a.DownloadAction, lambda x, width: f"download {shortened(x.path, width)}")
-_says(
-    a.TerminalAction,
-    lambda x, width: f"terminal for {shortened(shlex.join(x.argv), width) or 'a login shell'}",
-)
 
 _says(e.ActionSubmitted, lambda x, width: phrase(x.action, width))
 _says(e.ActionAccepted, lambda x, _: f"accepted ({x.kind})")
@@ -262,5 +258,4 @@ _says(
     lambda x, width: f"{x.total} changes in {shortened(x.path, width)}, ended by {x.ended}",
 )
 _says(o.TransferObservation, _transfer)
-_says(o.TerminalObservation, lambda x, _: f"terminal ended, exit code {x.exit_code}")
 _says(o.ErrorObservation, _error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -39,20 +40,20 @@ BASH = BashChoice("/bin/bash", "5.2", "for the test")
 class Stand:
     """The handler, and a server's side of its connections."""
 
-    def __init__(self, desk: Desk, settings: ClientSettings) -> None:
+    def __init__(self, desk: Desk, settings: ClientSettings, bash: BashChoice) -> None:
         self.desk = desk
         self.handler = StartedExecs(
             execs_of(settings),
             desk.tickets,
             settings,
             environment_of(settings),
-            BASH,
+            bash,
             OomKills(None),
         )
         self.tasks: list[asyncio.Task[ExecObservation]] = []
         self.streams: list[BulkStream] = []
 
-    def start(self, command: str, **fields: Any) -> asyncio.Task[ExecObservation]:
+    def start(self, command: str | None, **fields: Any) -> asyncio.Task[ExecObservation]:
         action = ExecStartAction.model_validate({"command": command, **fields})
         task = asyncio.create_task(self.handler.start(action, self.desk.context("a1")))
         self.tasks.append(task)
@@ -83,8 +84,10 @@ class Stand:
 
 
 @asynccontextmanager
-async def stand_of(desk: Desk, settings: ClientSettings) -> AsyncIterator[Stand]:
-    stand = Stand(desk, settings)
+async def stand_of(
+    desk: Desk, settings: ClientSettings, bash: BashChoice = BASH
+) -> AsyncIterator[Stand]:
+    stand = Stand(desk, settings, bash)
     try:
         async with asyncio.timeout(60):
             yield stand
@@ -242,6 +245,39 @@ async def test_a_killed_terminal_leaves_nothing(desk: Desk, settings: ClientSett
         await stand.signal("SIGKILL")
         assert (await task).signal == signal.SIGKILL
         assert not any(running(pid) for pid in pids)
+
+
+async def test_a_paste_longer_than_the_terminals_buffer(
+    desk: Desk, settings: ClientSettings
+) -> None:
+    command = "stty raw -echo; echo up; sleep 0.3; head -c 500000 | sha256sum"
+    data = os.urandom(500_000)
+    async with stand_of(desk, settings) as stand:
+        task = stand.start(command, tty=True)
+        stream, _ = await stand.attach()
+        await shown(stream, b"up")
+        await stream.write(data)
+        assert hashlib.sha256(data).hexdigest().encode() in (await task).stdout
+
+
+async def test_a_login_shell(desk: Desk, settings: ClientSettings) -> None:
+    async with stand_of(desk, settings) as stand:
+        task = stand.start(None, argv=(), tty=True, rows=33, cols=101, cwd="/usr", env={"A": "5"})
+        stream, _ = await stand.attach()
+        await stream.write(b"stty size; echo $A $TERM $PWD; shopt login_shell; exit 7\n")
+        done = await task
+        assert done.exit_code == 7
+        for wanted in (b"33 101\r\n", b"5 xterm-256color /usr\r\n", b"login_shell    \ton"):
+            assert wanted in done.stdout
+
+
+async def test_an_image_without_any_shell(
+    desk: Desk, settings: ClientSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/none")
+    async with stand_of(desk, settings, BashChoice("", "", "none")) as stand:
+        with pytest.raises(e.NoShell):
+            await stand.start(None, argv=(), tty=True)
 
 
 async def test_what_was_detached_on_purpose_outlives_a_terminal(

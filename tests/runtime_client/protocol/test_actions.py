@@ -25,7 +25,6 @@ from tether_runtime_client.protocol.actions import (
     ProcessSignalAction,
     SessionResizeAction,
     SetEnvAction,
-    TerminalAction,
     action_adapter,
 )
 from tether_runtime_client.protocol.message import to_json
@@ -101,7 +100,9 @@ def test_no_timeout_is_not_the_default_timeout(kind: type[Any]) -> None:
         (FileEditAction, {"path": "a", "command": "delete"}, "Input should be"),
         (ListFilesAction, {"limit": 0}, "greater than or equal to 1"),
         (ListFilesAction, {"limit": 10_001}, "less than or equal to 10000"),
-        (TerminalAction, {"rows": 0}, "greater than or equal to 1"),
+        (ExecStartAction, {"command": "x", "rows": 0}, "greater than or equal to 1"),
+        (ExecStartAction, {"argv": ()}, "a login shell needs tty"),
+        (ExecAction, {"command": "x", "user": "a:b", "group": "c"}, "given twice"),
         (CmdRunAction, {"command": "a", "timeout_s": -1}, "greater than or equal to 0"),
         (CmdRunAction, {"command": "a", "timeout_s": float("inf")}, "finite number"),
         (CmdRunAction, {"command": "a", "timeout_s": float("nan")}, "finite number|greater"),
