@@ -16,7 +16,7 @@ from tether_runtime_client.protocol.errors import RuntimeClosed, TransportUnavai
 from tether_runtime_client.protocol.events import SandboxStarted, SandboxStopped
 
 from .backends import Backend, Progress, Sandbox, SandboxSpec, open_backend, silent
-from .backends.base import START_TIMEOUT_S
+from .backends.base import START_TIMEOUT_S, with_log
 from .calls import Calls
 from .event_stream import EventStream
 from .history import History
@@ -302,7 +302,7 @@ class EventStreamRuntime(Calls):
             raise await sandbox.start_failed(reason) from None
         except TransportUnavailable as problem:
             if await sandbox.ended() is None:
-                raise
+                raise with_log(problem, sandbox.log_tail().strip()) from None
             raise await sandbox.start_failed(problem.message) from None
         except OSError as problem:
             raise await sandbox.start_failed(str(problem)) from None

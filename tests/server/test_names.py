@@ -14,12 +14,15 @@ from tether_runtime_client import protocol
 def test_every_name_is_there() -> None:
     offered = set(tether_server.__all__)
     own = {
+        "Dial",
         "EventStreamRuntime",
         "OperatorRuntime",
         "Process",
         "SpawnOptions",
+        "Ssh",
         "SyncEventStreamRuntime",
         "SyncProcess",
+        "Tcp",
         "TransferOptions",
     }
     assert offered == {*protocol.__all__, *own}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tether_runtime_client.protocol.errors import StartFailed
+from tether_runtime_client.protocol.errors import StartFailed, TransportUnavailable
 
 from ..link import Ended
 from ..record import SandboxRecord
@@ -144,6 +144,14 @@ class Backend(ABC):
 
 
 DOCTOR = "`tether doctor` checks this machine"
+
+
+def with_log(problem: TransportUnavailable, log: str) -> TransportUnavailable:
+    """The error for a client that runs and is not reached; `log` is the end of what it wrote."""
+    if not log:
+        return problem
+    message = f"{problem.message}; the last lines of its log:\n{log}\n"
+    return TransportUnavailable(message, hint=problem.hint, **problem.data, log=log)
 
 
 def not_come_up(reason: str, log: str, hint: str = DOCTOR) -> StartFailed:

@@ -27,7 +27,10 @@ def dialled(secret: str, transport: TransportSettings) -> DialTransport | None:
     if not isinstance(transport, Dial):
         return None
     at = transport.listen or transport.address
-    return None if at is None else DialTransport(secret, split_address(at), transport.identity)
+    if at is None:
+        return None
+    known = None if transport.address and transport.address.endswith(":0") else transport.address
+    return DialTransport(secret, split_address(at), transport.identity, dialled=known)
 
 
 def secret_line(secret: str, transport: TransportSettings) -> str:

@@ -51,7 +51,8 @@ class ContainerAddress:
         ports: dict[str, Any] = (await self._inspect())["NetworkSettings"]["Ports"] or {}
         found = ports.get(f"{TCP_PORT}/tcp")
         if not found:
-            raise OSError("the engine published no port for the client: has it a network?")
+            text = "the engine published no port for the client, as without a network of its own"
+            raise OSError(text)
         return "127.0.0.1", int(found[0]["HostPort"])
 
     async def own(self) -> Address:

@@ -41,13 +41,22 @@ BACKLOG = 128
 class DialTransport(Transport):
     """Takes a connection that the client of `secret` has on offer.
 
-    The listener is there from `listen`, or from the first `connect`, until `close`.
+    `dialled` is the address the client has for it, where that is another. The listener is there
+    from `listen`, or from the first `connect`, until `close`.
     """
 
     name = "dial"
     patience_s = 15.0
 
-    def __init__(self, secret: str, address: Address, identity: Identity | None = None) -> None:
+    def __init__(
+        self,
+        secret: str,
+        address: Address,
+        identity: Identity | None = None,
+        *,
+        dialled: str | None = None,
+    ) -> None:
+        self._dialled = dialled
         self._secret = secret
         self._identity = identity
         self._address = address
@@ -77,12 +86,20 @@ class DialTransport(Transport):
             async with asyncio.timeout(limit):
                 return await offers.take()
         except TimeoutError:
-            text = f"the client has not dialled {self.describe()} within {limit:g} s"
+            where = self._dialled or join_address(*self._address)
+            text = f"the client has not dialled {where} within {limit:g} s"
             raise TimeoutError(errno.ETIMEDOUT, text) from None
 
     def describe(self) -> str:
         """Where the client dials to."""
-        return f"{join_address(*self._address)}, which the client dials"
+        here = join_address(*self._address)
+        if self._dialled in (None, here):
+            return f"{here}, which the client dials"
+        return f"{here}, which the client dials as {self._dialled}"
+
+    async def diagnose(self, problem: NoAnswer, secret: str) -> str:
+        """The client knows why it does not come through, and writes it down."""
+        return "Its log says what it ran into" if problem.kind == "unreachable" else ""
 
     async def close(self) -> None:
         """Listen no more for this sandbox."""

@@ -55,19 +55,21 @@ def where_it_breaks(own: Attempt, loopback: Attempt) -> str:
             f"The client answers at the container's own address, {place}: what is broken is the"
             " engine's forwarding from the published port to there"
         )
-    if loopback.problem is None:
-        return (
-            "The client listens, and answers on the container's loopback. At the container's own"
-            f" address, {place}, it is: {own.problem}. So forwarding is broken inside the"
-            " container's network namespace: what arrives there is sent elsewhere, as a catch-all"
-            " DNAT in PREROUTING does"
-        )
-    if loopback.problem.kind == "refused":
-        return "Nothing listens on that port inside the container"
+    if own.problem.kind == "nowhere" or loopback.problem is not None:
+        return _not_known(own, loopback)
     return (
-        f"At the container's own address, {place}, it is: {own.problem}; on its loopback:"
-        f" {loopback.problem}"
+        "The client listens, and answers on the container's loopback. At the container's own"
+        f" address, {place}, it is: {own.problem}. So forwarding is broken inside the container's"
+        " network namespace: what arrives there is sent elsewhere, as a catch-all DNAT in"
+        " PREROUTING does"
     )
+
+
+def _not_known(own: Attempt, loopback: Attempt) -> str:
+    if loopback.problem is not None and loopback.problem.kind == "refused":
+        return "Nothing listens on that port inside the container"
+    seen = loopback.problem or "the client answers"
+    return f"At the container's own address it is: {own.problem}; on its loopback: {seen}"
 
 
 def _list_rules() -> str:

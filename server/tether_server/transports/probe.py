@@ -17,10 +17,20 @@ from tether_runtime_client.protocol.server_side import ServerSide
 
 from .base import Transport
 
-Kind = Literal["unreachable", "busy", "hop", "refused", "closed", "silent", "foreign", "stranger"]
-"""How far it went: no way there; another server has it; to a hop and not behind it; nobody listens;
-taken and ended without a word; no answer in time; another program; a runtime client that does not
-know the secret, or speaks another version."""
+Kind = Literal[
+    "nowhere",
+    "unreachable",
+    "busy",
+    "hop",
+    "refused",
+    "closed",
+    "silent",
+    "foreign",
+    "stranger",
+]
+"""How far it went: there is no address; no way to it; another server has it; to a hop and not
+behind it; nobody listens; taken and ended without a word; no answer in time; another program; a
+runtime client that does not know the secret, or speaks another version."""
 
 
 class NoAnswer(OSError):

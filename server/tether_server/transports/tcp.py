@@ -11,10 +11,10 @@ from tether_runtime_client.protocol.joint import Joints
 from tether_runtime_client.protocol.tls import secured, trusting
 
 from .base import Transport
+from .probe import NoAnswer
 
 if TYPE_CHECKING:
     from .forwarding import Forwarding
-    from .probe import NoAnswer
 
 Address = tuple[str, int]
 
@@ -58,13 +58,18 @@ class TcpTransport(Transport):
 
     async def connect(self) -> socket.socket:
         """Connect; raises `OSError` when nothing listens."""
-        self._last = await self._find_address()
+        try:
+            self._last = await self._find_address()
+        except OSError as problem:
+            raise NoAnswer("nowhere", problem.strerror or str(problem)) from None
         made = await connected(socket.socket(socket.AF_INET), *self._last)
         return await self._tls.secure(made) if self._tls else made
 
     async def diagnose(self, problem: NoAnswer, secret: str) -> str:
         """Which piece of a forwarding is broken."""
-        return await self._forwarding.diagnose(problem, secret) if self._forwarding else ""
+        if self._forwarding is None or problem.kind == "nowhere":
+            return ""
+        return await self._forwarding.diagnose(problem, secret)
 
     async def close(self) -> None:
         """End what goes by TLS."""

@@ -16,7 +16,13 @@ from tether_runtime_client.dial import Dialler
 from tether_runtime_client.protocol import auth, dialling
 from tether_runtime_client.protocol.accepting import MAX_STRANGERS
 from tether_runtime_client.protocol.lines import read_line
-from tether_server import CmdRunAction, EventStreamRuntime, OperatorRuntime, StartFailed
+from tether_server import (
+    CmdRunAction,
+    EventStreamRuntime,
+    OperatorRuntime,
+    StartFailed,
+    TransportUnavailable,
+)
 from tether_server.transports import Dial, DialTransport, NoAnswer
 from tether_server.transports.dial import MAX_OFFERED
 
@@ -313,6 +319,20 @@ async def test_a_container_behind_a_proxy_and_another_server(debian: str, bridge
             await works(second)
             await second.close(keep=False)
         assert len(targets) > 4
+
+
+@pytest.mark.engine
+async def test_why_a_client_does_not_come_through(
+    debian: str, bridge: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own account is in the error; the container is gone by then."""
+    monkeypatch.setattr("tether_server.transports.dial.OFFER_TIMEOUT_S", 1.0)
+    dial = Dial(address="127.0.0.1:1", listen="127.0.0.1:0", proxy=f"http://{bridge}:1")
+    with pytest.raises(TransportUnavailable) as caught:
+        await EventStreamRuntime(debian, transport=dial).start()
+    assert "the client has not dialled 127.0.0.1:1 within 1 s" in caught.value.message
+    assert "dialling 127.0.0.1:1 failed: [Errno 111]" in caught.value.data["log"]
+    assert "It is not the client: unix answers in" in caught.value.message
 
 
 @pytest.mark.engine

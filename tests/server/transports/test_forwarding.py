@@ -168,6 +168,13 @@ async def test_what_lies_behind_ssh_is_told_apart(start_by: StartBy, ssh_setting
         await runtime.close(keep=False)
 
 
+async def test_a_container_without_a_network_has_no_forwarding_to_break(start_by: StartBy) -> None:
+    with pytest.raises(TransportUnavailable, match="as without a network of its own") as caught:
+        await start_by("tcp", network="none").start()
+    assert "DNAT" not in caught.value.message
+    assert "unix answers in" in caught.value.message
+
+
 def attempt(kind: str | None) -> Attempt:
     async def nowhere() -> tuple[str, int]:
         return "", 0
@@ -183,6 +190,7 @@ def attempt(kind: str | None) -> Attempt:
         ("closed", None, "inside the container's network namespace"),
         ("refused", "refused", "Nothing listens on that port inside"),
         ("silent", "unreachable", "on its loopback: it was unreachable"),
+        ("nowhere", None, "on its loopback: the client answers"),
     ],
 )
 def test_where_it_breaks(own: str | None, loopback: str | None, words: str) -> None:
