@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from ..processes import TerminalProcess
 from ..protocol.bulk import BulkStream, ResizeFrame
 from ..protocol.errors import TetherError, TransferError
-from ..protocol.exec_frames import ClosedFrame, EndedFrame, OutputName, StreamFrame, TakenFrame
+from ..protocol.exec_frames import ClosedFrame, OutputName, StreamFrame, TakenFrame
 from ..protocol.limits import BULK_CHUNK, EXEC_WINDOW
 
 if TYPE_CHECKING:
@@ -114,8 +114,7 @@ class Attachment:
             stream.send(ClosedFrame(stream="stdin", bytes=feeder.taken))
         if end is not None and not self._told_end:
             self._told_end = True
-            frame = EndedFrame(exit_code=end.exit_code, signal=end.signal, timed_out=end.timed_out)
-            stream.send(frame)
+            stream.send(end)
 
     # --- from the caller
 

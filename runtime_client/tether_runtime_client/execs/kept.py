@@ -50,7 +50,7 @@ class Kept(ABC):
     @property
     def held(self) -> int:
         """Bytes of memory that wait for somebody to take them."""
-        return 0
+        return len(self._first) if self.ended else 0
 
     def write(self, data: memoryview) -> None:
         """Take the next bytes. The view is not kept."""
@@ -71,9 +71,9 @@ class Kept(ABC):
     def release(self, offset: int) -> None:
         """Everything before `offset` was taken."""
 
-    @abstractmethod
-    def close(self) -> None:
-        """Free what it has open; what was written stays readable. Twice is safe."""
+    def finish(self) -> None:
+        """There will be no more: free what is not needed to read what nobody has taken."""
+        self.ended = True
 
     @abstractmethod
     def _keep(self, data: memoryview) -> None: ...
@@ -114,8 +114,10 @@ class Held(Kept):
         del self._waiting[: self._taken - self._begins]
         self._begins = min(self._taken, self.total)
 
-    def close(self) -> None:
-        """There is nothing to close."""
+    def finish(self) -> None:
+        """Ended ones are remembered for a while, and their beginning is in the observation."""
+        super().finish()
+        self._first.clear()
 
     def _keep(self, data: memoryview) -> None:
         if self._taken <= self.total:
@@ -164,8 +166,14 @@ class Filed(Kept):
     def release(self, offset: int) -> None:
         """The file stays."""
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Close the file, which stays; it is opened again to be read."""
+        super().finish()
+        self._close()
+        if not self._lost:
+            self._first.clear()
+
+    def _close(self) -> None:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -201,7 +209,7 @@ class Filed(Kept):
     def _give_up(self, problem: OSError) -> None:
         """Not all of it can be kept: what there is of the file goes, which frees the room."""
         self._lost = True
-        self.close()
+        self._close()
         with suppress(OSError):  # it was never made, or is gone
             self._path.unlink()
         log.warning("%s cannot be kept whole: %s", self._path.name, problem)

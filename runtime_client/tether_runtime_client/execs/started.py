@@ -10,7 +10,7 @@ from pathlib import Path
 from ..processes import ExitStatus, Process
 from ..protocol.errors import AttachedElsewhere
 from ..protocol.exec_actions import ExecEntry, ExecStartAction
-from ..protocol.exec_frames import OutputName
+from ..protocol.exec_frames import EndedFrame, OutputName
 from ..protocol.observations import ExecObservation
 from ..shell.family import Family
 from .attachment import Attachment
@@ -47,7 +47,7 @@ class StartedExec:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.process: Process | None = None
         self.family: Family | None = None
-        self.end: ExecObservation | None = None
+        self.end: EndedFrame | None = None
         self._started = time.time()
         self._attachment: Attachment | None = None
         self._has_caller = False
@@ -78,11 +78,8 @@ class StartedExec:
     def finish(self, status: ExitStatus, *, timed_out: bool, oom_kills: int) -> ExecObservation:
         """The process has ended, and all it wrote is here."""
         self._wait_for_caller(None)
-        for kept in self.outputs.values():
-            kept.ended = True
-            kept.close()
         stdout, stderr = self.outputs["stdout"], self.outputs.get("stderr")
-        self.end = ExecObservation(
+        end = ExecObservation(
             exit_code=status.exit_code,
             signal=status.signal,
             oom_kills=oom_kills,
@@ -96,8 +93,11 @@ class StartedExec:
             pid=self.process.pid if self.process else 0,
             duration_s=time.time() - self._started,
         )
+        self.end = EndedFrame(exit_code=end.exit_code, signal=end.signal, timed_out=timed_out)
+        for kept in self.outputs.values():
+            kept.finish()
         self._wake()
-        return self.end
+        return end
 
     def attach(self, stdout: int, stderr: int) -> Attachment:
         """A connection from these offsets, or from where what is kept begins; in place of any

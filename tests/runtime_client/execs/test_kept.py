@@ -69,7 +69,7 @@ def test_a_file_has_all_of_it(
     filed = filled(Filed(path), *pieces)
     whole = b"".join(pieces)
     if data.draw(st.booleans()):
-        filed.close()
+        filed.finish()
     filed.release(len(whole))
     offset = data.draw(st.integers(0, len(whole) + 5))
     seen = filed.read(offset, 70_000)
@@ -77,7 +77,8 @@ def test_a_file_has_all_of_it(
     assert bool(seen) == (offset < len(whole))
     assert (filed.begins, filed.is_full, filed.held) == (0, False, 0)
     assert filed.path == (str(path) if whole else None)
-    filed.close()
+    filed.finish()
+    assert filed.held == len(filed.first) == 0
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def test_a_file_that_somebody_cut_short(tmp_path: Path) -> None:
     path.write_bytes(b"")
     with pytest.raises(DiskFull, match="was cut short"):
         filed.read(EXEC_INLINE_LIMIT, 10)
-    filed.close()
+    filed.finish()
     path.unlink()
     with pytest.raises(DiskFull, match="cannot be read"):
         filed.read(EXEC_INLINE_LIMIT, 10)
