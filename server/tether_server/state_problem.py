@@ -12,7 +12,7 @@ from tether_runtime_client.protocol.errors import StartFailed, StateUnusable
 
 from .record import state_folder
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _DISK_ERRORS = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
 LITTLE = 256 * 1024
 OTHER_FOLDER = "Set TETHER_STATE_DIR to a folder that you can write; `tether doctor` checks it"
@@ -35,16 +35,16 @@ def state_problem(problem: BaseException) -> StateUnusable | None:
             return _no_room()
         return _unusable(str(problem)) if code in _DISK_ERRORS else None
     if isinstance(problem, OSError) and _is_about_state(problem):
-        if problem.errno in _NO_ROOM:
+        if problem.errno in NO_ROOM:
             return _no_room()
         return _unusable(problem.strerror or str(problem))
     return None
 
 
 def _is_about_state(problem: OSError) -> bool:
-    """It names a file there; a write that found no room names none."""
+    """It names a file there; a write that found no room names none, and may be any file's."""
     if problem.filename is None:
-        return problem.errno in _NO_ROOM
+        return problem.errno in NO_ROOM and _is_full()
     if not isinstance(problem.filename, str | bytes | os.PathLike):
         return False
     folder, path = os.fspath(state_folder()), os.fsdecode(problem.filename)

@@ -53,3 +53,10 @@ def test_the_command_says_so(state_dir: Path, capsys: pytest.CaptureFixture[str]
 def test_other_failures_are_not_of_the_state_folder() -> None:
     assert state_problem(FileNotFoundError(errno.ENOENT, "No such file", "/elsewhere")) is None
     assert state_problem(ConnectionError("no")) is None
+    assert state_problem(OSError(errno.ENOSPC, "No space left on device")) is None
+
+
+def test_a_write_that_names_no_file_is_its_own_when_it_is_full(state_dir: Path) -> None:
+    with small_disk(state_dir, 1):
+        fill(state_dir)
+        assert state_problem(OSError(errno.ENOSPC, "No space left on device")) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import traceback
 
 import click
@@ -49,12 +50,14 @@ def _usage(problem: click.ClickException) -> int:
 def _words(problem: BaseException) -> tuple[str, str]:
     from tether_runtime_client.protocol.errors import TetherError
 
-    from ..state_problem import state_problem
+    from ..state_problem import NO_ROOM, state_problem
 
     problem = state_problem(problem) or problem
     if isinstance(problem, TetherError):
         return problem.message, problem.hint
     if isinstance(problem, OSError):
+        if problem.filename is None and problem.errno in (*NO_ROOM, errno.EBADF):
+            return f"standard output cannot be written: {problem.strerror}", ""
         return str(problem), ""
     text = f"{type(problem).__name__}: {problem}"
     return f"this is a bug in tether: {text}", "`tether --debug …` shows where it comes from"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
@@ -88,8 +89,18 @@ def tether(ctx: click.Context, debug: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The console script; returns the exit code."""
+    _hold_closed_streams()
     try:
         code = tether.main(arguments, prog_name="tether", standalone_mode=False)
     except (click.ClickException, click.Abort) as problem:
         code = report_failure(problem, debug=False)
     return code or 0
+
+
+def _hold_closed_streams() -> None:
+    """Open what was closed, the wrong way: its use fails, and no other file gets its number."""
+    for number, wrong_way in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_RDONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, wrong_way)

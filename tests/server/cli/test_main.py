@@ -65,6 +65,22 @@ def test_wrong_use_is_a_failure_of_its_own(tether: Tether, arguments: tuple[str,
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [("run", "--local", "--", "echo", "x"), ("ps",)])
+def test_standard_output_that_takes_nothing(tether: Tether, arguments: tuple[str, ...]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = tether(*arguments, capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 125
+    assert said(done.stderr) == (
+        "tether: standard output cannot be written: No space left on device\n"
+    )
+
+
+def test_standard_output_that_is_closed(tether: Tether) -> None:
+    done = tether("run", "--local", "--", "echo", "x", preexec_fn=lambda: os.close(1))
+    assert done.returncode == 125
+    assert said(done.stderr) == "tether: standard output cannot be written: Bad file descriptor\n"
+
+
 def test_completion(tether: Tether) -> None:
     done = tether(env={**os.environ, "_TETHER_COMPLETE": "bash_source"})
     assert b"_tether_completion" in done.stdout
