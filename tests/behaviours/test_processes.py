@@ -327,6 +327,22 @@ async def test_another_caller_takes_over(
     assert (await taken.communicate(b"two\n"), taken.exit_code) == ((b"two\n", b""), 0)
 
 
+async def test_what_was_taken_comes_to_nobody_else(runtime: EventStreamRuntime) -> None:
+    process = await runtime.spawn("echo hi; exit 3", id="all-taken")
+    assert await process.communicate() == (b"hi\n", b"")
+    for find in (runtime.process("all-taken"), runtime.spawn("echo hi; exit 3", id="all-taken")):
+        found = await find
+        assert (await found.communicate(), found.exit_code) == ((b"", b""), 3)
+    process = await runtime.spawn("echo one; read line; echo $line", stdin=True)
+    process.stdout.discard()
+    async with asyncio.timeout(30):
+        while not (await entry_of(runtime, process)).stdout_bytes:
+            await asyncio.sleep(0.02)
+    await output(runtime, "true")  # by now the sandbox knows that it is not wanted
+    found = await runtime.process(process.id)
+    assert await found.communicate(b"two\n") == (b"two\n", b"")
+
+
 async def test_one_that_is_not_there(runtime: EventStreamRuntime) -> None:
     with pytest.raises(NoSuchProcess, match="no exec with the id 'nobody'"):
         await runtime.process("nobody")

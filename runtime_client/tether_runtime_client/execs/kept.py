@@ -71,6 +71,10 @@ class Kept(ABC):
     def release(self, offset: int) -> None:
         """Everything before `offset` was taken."""
 
+    def begin(self, offset: int) -> int:
+        """A caller has come that has everything before `offset`: where it goes on."""
+        return max(offset, self.begins)
+
     def finish(self) -> None:
         """There will be no more: free what is not needed to read what nobody has taken."""
         self.ended = True
@@ -96,7 +100,7 @@ class Held(Kept):
     @property
     def begins(self) -> int:
         """What was taken is gone."""
-        return self._taken
+        return self._begins
 
     @property
     def held(self) -> int:
@@ -113,6 +117,11 @@ class Held(Kept):
         self._taken = max(self._taken, offset)
         del self._waiting[: self._taken - self._begins]
         self._begins = min(self._taken, self.total)
+
+    def begin(self, offset: int) -> int:
+        """That the former caller wanted no more is not said for this one."""
+        self._taken = self._begins
+        return super().begin(offset)
 
     def finish(self) -> None:
         """Ended ones are remembered for a while, and their beginning is in the observation."""

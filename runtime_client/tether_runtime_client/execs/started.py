@@ -106,7 +106,7 @@ class StartedExec:
         if self._attachment is not None:
             self._attachment.replace(AttachedElsewhere(f"another caller has taken exec {self.id}"))
         wanted = {"stdout": stdout, "stderr": stderr}
-        begins = {name: max(wanted[name], kept.begins) for name, kept in self.outputs.items()}
+        begins = {name: kept.begin(wanted[name]) for name, kept in self.outputs.items()}
         for name, offset in begins.items():
             self.release(name, offset)
         self._attachment = Attachment(self, begins.get("stdout", 0), begins.get("stderr", 0))

@@ -60,6 +60,16 @@ def test_what_is_not_wanted_takes_no_memory() -> None:
     assert len(held.first) == EXEC_INLINE_LIMIT
 
 
+def test_the_next_caller_has_wishes_of_its_own() -> None:
+    held = filled(Held(), b"one")
+    held.release(MAX_SEQUENCE)
+    filled(held, b"two")
+    assert held.begin(0) == 6
+    filled(held, b"three")
+    assert (held.read(6, 10), held.held) == (b"three", 5)
+    assert held.begin(MAX_SEQUENCE) == MAX_SEQUENCE
+
+
 @settings(deadline=None)
 @given(st.lists(st.binary(max_size=100_000), max_size=8), st.data())
 def test_a_file_has_all_of_it(
