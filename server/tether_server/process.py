@@ -25,6 +25,7 @@ from tether_runtime_client.protocol.exec_frames import EndedFrame, OutputName
 from tether_runtime_client.protocol.observations import (
     ErrorObservation,
     ExecAttachedObservation,
+    ExecObservation,
     Observation,
 )
 
@@ -188,10 +189,11 @@ class Process:
         if isinstance(problem, TetherError):
             self._fail(problem)
             return
-        observation = answer.result()
-        if isinstance(observation, ErrorObservation):
-            error = observation
-            self._fail(error_from_code(error.code, error.message, error.hint, error.data))
+        match answer.result():
+            case ExecObservation() as end:
+                self._on_end(end)
+            case ErrorObservation() as error:
+                self._fail(error_from_code(error.code, error.message, error.hint, error.data))
 
     async def _end(self) -> None:
         for output in self._outputs.values():
@@ -216,15 +218,10 @@ class Process:
             while not await self._connected(attached):
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LAST_RETRY_S)
-                attached = await self._attach()
+                taken = {name: output.taken for name, output in self._outputs.items()}
+                attached = await attach(self._calls, self.id, **taken)
         except TetherError as error:
             self._fail(error)
-
-    async def _attach(self) -> ExecAttachedObservation:
-        taken = {name: output.taken for name, output in self._outputs.items()}
-        while True:
-            with suppress(ActionLost):  # asked for by an operator and cut off: asked again
-                return await self._calls.run(ExecAttachAction(target_id=self.id, **taken))
 
     async def _connected(self, attached: ExecAttachedObservation) -> bool:
         """Serve one connection; whether everything has come."""
@@ -247,7 +244,7 @@ class Process:
             self._connection = None
         return self._exit.done() and all(output.ended for output in self._outputs.values())
 
-    def _on_end(self, end: EndedFrame) -> None:
+    def _on_end(self, end: EndedFrame | ExecObservation) -> None:
         self.stdin.fail(StdinClosed("the process has ended"))
         self.timed_out, self.signal = end.timed_out, end.signal
         if not self._exit.done():
@@ -261,3 +258,10 @@ class Process:
         if not self._exit.done():
             self._exit.set_exception(error)
             self._exit.exception()  # nobody need be waiting
+
+
+async def attach(calls: Calls, id: str, **taken: int) -> ExecAttachedObservation:
+    """Ask to be connected, with the bytes of each stream that need not come again."""
+    while True:
+        with suppress(ActionLost):  # asked for by an operator and cut off: nothing has happened
+            return await calls.run(ExecAttachAction(target_id=id, **taken))

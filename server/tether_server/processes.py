@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from tether_runtime_client.protocol.errors import TetherError, error_from_code
 from tether_runtime_client.protocol.exec_actions import (
-    ExecAttachAction,
     ExecSignalAction,
     ExecStartAction,
 )
@@ -17,7 +16,7 @@ from tether_runtime_client.protocol.observations import (
     Observation,
 )
 
-from .process import Process
+from .process import Process, attach
 from .submissions import new_action_id
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ class Processes:
         own = id or new_action_id()
         started = self._calls._active.submit(action, own)
         try:
-            attached = await self._calls.run(ExecAttachAction(target_id=own))
+            attached = await attach(self._calls, own)
         except TetherError as problem:
             raise _reason(started.answer, problem) from None
         except asyncio.CancelledError:
@@ -50,7 +49,7 @@ class Processes:
 
     async def find(self, id: str) -> Process:
         """Connect to a process that was started before."""
-        return self._handle(id, await self._calls.run(ExecAttachAction(target_id=id)))
+        return self._handle(id, await attach(self._calls, id))
 
     def cut(self) -> None:
         """Drop all connections as a broken network would."""

@@ -16,6 +16,7 @@ from tether_server import (
     EventStreamRuntime,
     ExecAction,
     NoSuchProcess,
+    OperatorRuntime,
     RuntimeClosed,
     StdinClosed,
 )
@@ -130,3 +131,18 @@ async def test_conversations_of_many_callers_stay_apart() -> None:
                 return await process.stdout.read()
 
         assert set(await asyncio.gather(*(talk(n) for n in range(30)))) == {b""}
+
+
+async def test_an_operators_process_survives_cuts() -> None:
+    async with (
+        EventStreamRuntime(backend="local") as runtime,
+        OperatorRuntime.beside(runtime.name) as operator,
+    ):
+        process = await operator.spawn("cat; exit 3", stdin=True)
+        for turn in range(10):
+            await process.stdin.write(b"%d\n" % turn)
+            operator.cut_connection()
+            assert await process.stdout.readline() == b"%d\n" % turn
+        process.stdin.close()
+        operator.cut_connection()
+        assert (await process.stdout.read(), await process.wait()) == (b"", 3)
