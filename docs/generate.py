@@ -61,6 +61,10 @@ This page is written from the code by `make docs`; a test holds it to the code. 
 
 An action that cannot be, such as one with a field that does not exist, is refused where it is made,
 by pydantic's `ValidationError`. What comes of a valid one is raised as a `TetherError`.
+
+What is shown as `async` is awaited first, so that a process is entered by
+`async with await runtime.spawn(...) as process:`. Other methods act at once; an `AsyncIterator` is
+for `async for`.
 """
 
 
@@ -161,8 +165,14 @@ def _options(kind: Any) -> Iterable[str]:
 def _members(kind: type, names: Iterable[str]) -> Iterable[str]:
     for name in names:
         member = getattr(kind, name)
-        shown = "" if isinstance(member, property) else _signature(member)
-        yield f"### `{name}`\n\n```text\n{name}{shown}\n```\n\n{inspect.getdoc(member)}\n"
+        shown = name if isinstance(member, property) else f"{_kind(member)}{name}{_signature(member)}"
+        yield f"### `{name}`\n\n```text\n{shown}\n```\n\n{inspect.getdoc(member)}\n"
+
+
+def _kind(function: Any) -> str:
+    """How it is called, in the words that define it: `async def` is awaited."""
+    defined = inspect.unwrap(getattr(function, "__func__", function))
+    return "async " if inspect.iscoroutinefunction(defined) else ""
 
 
 def _signature(function: Any) -> str:

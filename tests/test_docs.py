@@ -97,6 +97,13 @@ def test_the_reference_pages_are_the_code_s() -> None:
         assert (ROOT / "docs" / name).read_text() == page(), "run `make docs`"
 
 
+def test_what_is_awaited_is_shown_as_async() -> None:
+    page = (ROOT / "docs" / "python.md").read_text()
+    assert "\nasync wait() -> int\n" in page
+    assert "\nresize(rows: int, cols: int) -> None\n" in page
+
+
+
 def test_links_lead_somewhere() -> None:
     for document in [*DOCUMENTS, ROOT / "CONTRIBUTING.md"]:
         for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
