@@ -53,6 +53,9 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
 STOP_TIMEOUT_S = 10
+REMOVED_TIMEOUT_S = 60
+"""How long an engine that has begun to remove a container may take for it; busy ones take long."""
+
 RESTART_S = 4.0
 """How long a stopped container is given to turn out to be restarting."""
 
@@ -324,7 +327,7 @@ class ContainerSandbox(Sandbox):
             if problem.status_code != 409:  # the engine is removing it at this moment
                 raise
             with contextlib.suppress(docker.errors.NotFound):
-                self._container.wait(condition="removed", timeout=STOP_TIMEOUT_S)
+                self._container.wait(condition="removed", timeout=REMOVED_TIMEOUT_S)
 
 
 def _own(hijacked: Any) -> socket.socket:

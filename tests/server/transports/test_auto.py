@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -38,12 +38,12 @@ async def test_a_folder_that_is_not_shared(start_by: StartBy) -> None:
     folder.rename(folder.with_name("the container's"))
     folder.mkdir()
     for problem in ("No such file", "nobody listens there"):
-        began = time.monotonic()
         async with EventStreamRuntime.attach(runtime.name) as again:
-            assert time.monotonic() - began < 2
             assert again.connection.startswith("exec: ")
             assert f"unix does not work: {problem}" in again.connection
-            assert "exec answers in " in again.connection
+            took = re.search(r"exec answers in (\d+) ms", again.connection)
+            assert took is not None
+            assert int(took[1]) < 1700  # with its wait for its turn, under 2 s
             await works(again)
         if problem == "No such file":
             leave_a_dead_socket(folder)
