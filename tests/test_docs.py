@@ -103,7 +103,6 @@ def test_what_is_awaited_is_shown_as_async() -> None:
     assert "\nresize(rows: int, cols: int) -> None\n" in page
 
 
-
 def test_links_lead_somewhere() -> None:
     for document in [*DOCUMENTS, ROOT / "CONTRIBUTING.md"]:
         for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):

@@ -120,7 +120,7 @@ class Packer:
                 os.close(level.descriptor)
         if not self.members:
             shown = printable(os.fsdecode(path))
-            hint = "Patterns are matched against names below that folder"
+            hint = "A pattern with a slash counts from that folder: `**/` before it goes deeper"
             raise FileMissing(f"nothing in {shown} is what was asked for", hint=hint, path=shown)
         self._put(ZERO_BLOCK * 2)
         self._flush()

@@ -89,9 +89,10 @@ def command(
     not there yet. Modes and times are kept, and symbolic links that stay inside the copied tree.
     Write ./a:b for a path here that has a colon.
 
-    NAME:'DIR/*.log' copies what matches below DIR into the folder DST. Patterns are those of
-    .gitignore: *.log matches at any depth, /*.log at the top only, cache/ folders only. Both
-    options may be given several times.
+    NAME:'DIR/*.log' copies what matches in DIR into the folder DST, as a shell would find it;
+    'DIR/**/*.log' goes deeper. Patterns of --include and --exclude are those of .gitignore: *.log
+    matches at any depth, /*.log at the top only, cache/ folders only. Both options may be given
+    several times.
 
     \b
     --links refuse  such a link ends the copying with an error

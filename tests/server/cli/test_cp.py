@@ -116,9 +116,14 @@ def test_a_wildcard_in_a_sandbox(
         (there / name).write_text(name)
     assert tether("cp", "-q", f"live:{there}/*.log", f"{here}/logs").returncode == 0
     assert sorted(path.name for path in (here / "logs").iterdir()) == ["a.log", "b.log"]
-    none = tether("cp", f"live:{there}/*.nope", f"{here}/none")
+    assert tether("cp", "-q", f"live:{there}/**/*.log", f"{here}/deep").returncode == 0
+    assert sorted(path.name for path in (here / "deep").rglob("*.log")) == [
+        *("a.log", "b.log", "d.log")
+    ]
+    none = tether("cp", f"live:{there}/d*.log", f"{here}/none")
     assert none.returncode == 125
     assert "nothing in" in said(none.stderr)
+    assert "`**/` before it goes deeper" in said(none.stderr)
     assert not (here / "none").exists()
 
 
