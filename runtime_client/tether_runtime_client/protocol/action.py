@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo
 
 from .message import Message
 
@@ -12,6 +12,13 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 SignalName = Annotated[str, Field(pattern=r"^SIG[A-Z0-9]+$")]
 Environment = dict[Annotated[str, Field(pattern=r"^[^=\x00]+$")], str]
 TerminalSide = Annotated[int, Field(ge=1, le=10_000)]
+
+
+def bytes_not_text(value: object, info: ValidationInfo) -> object:
+    """Text stands for bytes in JSON only, as base64: in Python it would be taken for that."""
+    if isinstance(value, str) and info.mode == "python":
+        raise ValueError("bytes are needed, and this is text: encode it, as with text.encode()")
+    return value
 
 
 class Action(Message):

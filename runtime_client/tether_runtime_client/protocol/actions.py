@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from .action import Action as Action
-from .action import Environment, Seconds, SignalName, TerminalSide
+from .action import Environment, Seconds, SignalName, TerminalSide, bytes_not_text
 from .attributes import FileAttributes
 from .exec_actions import ExecAction as ExecAction
 from .exec_actions import ExecAttachAction as ExecAttachAction
@@ -231,6 +231,8 @@ class FileWriteAction(Action):
     append: bool = False
     make_parents: bool = True
     mode: Annotated[int, Field(ge=0, le=0o7777)] | None = None
+
+    _bytes_not_text = field_validator("data", mode="before")(bytes_not_text)
 
     @model_validator(mode="after")
     def _one_of_content_and_data(self) -> Self:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from .action import Action, Environment, Seconds, SignalName, TerminalSide
+from .action import Action, Environment, Seconds, SignalName, TerminalSide, bytes_not_text
 from .limits import MAX_SEQUENCE
 from .message import Message
 
@@ -39,6 +39,8 @@ class ExecAction(Action):
     nice: Niceness | None = None
     timeout_s: Seconds | None = None
     event_limit: ByteCount | None = None
+
+    _bytes_not_text = field_validator("stdin", mode="before")(bytes_not_text)
 
     @model_validator(mode="after")
     def _one_of_argv_and_command(self) -> Self:

@@ -144,6 +144,18 @@ def test_base64_garbage_is_refused(garbage: str) -> None:
         action_adapter.validate_json(text)
 
 
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (ExecAction, {"command": "cat", "stdin": "text"}),  # as base64 it is b"\xb5\xecm"
+        (FileWriteAction, {"path": "a", "data": "text"}),
+    ],
+)
+def test_in_python_text_is_no_bytes(kind: type[Action], fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=r"bytes are needed.*text\.encode\(\)"):
+        kind(**fields)
+
+
 @pytest.mark.parametrize("encoded", ["_-8=", "/+8=", "_-8"])
 def test_both_alphabets_of_base64_are_taken(encoded: str) -> None:
     text = json.dumps({"action": "exec", "command": "cat", "stdin": encoded})

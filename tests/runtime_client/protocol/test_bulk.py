@@ -135,7 +135,7 @@ async def test_a_refusal_says_why() -> None:
     async with bulk_pair() as (here, there):
         await here.write(b"early")
         there.refuse(TicketInvalid("the ticket is used"))
-        assert await here.read() == FailFrame(message="the ticket is used")
+        assert await here.read() == FailFrame(message="the ticket is used", code="ticket_invalid")
         assert await here.read() is None
         assert here.closed_because == "ticket_invalid"
         assert await there.read() is None, "what came meanwhile is not kept"
