@@ -40,7 +40,7 @@ This page is written from the code by `make docs`; a test holds it to the code.
 
 The runtime client listens on a websocket, over a UNIX socket or a TCP port, and serves two paths.
 `/events` carries text messages, one JSON object each, described here. `/bulk` carries files, trees
-and terminals as binary messages; each connection there opens with a one-use ticket that a
+and the streams of execs as binary messages; each connection there opens with a one-use ticket that a
 `TransferReady` event gave out. Compression is off, and a message is at most
 {limits.MAX_FRAME:,} bytes long. The protocol's version is {limits.PROTOCOL_VERSION}.
 
