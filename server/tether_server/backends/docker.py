@@ -14,7 +14,7 @@ from .base import Backend, Progress, Sandbox, SandboxSpec
 from .completion import complete, dialled, listen, secret_line
 from .container import ContainerSandbox
 from .container_options import check_mounts, container_options, labels
-from .entry import OPTIONS, RUN, Injected, inject
+from .entry import RUN, Injected, about_option, inject
 
 if TYPE_CHECKING:
     import docker
@@ -118,9 +118,10 @@ def _create(engine: docker.DockerClient, spec: SandboxSpec, injected: Injected) 
             return engine.containers.create(**options, volumes_from=[holder])
     except docker.errors.APIError as problem:
         text = f"the engine did not make the container: {problem.explanation}"
-        raise StartFailed(text, hint=OPTIONS) from None
+        raise StartFailed(text, hint=about_option(str(problem.explanation))) from None
     except (docker.errors.DockerException, TypeError, ValueError) as problem:
-        raise StartFailed(f"the engine cannot be asked for this: {problem}", hint=OPTIONS) from None
+        text = f"the engine cannot be asked for this: {problem}"
+        raise StartFailed(text, hint=about_option(text)) from None
 
 
 @contextmanager

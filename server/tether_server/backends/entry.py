@@ -37,7 +37,21 @@ OTHER_WAYS = (
     ' leaves it out. To go through it, a script has to come to `exec "$@"` with its input and'
     " output untouched; an ENTRYPOINT in shell form drops its arguments"
 )
-OPTIONS = "Look at the options given to the runtime"
+_OPTIONS = (
+    (
+        r"unable to find (user|group)|no matching entries",
+        "Choose a user that the image has, or a number: user='1000:1000'",
+    ),
+    (
+        r"network \S+ not found",
+        "`docker network ls` lists those there are; without `network` it is the engine's own",
+    ),
+    (
+        r"(?i)memory|specify the units",
+        "Sizes are a number and a unit, such as mem_limit='2g'; 6m is the least of memory",
+    ),
+)
+"""What the engine says, and which option of ours it is about."""
 CLOSED_FOLDER = (
     "The container's user may not go into a folder above it: open that in the image (chmod a+x), or"
     " run as another user"
@@ -153,4 +167,12 @@ def refused(explanation: str, *, mounted: bool) -> StartFailed:
         return StartFailed(message, hint=CLOSED_FOLDER)
     if mounted and re.search(f'exec:? "?{CLIENT}"?: permission denied', explanation):
         return StartFailed(message, hint=NOEXEC)
-    return StartFailed(message, hint=OPTIONS)
+    return StartFailed(message, hint=about_option(explanation))
+
+
+def about_option(explanation: str) -> str:
+    """What to do about an option that the engine has refused, in its own words."""
+    for words, hint in _OPTIONS:
+        if re.search(words, explanation):
+            return hint
+    return "Look at the options given to the runtime"

@@ -232,7 +232,7 @@ def _refuse_container_options(spec: SandboxSpec) -> None:
     unusable = [name for name, value in given.items() if value]
     if unusable:
         raise StartFailed(
-            f"backend='local' has no {', '.join(unusable)}: it runs on this machine as it is",
+            f"the local backend has no {', '.join(unusable)}: it runs on this machine as it is",
             hint="Leave the option out, or use backend='docker'",
         )
 

@@ -8,6 +8,7 @@ import traceback
 import click
 
 from .text import harmless
+from .wording import on_command_line
 
 OWN_FAILURE = 125
 NOT_EXECUTABLE = 126
@@ -54,7 +55,7 @@ def _words(problem: BaseException) -> tuple[str, str]:
 
     problem = state_problem(problem) or problem
     if isinstance(problem, TetherError):
-        return problem.message, problem.hint
+        return problem.message, on_command_line(problem.hint)
     if isinstance(problem, OSError):
         if problem.filename is None and problem.errno in (*NO_ROOM, errno.EBADF):
             return f"standard output cannot be written: {problem.strerror}", ""

@@ -13,6 +13,7 @@ from tether_image_builder.errors import engine_host
 from ..inventory import Listed, take_inventory
 from .failures import complain
 from .text import age, clipped, visible
+from .wording import on_command_line
 
 HEADINGS = ("NAME", "BACKEND", "IMAGE", "STATE", "AGE", "")
 IMAGE_WIDTH = 40
@@ -39,7 +40,8 @@ def command(everything: bool, quiet: bool, as_json: bool) -> None:
         _show_table([_row(found, now) for found in shown])
     problem = inventory.problem
     if problem is not None and (_expects_engine() or any(s.state == "unknown" for s in shown)):
-        complain(f"containers could not be looked at: {problem.message}", problem.hint)
+        text = f"containers could not be looked at: {problem.message}"
+        complain(text, on_command_line(problem.hint))
 
 
 def _expects_engine() -> bool:

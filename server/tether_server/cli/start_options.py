@@ -165,6 +165,9 @@ class TransportName(click.types.StringParamType):
         return [CompletionItem(name) for name in TRANSPORTS if name.startswith(incomplete)]
 
 
+_WHERE = {"dial": "HOST:PORT", "ssh": "[USER@]HOST[:PORT]"}
+
+
 def transport(ctx: click.Context, param: click.Parameter, text: str) -> TransportSettings:
     """A name, or with where it leads: `dial=HOST:PORT`, `ssh=HOST`. Raises `click.BadParameter`."""
     from ..transports.settings import Dial, Ssh
@@ -176,9 +179,11 @@ def transport(ctx: click.Context, param: click.Parameter, text: str) -> Transpor
         if given and name == "ssh":
             return Ssh(host=where)
     except ValueError:
-        raise click.BadParameter(f"{where!r} is not where a server can be") from None
+        shape = _WHERE[name]
+        raise click.BadParameter(f"{where!r} is no address: {name}={shape}") from None
     if given or name not in TRANSPORTS:
-        known = f"{', '.join(TRANSPORTS)}, dial=HOST:PORT and ssh=[USER@]HOST[:PORT]"
+        ways = " and ".join(f"{name}={shape}" for name, shape in _WHERE.items())
+        known = f"{', '.join(TRANSPORTS)}, {ways}"
         raise click.BadParameter(f"there is no transport {text!r}; there are {known}")
     return name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,14 +44,24 @@ async def test_a_limit_that_is_none_is_told_as_that(
     assert caught.value.hint
 
 
-@pytest.mark.engine
-@pytest.mark.parametrize("options", [{"user": "nouser"}, {"network": "no-such-network"}])
-async def test_what_the_engine_refuses_has_a_hint(debian: str, options: dict[str, str]) -> None:
-    with pytest.raises(StartFailed) as caught:
-        await EventStreamRuntime(debian, **options).start()  # type: ignore[arg-type]
-    assert "options" in caught.value.hint
-
-
 async def test_a_folder_that_is_not_there_is_not_started_in() -> None:
     with pytest.raises(StartFailed, match="no folder /no/such"):
         await EventStreamRuntime(backend="local", workdir="/no/such").start()
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"user": "bogus"}, "user='1000:1000'"),
+        ({"network": "bogus"}, "docker network ls"),
+        ({"resources": {"mem_limit": "1x"}}, "mem_limit='2g'"),
+        ({"workdir": "not/absolute"}, "Look at the options"),
+    ],
+)
+async def test_the_hint_is_about_the_option_that_is_refused(
+    busybox: str, options: dict[str, Any], hint: str
+) -> None:
+    with pytest.raises(StartFailed) as caught:
+        await EventStreamRuntime(busybox, **options).start()
+    assert hint in caught.value.hint

@@ -88,6 +88,9 @@ def test_options_may_stand_behind_the_image(tether: Tether) -> None:
         (("an-image", "--resource", "x", "--", "true"), "NAME=VALUE"),
         (("an-image", "--resource", "x=1", "--", "true"), "no resource 'x'"),
         (("an-image", "--cpus", "0", "--", "true"), "'--cpus'"),
+        (("an-image", "--transport", "dial=foo", "--", "true"), "dial=HOST:PORT"),
+        (("an-image", "--transport", "ssh=a b/c", "--", "true"), "ssh=[USER@]HOST[:PORT]"),
+        (("--local", "-w", "/no/such", "--", "true"), "leave --workdir out"),
         (("an-image", "--start-timeout", "0", "--", "true"), "'--start-timeout'"),
     ],
 )

@@ -1,0 +1,26 @@
+"""What hints call by its name in Python, as it is called on the command line: one table."""
+
+from __future__ import annotations
+
+import re
+
+_PYTHON_TO_OPTION = (
+    (r"backend='local'", "--local"),
+    (r"backend='docker'", "an image"),
+    (r"transport=Dial\(address='([^']*)'\)", r"--transport dial=\1"),
+    (r"transport=Ssh\(host='([^']*)'\)", r"--transport ssh=\1"),
+    (r"mem_limit='([^']*)'", r"--memory \1"),
+    (r"\b(transport|inject|entrypoint|links|user|network)='([^']*)'", r"--\1 \2"),
+    (r"`(?:cwd|workdir)`", "--workdir"),
+    (r"`(user|network|transport)`", r"--\1"),
+    (r"`runtime\.events`", "`tether events NAME`"),
+    (r"`runtime\.process\(id\)`", "`tether exec NAME --attach ID`"),
+)
+"""A pattern of text, and what stands for it; the first that fits counts."""
+
+
+def on_command_line(text: str) -> str:
+    """`text` with options in the place of arguments and of what else only Python has."""
+    for pattern, option in _PYTHON_TO_OPTION:
+        text = re.sub(pattern, option, text)
+    return text
