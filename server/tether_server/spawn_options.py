@@ -32,7 +32,13 @@ class SpawnOptions(TypedDict, total=False):
 
 
 def start_action(command: Sequence[str] | str, options: SpawnOptions) -> ExecStartAction:
-    """The action; raises pydantic's `ValidationError` for what cannot be."""
+    """The action; raises `TypeError` for an option that there is not, and pydantic's
+    `ValidationError` for what cannot be.
+    """
+    for name in options.keys() - SpawnOptions.__annotations__.keys():
+        raise TypeError(f"spawn() got an unexpected keyword argument {name!r}")
+    if "size" in options and not options.get("tty"):
+        raise ValueError("a size is that of a terminal: it needs tty=True")
     env = options.get("env")
     rows, cols = options.get("size", (24, 80))
     is_text = isinstance(command, str)
