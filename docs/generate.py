@@ -40,8 +40,9 @@ This page is written from the code by `make docs`; a test holds it to the code.
 
 The runtime client listens on a websocket, over a UNIX socket or a TCP port, and serves two paths.
 `/events` carries text messages, one JSON object each, described here. `/bulk` carries files, trees
-and the streams of execs as binary messages; each connection there opens with a one-use ticket that a
-`TransferReady` event gave out. Compression is off, and a message is at most
+and the streams of execs as binary messages; each connection there opens with a one-use ticket that
+a `TransferReady` event or an `ExecAttachedObservation` gave out. Compression is off, and a message
+is at most
 {limits.MAX_FRAME:,} bytes long. The protocol's version is {limits.PROTOCOL_VERSION}.
 
 A connection goes so: the server says `hello`, the client answers with a `challenge`, the server
@@ -165,7 +166,9 @@ def _options(kind: Any) -> Iterable[str]:
 def _members(kind: type, names: Iterable[str]) -> Iterable[str]:
     for name in names:
         member = getattr(kind, name)
-        shown = name if isinstance(member, property) else f"{_kind(member)}{name}{_signature(member)}"
+        shown = (
+            name if isinstance(member, property) else f"{_kind(member)}{name}{_signature(member)}"
+        )
         yield f"### `{name}`\n\n```text\n{shown}\n```\n\n{inspect.getdoc(member)}\n"
 
 
