@@ -24,8 +24,8 @@ class SpawnOptions(TypedDict, total=False):
     detach: bool
     env: Mapping[str, str] | None
     cwd: str | None
-    user: str | None
-    group: str | None
+    user: str | int | None
+    group: str | int | None
     umask: int | None
     nice: int | None
     timeout_s: float | None

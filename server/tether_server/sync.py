@@ -42,7 +42,7 @@ class RuntimeOptions(TypedDict, total=False):
     backend: str
     env: Mapping[str, str] | None
     workdir: str | None
-    user: str | None
+    user: str | int | None
     mounts: Sequence[str]
     resources: Mapping[str, object] | None
     network: str | None
@@ -206,8 +206,8 @@ class SyncEventStreamRuntime:
         stdin: bytes = b"",
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
-        user: str | None = None,
-        group: str | None = None,
+        user: str | int | None = None,
+        group: str | int | None = None,
         umask: int | None = None,
         nice: int | None = None,
         timeout_s: float | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, ValidationInfo
+from pydantic import Field, ValidationInfo, field_validator
 
 from .message import Message
 
@@ -25,3 +25,15 @@ class Action(Message):
     """The base of all actions; `action` is the tag on the wire."""
 
     action: str
+
+    @field_validator("user", "group", mode="before", check_fields=False)
+    @classmethod
+    def _number_as_text(cls, value: object) -> object:
+        """A uid or gid may be given as the number that it is."""
+        return str(value) if type(value) is int else value
+
+    @field_validator("globs", "include", "exclude", "types", mode="before", check_fields=False)
+    @classmethod
+    def _one_as_several(cls, value: object) -> object:
+        """One needs no tuple."""
+        return (value,) if isinstance(value, str) else value

@@ -16,6 +16,7 @@ from tether_runtime_client.protocol.actions import (
     CmdInterruptAction,
     CmdPollAction,
     CmdRunAction,
+    DownloadAction,
     ExecAction,
     ExecStartAction,
     FileEditAction,
@@ -28,6 +29,7 @@ from tether_runtime_client.protocol.actions import (
     action_adapter,
 )
 from tether_runtime_client.protocol.message import to_json
+from tether_runtime_client.protocol.tree_actions import FindFilesAction, GrepAction
 
 from .messages import ACTIONS, message
 
@@ -154,6 +156,32 @@ def test_base64_garbage_is_refused(garbage: str) -> None:
 def test_in_python_text_is_no_bytes(kind: type[Action], fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=r"bytes are needed.*text\.encode\(\)"):
         kind(**fields)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "taken"),
+    [
+        (ExecAction, {"command": "id", "user": 1000, "group": 0}, {"user": "1000", "group": "0"}),
+        (ExecStartAction, {"command": "id", "user": 1000}, {"user": "1000"}),
+        (GrepAction, {"pattern": "x", "globs": "*.py"}, {"globs": ("*.py",)}),
+        (
+            FindFilesAction,
+            {"exclude": "a", "types": "file"},
+            {"exclude": ("a",), "types": ("file",)},
+        ),
+        (DownloadAction, {"path": "a", "include": "*.py"}, {"include": ("*.py",)}),
+    ],
+)
+def test_numbers_of_users_and_single_patterns_are_taken(
+    kind: type[Action], given: dict[str, Any], taken: dict[str, Any]
+) -> None:
+    action = kind(**given)
+    assert {name: getattr(action, name) for name in taken} == taken
+
+
+def test_true_is_no_user() -> None:
+    with pytest.raises(ValidationError, match="user"):
+        ExecAction(command="id", user=True)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("encoded", ["_-8=", "/+8=", "_-8"])
