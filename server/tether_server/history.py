@@ -219,6 +219,14 @@ class History:
         query = "SELECT 1 FROM events WHERE action_id = ? LIMIT 1"
         return bool(self._select(query, (action_id,)))
 
+    def action(self, action_id: str) -> AnyAction | None:
+        """The action that was stored under this id, if there is one."""
+        query = (
+            "SELECT seq, epoch, final, body FROM events WHERE action_id = ? ORDER BY seq LIMIT 1"
+        )
+        events = [_to_event(row) for row in self._select(query, (action_id,))]
+        return next((e.action for e in events if isinstance(e, ActionSubmitted)), None)
+
     def accepted(self, action_id: str) -> bool:
         """Whether the client is known to have had an action."""
         query = "SELECT 1 FROM events WHERE action_id = ? AND epoch != '' LIMIT 1"

@@ -13,6 +13,7 @@ from tether_runtime_client.protocol.bulk import ResizeFrame
 from tether_runtime_client.protocol.errors import (
     ActionLost,
     DiskFull,
+    InvalidAction,
     NoSuchProcess,
     RuntimeClosed,
     StdinClosed,
@@ -69,7 +70,7 @@ class Process:
         bell = Bell()
         self._bell = bell
         self._unsent = unsent = asyncio.Event()
-        self.stdin = ProcessInput(bell, unsent.set, attached.stdin)
+        self.stdin = ProcessInput(bell, unsent.set, attached.stdin, given=entry.stdin)
         self.stdout = ProcessOutput(bell, unsent.set, attached.stdout)
         self.stderr = ProcessOutput(bell, unsent.set, attached.stderr)
         self._outputs: dict[OutputName, ProcessOutput] = {"stdout": self.stdout}
@@ -99,7 +100,13 @@ class Process:
         return await asyncio.shield(self._exit)
 
     async def communicate(self, data: bytes = b"") -> tuple[bytes, bytes]:
-        """Send `data` and the end of the input, read both streams to their ends, and wait."""
+        """Send `data` and the end of the input, read both streams to their ends, and wait.
+
+        Data that it does not read is dropped. Raises `StdinClosed` for data to a process that was
+        started without an input.
+        """
+        if data and not self.stdin.given:
+            await self.stdin.write(data)  # which raises it
         _, stdout, stderr = await asyncio.gather(
             self._feed(data), self.stdout.read(), self.stderr.read()
         )
@@ -121,11 +128,14 @@ class Process:
                 return
             await self._bell.heard()
 
-    async def send_signal(self, number: int) -> None:
-        """Signal its whole process group. Nothing happens once it has ended."""
+    async def send_signal(self, number: int | str) -> None:
+        """Signal its whole process group. Nothing happens once it has ended.
+
+        15, "SIGTERM" and "TERM" are the same. Raises `InvalidAction` for what is no signal.
+        """
+        name = signal_name(number)
         if self._exit.done():
             return
-        name = signal.Signals(number).name
         with suppress(NoSuchProcess):
             await self._calls.run(ExecSignalAction(target_id=self.id, signal=name))
 
@@ -265,3 +275,14 @@ async def attach(calls: Calls, id: str, **taken: int) -> ExecAttachedObservation
     while True:
         with suppress(ActionLost):  # asked for by an operator and cut off: nothing has happened
             return await calls.run(ExecAttachAction(target_id=id, **taken))
+
+
+def signal_name(which: int | str) -> str:
+    """The name of a signal of that number or name; raises `InvalidAction` when there is none."""
+    try:
+        if isinstance(which, int):
+            return signal.Signals(which).name
+        return signal.Signals["SIG" + which.upper().removeprefix("SIG")].name
+    except (ValueError, KeyError):
+        hint = "Signals have names, such as SIGTERM or TERM, and numbers"
+        raise InvalidAction(f"there is no signal {which!r}", hint=hint) from None

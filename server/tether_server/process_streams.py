@@ -38,7 +38,7 @@ class Bell:
 
 
 class ProcessOutput:
-    """Standard output or error of a process, as bytes. Iterating it gives its lines.
+    """Standard output or error of a process, as bytes. Iterating it gives its lines, as `readline`.
 
     At most half a MiB waits here; while nobody reads, the process waits (unless it is detached).
     What has come is there also when the process has ended, and an error of the connection is
@@ -74,7 +74,10 @@ class ProcessOutput:
         return b"".join(chunks)
 
     async def readline(self) -> bytes:
-        """The next line with its line feed; what is left at the end; empty after that."""
+        """The next line with its line feed; what is left at the end; empty after that.
+
+        A line longer than 1 MiB comes in pieces of that length, the last with the line feed.
+        """
         line = b""
         while len(line) < LINE_LIMIT and await self._available():
             at = self._buffer.find(b"\n") + 1
@@ -170,9 +173,11 @@ class ProcessOutput:
 
 
 class ProcessInput:
-    """Standard input of a process. One writer."""
+    """Standard input of a process; `given` says whether it has one. One writer."""
 
-    def __init__(self, bell: Bell, tell: Callable[[], None], offset: int = 0) -> None:
+    def __init__(
+        self, bell: Bell, tell: Callable[[], None], offset: int = 0, *, given: bool = True
+    ) -> None:
         self._bell = bell
         self._tell = tell
         self._kept = bytearray()
@@ -180,11 +185,14 @@ class ProcessInput:
         self._taken = offset
         self.total = offset
         self.ending = False
+        self.given = given
+        if not given:
+            self.fail(StdinClosed("the process has no input", hint="Start it with `stdin=True`"))
 
     async def write(self, data: bytes) -> None:
         """Send to the process; returns when it has taken all but the last half MiB.
 
-        Raises `StdinClosed` when it reads no more, has ended, or was not given an input.
+        Raises `StdinClosed` when it takes no more, has ended, or was started without an input.
         """
         if self.ending:
             raise StdinClosed("the end of the input was sent before")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from tether_runtime_client.protocol.errors import TetherError, error_from_code
+from tether_runtime_client.protocol.errors import InvalidAction, TetherError, error_from_code
 from tether_runtime_client.protocol.exec_actions import (
     ExecSignalAction,
     ExecStartAction,
@@ -33,6 +33,8 @@ class Processes:
     async def spawn(self, action: ExecStartAction, id: str | None) -> Process:
         """Start a process, and ask to be connected to it in the same breath."""
         own = id or new_action_id()
+        if id is not None:
+            self._check_id(id, action)
         started = self._calls._active.submit(action, own)
         try:
             attached = await attach(self._calls, own)
@@ -59,6 +61,15 @@ class Processes:
     async def close(self) -> None:
         """Let go of all. Twice is safe."""
         await asyncio.gather(*(process.close() for process in self._open))
+
+    def _check_id(self, id: str, action: ExecStartAction) -> None:
+        """An id starts one process: asking for another one by it is a mistake."""
+        former = self._calls._active.submitted(id)
+        if former is not None and former != action:
+            raise InvalidAction(
+                f"the id {id!r} was given to another action before ({former.action})",
+                hint="Choose another id; `runtime.process(id)` finds the process that has this one",
+            )
 
     def _handle(self, id: str, attached: ExecAttachedObservation) -> Process:
         process = Process(self._calls, id, attached)

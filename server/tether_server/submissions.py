@@ -29,6 +29,7 @@ from tether_runtime_client.protocol.events import (
     SandboxStopped,
 )
 from tether_runtime_client.protocol.frames import (
+    MAX_ID,
     EventFrame,
     ObservationFrame,
     RejectedFrame,
@@ -120,6 +121,10 @@ class Submissions:
         if self.ended is not None:
             self._give_up(action_id)
         return Submission(action_id, answer)
+
+    def submitted(self, action_id: str) -> Action | None:
+        """The action that was given this id before, here or by a former server."""
+        return self._history.action(action_id)
 
     def record(self, event: Event) -> None:
         """Store what the server itself saw."""
@@ -376,5 +381,6 @@ def _check(frame: bytes) -> None:
         decode_from_server(frame)
     except RejectedSubmission as rejected:
         raise rejected.error from None
-    except MalformedFrame as problem:
-        raise InvalidAction(problem.message) from None
+    except MalformedFrame:  # the frame is ours: nothing else of it can be wrong
+        hint = f"An id is made of at most {MAX_ID} letters, digits, and any of _ . : -"
+        raise InvalidAction("the action's id cannot be used", hint=hint) from None

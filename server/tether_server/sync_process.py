@@ -54,8 +54,8 @@ class SyncProcess:
         """Both streams as they come, each piece with the name of its stream."""
         return iterate(self._thread, self._process.merged())
 
-    def send_signal(self, number: int) -> None:
-        """Signal its whole process group. Nothing happens once it has ended."""
+    def send_signal(self, number: int | str) -> None:
+        """Signal its whole process group, by number or name. Nothing happens once it has ended."""
         self._thread.call(self._process.send_signal(number))
 
     def terminate(self) -> None:
@@ -98,7 +98,7 @@ class SyncProcessOutput:
         return self._thread.call(self._output.read(limit))
 
     def readline(self) -> bytes:
-        """The next line with its line feed; empty at the end."""
+        """The next line with its line feed, at most 1 MiB of it; empty at the end."""
         return self._thread.call(self._output.readline())
 
     def __iter__(self) -> Iterator[bytes]:

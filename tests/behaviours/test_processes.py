@@ -15,8 +15,10 @@ from tether_server import (
     AttachedElsewhere,
     CommandNotFound,
     EventStreamRuntime,
+    ExecAction,
     ExecEntry,
     ExecSignalAction,
+    InvalidAction,
     InvalidCommand,
     NoSuchProcess,
     NotExecutable,
@@ -85,6 +87,9 @@ async def test_without_input_a_reader_sees_the_end(runtime: EventStreamRuntime) 
     assert await process.wait() == 0
     with pytest.raises(StdinClosed, match="stdin=True"):
         await process.stdin.write(b"x")
+    for refused in (process, await runtime.process((await runtime.spawn(["cat"])).id)):
+        with pytest.raises(StdinClosed, match="stdin=True"):
+            await refused.communicate(b"x")
 
 
 async def test_input_after_its_end(runtime: EventStreamRuntime) -> None:
@@ -98,8 +103,9 @@ async def test_input_after_its_end(runtime: EventStreamRuntime) -> None:
 
 async def test_input_that_nobody_reads(runtime: EventStreamRuntime) -> None:
     process = await runtime.spawn("exec <&-; echo closed; sleep 0.2; exit 3", stdin=True)
-    with pytest.raises(StdinClosed):
+    with pytest.raises(StdinClosed) as refused:
         await process.stdin.write(b"x" * 5_000_000)
+    assert "stdin=True" not in str(refused.value)
     assert await process.wait() == 3
 
 
@@ -168,7 +174,9 @@ async def test_any_signal(runtime: EventStreamRuntime) -> None:
     script = "trap 'echo caught; exit 4' USR1; echo on; while :; do sleep 0.05; done"
     process = await runtime.spawn(script)
     await until(b"on\n", process)
-    await process.send_signal(signal.SIGUSR1)
+    with pytest.raises(InvalidAction, match="no signal 'SIGNONE'"):
+        await process.send_signal("SIGNONE")
+    await process.send_signal("usr1")
     assert (await process.stdout.read(), await process.wait()) == (b"caught\n", 4)
 
 
@@ -329,7 +337,7 @@ async def test_another_caller_takes_over(
     assert await process.stdout.readline() == b"one\n"
     await output(runtime, "true")  # by now the sandbox knows what was taken
     taken = await other.process(process.id)
-    with pytest.raises(AttachedElsewhere):
+    with pytest.raises(AttachedElsewhere, match=r"runtime\.process"):  # how to take it back
         await process.stdout.readline()
     assert (await taken.communicate(b"two\n"), taken.exit_code) == ((b"two\n", b""), 0)
 
@@ -337,9 +345,11 @@ async def test_another_caller_takes_over(
 async def test_what_was_taken_comes_to_nobody_else(runtime: EventStreamRuntime) -> None:
     process = await runtime.spawn("echo hi; exit 3", id="all-taken")
     assert await process.communicate() == (b"hi\n", b"")
-    for find in (runtime.process("all-taken"), runtime.spawn("echo hi; exit 3", id="all-taken")):
-        found = await find
-        assert (await found.communicate(), found.exit_code) == ((b"", b""), 3)
+    async with asyncio.timeout(30):  # until the sandbox knows
+        while (await (await runtime.process("all-taken")).communicate())[0]:
+            pass
+    found = await runtime.spawn("echo hi; exit 3", id="all-taken")
+    assert (await found.communicate(), found.exit_code) == ((b"", b""), 3)
     process = await runtime.spawn("echo one; read line; echo $line", stdin=True)
     process.stdout.discard()
     async with asyncio.timeout(30):
@@ -365,6 +375,16 @@ async def test_the_same_id_starts_nothing(runtime: EventStreamRuntime) -> None:
     assert (again.pid, await again.stdout.readline()) == (first.pid, pid)
     again.stdin.close()
     assert await again.wait() == 6
+
+
+async def test_an_id_is_of_one_process(runtime: EventStreamRuntime) -> None:
+    await runtime.run(ExecAction(command="true"), id="of-an-exec")
+    await (await runtime.spawn("echo one", id="of-one")).wait()
+    for id in ("of-an-exec", "of-one"):
+        with pytest.raises(InvalidAction, match=f"{id}' was given to another action"):
+            await runtime.spawn("echo other", id=id)
+    with pytest.raises(InvalidAction, match="at most 128 letters"):
+        await runtime.spawn(["true"], id="x" * 1000)
 
 
 # --- cuts

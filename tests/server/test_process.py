@@ -15,11 +15,13 @@ from tether_server import (
     ClientStarted,
     EventStreamRuntime,
     ExecAction,
+    InvalidAction,
     NoSuchProcess,
     OperatorRuntime,
     RuntimeClosed,
     StdinClosed,
 )
+from tether_server.process import signal_name
 
 DIES = """
 import os, signal
@@ -146,3 +148,14 @@ async def test_an_operators_process_survives_cuts() -> None:
         process.stdin.close()
         operator.cut_connection()
         assert (await process.stdout.read(), await process.wait()) == (b"", 3)
+
+
+@pytest.mark.parametrize("which", [signal.SIGTERM, 15, "SIGTERM", "term"])
+def test_a_signal_has_a_number_and_a_name(which: int | str) -> None:
+    assert signal_name(which) == "SIGTERM"
+
+
+@pytest.mark.parametrize("which", [0, 999, "", "SIG", "15"])
+def test_what_is_no_signal(which: int | str) -> None:
+    with pytest.raises(InvalidAction, match="SIGTERM"):
+        signal_name(which)

@@ -147,6 +147,7 @@ class StartedExec:
             pid=self.process.pid if self.process is not None else 0,
             argv=_clipped((action.command,) if action.command is not None else action.argv or ()),
             started=self._started,
+            stdin=action.stdin or action.tty,
             tty=action.tty,
             detach=action.detach,
             attached=self._has_caller,

@@ -116,13 +116,14 @@ class ExecEntry(Message):
 
     `argv` is what was asked for, with text as the one word; of a long one the first 4 KiB. The
     byte counts are what its streams have come to, and for `stdin` what was taken. Ended, it has an
-    `exit_code`. `attached`: somebody is connected to it.
+    `exit_code`. `stdin`: it was started with an input. `attached`: somebody is connected to it.
     """
 
     id: str
     pid: int
     argv: tuple[str, ...]
     started: float
+    stdin: bool = False
     tty: bool = False
     detach: bool = False
     attached: bool = False

@@ -175,9 +175,9 @@ ERRORS_BY_CODE: dict[str, type[TetherError]] = {kind.code: kind for kind in _tre
 
 
 def error_from_code(
-    code: str, message: str, hint: str = "", data: dict[str, Any] | None = None
+    code: str, message: str, hint: str | None = None, data: dict[str, Any] | None = None
 ) -> TetherError:
-    """The error for a code off the wire.
+    """The error for a code off the wire; where no hint came it has its kind's own.
 
     For a code this version does not know it is a plain `ActionError`, with the code in
     `data["unknown_code"]`.

@@ -158,10 +158,11 @@ class NoSuchProcess(ProcessError):
 
 
 class StdinClosed(ProcessError):
-    """The process takes no more input: it has ended or closed it, or its end was told before."""
+    """The process takes no more input: it has ended or closed it, its end was told before, or it
+    was started without one.
+    """
 
     code = "stdin_closed"
-    default_hint = "To have an input at all, a process is started with `stdin=True`"
 
 
 class AttachedElsewhere(ProcessError):

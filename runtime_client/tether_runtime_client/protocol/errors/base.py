@@ -24,7 +24,9 @@ class TetherError(Exception):
         return rebuilt, (type(self), self.message, self.hint, self.data)
 
 
-def rebuilt(kind: type[TetherError], message: str, hint: str, data: dict[str, Any]) -> TetherError:
+def rebuilt(
+    kind: type[TetherError], message: str, hint: str | None, data: dict[str, Any]
+) -> TetherError:
     """Data that came over the wire may use any key, so it is no keyword argument here."""
     error = kind(message, hint=hint)
     error.data = data
