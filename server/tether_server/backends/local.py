@@ -166,7 +166,7 @@ async def readable(descriptor: int) -> None:
 
 
 _TERMINAL_SIZE = ("LINES", "COLUMNS")
-"""Of our own terminal, if any: programs in a session would take them for theirs, whatever it has."""
+"""Of our own terminal, if any: a session's programs would take them for theirs, whatever it has."""
 
 _left_running: list[subprocess.Popen[bytes]] = []
 """Children that were released to live on; each start collects those that have ended."""
