@@ -6,7 +6,7 @@ import grp
 import pwd
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypedDict, get_args
+from typing import Final, Literal, TypedDict, Unpack, get_args
 
 from tether_runtime_client.protocol.actions import DownloadAction, UploadAction
 from tether_runtime_client.protocol.attributes import FileAttributes, Owner, Receiving
@@ -15,6 +15,8 @@ from tether_runtime_client.protocol.selection import Selection
 from tether_runtime_client.protocol.tarpack import Packing
 
 WHERE = "on this machine"
+OWNERS = "Use names that are known where it is written, or numbers as in 1000:1000"
+PATTERNS = "Patterns are those of .gitignore, for names below the top: *.log, /build/, src/**/*.py"
 
 Links = Literal["refuse", "keep", "follow", "skip"]
 
@@ -55,21 +57,26 @@ class Rules:
     exclude: tuple[str, ...] = ()
 
     @classmethod
-    def of(
-        cls,
-        *,
-        links: Links = "refuse",
-        owner: str | None = None,
-        xattrs: bool = False,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
-    ) -> Rules:
-        """Raises InvalidAction."""
+    def of(cls, **options: Unpack[TransferOptions]) -> Rules:
+        """Raises InvalidAction, and TypeError for an option that there is not."""
+        for name in options.keys() - TransferOptions.__annotations__.keys():
+            known = ", ".join(TransferOptions.__annotations__)
+            raise TypeError(f"a transfer has no option {name!r}: it has progress, {known}")
+        links, owner = options.get("links", "refuse"), options.get("owner")
         if links not in get_args(Links):
-            raise InvalidAction(f"links={links!r} is none of {', '.join(get_args(Links))}")
+            raise InvalidAction(
+                f"links={links!r} is none of {', '.join(get_args(Links))}",
+                hint="docs/transfers.md says what becomes of links with each",
+            )
         if owner == "":
-            raise InvalidAction("owner='' names nobody")
-        rules = cls(links, owner, xattrs, _patterns(include), _patterns(exclude))
+            raise InvalidAction("owner='' names nobody", hint=OWNERS)
+        rules = cls(
+            links,
+            owner,
+            options.get("xattrs", False),
+            _patterns(options.get("include", ())),
+            _patterns(options.get("exclude", ())),
+        )
         rules.packing()
         return rules
 
@@ -78,7 +85,7 @@ class Rules:
         try:
             selection = Selection(self.include, self.exclude)
         except ValueError as problem:
-            raise InvalidAction(str(problem)) from None
+            raise InvalidAction(str(problem), hint=PATTERNS) from None
         return Packing(self.links == "follow", self.xattrs, selection)
 
     def receiving(self) -> Receiving:
@@ -132,7 +139,7 @@ def find_owner(owner: str) -> tuple[int, int]:
     except (KeyError, OverflowError):
         raise UnknownUser(
             f"there is no user or group {owner!r} on this machine",
-            hint="Use names that are known here, or numbers as in 1000:1000",
+            hint=OWNERS,
         ) from None
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import pwd
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tether_runtime_client.protocol.attributes import FileAttributes, Receiving
-from tether_runtime_client.protocol.errors import InvalidAction, UnknownUser
+from tether_runtime_client.protocol.errors import FileError, InvalidAction, UnknownUser
+from tether_server import EventStreamRuntime, FileReadAction
 from tether_server.transfer_rules import Rules, find_owner
 
 
@@ -45,8 +47,19 @@ def test_one_pattern_needs_no_list() -> None:
     ],
 )
 def test_what_cannot_be_meant(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(InvalidAction, match=message):
+    with pytest.raises(InvalidAction, match=message) as caught:
         Rules.of(**options)
+    assert caught.value.hint
+
+
+async def test_what_is_refused_says_what_to_do(tmp_path: Path) -> None:
+    async with EventStreamRuntime(backend="local") as runtime:
+        with pytest.raises(TypeError, match=r"a transfer has no option 'link': it has .*links"):
+            await runtime.upload(tmp_path, "/tmp/x", link="skip")  # type: ignore[call-arg]
+        with pytest.raises(FileError, match="neither file nor folder.*`head -c`"):
+            await runtime.download("/dev/null", tmp_path / "x")
+        with pytest.raises(InvalidAction, match="are no range. Lines count from 1"):
+            await runtime.run(FileReadAction(path="/etc/passwd", start_line=3, end_line=2))
 
 
 def test_owners_of_this_machine() -> None:

@@ -67,7 +67,10 @@ class Files:
 def _read(action: a.FileReadAction) -> o.FileReadObservation:
     first = action.start_line or 1
     if action.end_line is not None and action.end_line < first:
-        raise e.InvalidAction(f"lines {first} to {action.end_line} are no range")
+        raise e.InvalidAction(
+            f"lines {first} to {action.end_line} are no range",
+            hint="Lines count from 1, and the last is not before the first",
+        )
     try:
         text = core.read_text(
             action.path,

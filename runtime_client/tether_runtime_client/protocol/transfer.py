@@ -43,6 +43,8 @@ Kind = Literal["file", "tree"]
 GIVE_UP_TIMEOUT_S = 5.0
 """How long a peer may take to notice that this side gave up, before the stream is cut."""
 
+NO_FILE = "Read what comes out of it with a command, such as `head -c`, into a file"
+
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -71,7 +73,7 @@ class Source:
             self.size = None
         elif self.attributes is None:
             self.close()
-            raise FileAlreadyExists(**about("{} is neither file nor folder", path))
+            raise FileAlreadyExists(**about("{} is neither file nor folder", path), hint=NO_FILE)
 
     def content(self) -> Iterator[bytes | int]:
         """A file's bytes and, as their lengths, its holes."""

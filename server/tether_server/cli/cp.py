@@ -73,6 +73,9 @@ class Source:
 @click.option("--include", metavar="GLOB", multiple=True, help="Copy what matches only.")
 @click.option("--exclude", metavar="GLOB", multiple=True, help="Leave out what matches.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.option(
+    "-r", "--recursive", is_flag=True, expose_value=False, help="Not needed: folders come whole."
+)
 def command(
     sources: tuple[str, ...],
     target: str,
@@ -100,6 +103,11 @@ def command(
             follow  what links lead to is copied in their place
             skip    it is left out, and told
     """
+    if "-" in (*sources, target):
+        raise click.UsageError(
+            "cp copies files and folders by name: `tether exec NAME -- cat FILE` writes to standard"
+            " output, and `tether exec NAME -- sh -c 'cat > FILE'` takes standard input"
+        )
     to_name, to_path = split(target)
     known = [source(place, include) for place in sources]
     if to_name is None and any(each.name is None for each in known):
@@ -172,7 +180,8 @@ class Copying:
         into = await self._is_folder()
         if not into and (self._to_path.endswith("/") or len(sources) > 1):
             where = "here" if self._to is None else "in the sandbox"
-            raise click.ClickException(f"there is no folder {self._to_path} {where}")
+            text = f"there is no folder {self._to_path} {where}"
+            raise FileMissing(text, hint="Make it first; several sources need one to go into")
         targets = [self._target(each, into) for each in sources]
         return [
             await self._copy(each, target, each.include or include)
@@ -220,7 +229,8 @@ def _report(done: Iterable[TransferObservation]) -> None:
     done = list(done)
     count = sum(each.files for each in done)
     files = f"{count} file{'' if count == 1 else 's'}"
-    click.echo(f"copied {files}, {size(sum(each.bytes for each in done))}", err=True)
+    archived = " as an archive" if any(each.kind == "tree" for each in done) else ""
+    click.echo(f"copied {files}, {size(sum(each.bytes for each in done))}{archived}", err=True)
     notes = [note for each in done for note in each.notes]
     for note in notes[:_NOTES_SHOWN]:
         how = "copied" if note.copied else "left out"

@@ -47,8 +47,9 @@ def test_in_and_out_beside_a_running_server(
     done = tether("cp", str(here / "tree"), f"live:{there}/copy")
     assert (done.returncode, done.stdout) == (0, b"")
     assert said(done.stderr).startswith("copied 2 files, ")
+    assert said(done.stderr).endswith(" as an archive\n")
     assert same_tree(there / "copy")
-    assert tether("cp", "-q", f"live:{there}/copy", str(here / "back")).stderr == b""
+    assert tether("cp", "-qr", f"live:{there}/copy", str(here / "back")).stderr == b""
     assert same_tree(here / "back")
     assert live.run(CmdRunAction(command="echo undisturbed")).content == "undisturbed\n"
 
@@ -81,6 +82,8 @@ def test_a_slash_at_the_end_means_a_folder(
         (("x:*.py", "b", "--include", "a"), "has a wildcard"),
         (("x:a", "b", "--links", "perhaps"), "'perhaps' is not one of"),
         (("nobody:a", "b"), "no sandbox named 'nobody'"),
+        (("nobody:a", "-"), "cat FILE` writes to standard output"),
+        (("-", "nobody:a"), "sh -c 'cat > FILE'` takes standard input"),
     ],
 )
 def test_what_cannot_be_is_said(tether: Tether, words: tuple[str, str], message: str) -> None:
