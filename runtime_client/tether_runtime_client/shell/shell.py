@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import signal
 from collections.abc import Mapping
 from typing import Protocol
@@ -30,6 +32,7 @@ from .watch import QuietWatch
 READ_PER_WAKE = 256 * 1024  # then other sessions get their turn
 DRAIN_LIMIT = 256 * 1024  # after a report
 
+_READ_S, _READ_LOOK_S = 0.3, 0.001  # for bash to read a command's line, and between two looks
 _ATTEMPTS = 3  # to get a lost report again
 _PROMPT_S = 0.5  # for what a prompt that cannot be unset runs
 
@@ -132,14 +135,34 @@ class Shell:
     def interrupt(self, run: Run, number: int, *, whole: bool = False) -> None:
         """Signal what is in front, and ask for the report again: this one may be dropped.
 
-        With `whole` the shell does not go on behind what is in front, however that ends.
+        With `whole` the shell does not go on behind what is in front, however that ends. A signal
+        that comes while bash reads the command's line waits until it has: bash would forget what
+        it has read, and take the rest for a line of its own.
         """
         run.signals.add(number)
         self.active(run)
+        self._interrupt(run, number, whole, asyncio.get_running_loop().time() + _READ_S)
+
+    def _interrupt(self, run: Run, number: int, whole: bool, deadline: float) -> None:
+        loop = asyncio.get_running_loop()
+        if not run.repeats and self._unbegun and loop.time() < deadline:
+            loop.call_later(_READ_LOOK_S, self._interrupt_later, run, number, whole, deadline)
+            return
         if whole and self.terminal.foreground_group() != self.process.group:
             self.process.interrupt()
         self.terminal.signal(number)
         self._ask_again(run)
+
+    @property
+    def _unbegun(self) -> bool:
+        """Whether bash is still busy with the end of the last command, or with this one's line."""
+        return self.process.unread() or self.process.between_commands()
+
+    def _interrupt_later(self, run: Run, number: int, whole: bool, deadline: float) -> None:
+        """Nobody tells when a command has begun; one that has ended by now had no need of it."""
+        if self.run is run:
+            with contextlib.suppress(ProcessLookupError):
+                self._interrupt(run, number, whole, deadline)
 
     def type(self, run: Run, data: bytes) -> None:
         """Type into the terminal."""

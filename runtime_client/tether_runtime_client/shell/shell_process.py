@@ -261,16 +261,16 @@ class ShellProcess:
         return in_front and not self.unread() and self.sleeps_between_commands()
 
     def sleeps_between_commands(self) -> bool:
-        """Whether bash waits for something while no command has begun: a line, or its prompt's end.
-
-        While a command runs, its standard input is the terminal and not the channel.
-        """
+        """Whether bash waits for a line, or for the end of what its prompt runs."""
         info = read_process(self.pid)
+        return info is not None and info.state == "S" and self.between_commands()
+
+    def between_commands(self) -> bool:
+        """Whether no command has begun: while one runs, its standard input is not the channel."""
         try:
-            reads = os.stat(f"/proc/{self.pid}/fd/0").st_ino
+            return os.stat(f"/proc/{self.pid}/fd/0").st_ino == self._channel
         except OSError:
             return False
-        return info is not None and info.state == "S" and reads == self._channel
 
     def true_cwd(self, reported: str, last: str) -> str:
         """$PWD, which keeps symbolic links, unless it is not where the shell is."""

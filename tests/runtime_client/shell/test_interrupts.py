@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
+import signal
 import time
 from pathlib import Path
 
@@ -163,6 +165,37 @@ async def test_thousand_interrupts_racing_ends(shell: Driver) -> None:
     assert shell.listener.lost == []
     assert bytes(shell.listener.output).strip() == b""
     assert shell.listener.warnings == []
+
+
+async def test_interrupts_while_its_line_is_read_end_a_command_as_later_ones_do(
+    shell: Driver,
+) -> None:
+    """bash forgets what it has read of a line then, and would run the rest."""
+    chance = random.Random(5)
+    text = f"echo first; {'echo 0 >&2; ' * 2000}echo last"
+    whole = ["first", *["0"] * 2000, "last"]
+    for number in range(300):
+        started = shell.start(text)
+        await asyncio.sleep(chance.random() * 0.001)
+        shell.session.interrupt()
+        result = await started.result()
+        lines = result.text.split("\n")[:-1]
+        assert lines == whole[: len(lines)]
+        assert (result.end.reason, result.code) in (("interrupted", 130), ("completed", 0))
+        assert await shell.say(f"echo ={number}") == f"={number}\n"
+
+
+async def test_an_interrupt_waits_until_the_line_was_read(shell: Driver) -> None:
+    bash = shell.session.pid
+    os.kill(bash, signal.SIGSTOP)
+    started = shell.start("sleep 60")
+    shell.session.interrupt()
+    pending = Path(f"/proc/{bash}/status").read_text()
+    os.kill(bash, signal.SIGCONT)
+    assert not int(re.findall(r"ShdPnd:\s+(\w+)", pending)[0], 16) & 1 << signal.SIGINT - 1
+    result = await started.result()
+    assert (result.end.reason, result.code) == ("interrupted", 130)
+    assert await shell.say("echo next") == "next\n"
 
 
 async def test_interrupts_after_the_end_are_refused_and_harmless(shell: Driver) -> None:
