@@ -56,9 +56,9 @@ async def test_what_is_refused_says_what_to_do(tmp_path: Path) -> None:
     async with EventStreamRuntime(backend="local") as runtime:
         with pytest.raises(TypeError, match=r"a transfer has no option 'link': it has .*links"):
             await runtime.upload(tmp_path, "/tmp/x", link="skip")  # type: ignore[call-arg]
-        with pytest.raises(FileError, match="neither file nor folder.*`head -c`"):
+        with pytest.raises(FileError, match=r"neither file nor folder.*`head -c`"):
             await runtime.download("/dev/null", tmp_path / "x")
-        with pytest.raises(InvalidAction, match="are no range. Lines count from 1"):
+        with pytest.raises(InvalidAction, match=r"are no range\. Lines count from 1"):
             await runtime.run(FileReadAction(path="/etc/passwd", start_line=3, end_line=2))
 
 

@@ -225,7 +225,7 @@ def _is_file(name: bytes, folder: int) -> bool:
         return False
 
 
-def _unsafe(member: Member, why: str, hint: str = "") -> UnsafeArchive:
+def _unsafe(member: Member, why: str, hint: str | None = None) -> UnsafeArchive:
     name = printable(member.name)
     return UnsafeArchive(f"the archive's member {name!r} {why}", hint=hint, member=name)
 

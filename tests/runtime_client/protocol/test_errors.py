@@ -34,6 +34,14 @@ def test_codes_are_lower_case_words_and_classes_are_documented(kind: type[Tether
     assert kind.__doc__
 
 
+def test_every_kind_says_what_to_do_next_but_for_those_that_others_are_kinds_of() -> None:
+    bases = {
+        *(errors.TetherError, errors.ActionError, errors.ShellError, errors.ProcessError),
+        *(errors.ProtocolError, errors.SandboxError),
+    }
+    assert {kind for kind in KINDS if not kind.default_hint} == bases
+
+
 def test_an_error_says_what_happened_and_what_to_do() -> None:
     error = CommandStillRunning("'sleep 9' is still running", session="default", partial="x")
     assert str(error) == f"'sleep 9' is still running. {CommandStillRunning.default_hint}"

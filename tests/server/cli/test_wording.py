@@ -23,7 +23,7 @@ NOT_MET_THERE = {
     "Correct it, or search for the text itself with fixed=True",
     "Attach with takeover=True to replace it, or as an operator beside it",
     "`runtime.processes()` and `tether exec NAME --list` tell which there are",
-    "To have an input at all, a process is started with `stdin=True`",
+    "Start it with `stdin=True`",
 }
 """The command runs no such action, takes no control, and leaves input alone that nobody reads; or
 its own name for it stands beside.

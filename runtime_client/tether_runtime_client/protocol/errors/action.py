@@ -15,12 +15,14 @@ class InvalidAction(ActionError):
     """An action that is malformed: unknown type, unknown field, or a value out of bounds."""
 
     code = "invalid_action"
+    default_hint = "Correct it; docs/protocol.md lists the fields of each action"
 
 
 class UnsupportedAction(ActionError):
     """No handler is registered for this action type in this sandbox."""
 
     code = "unsupported_action"
+    default_hint = "Build the image again with the server's version of Tether (`runtime-build`)"
 
 
 class ActionLost(ActionError):
@@ -38,6 +40,7 @@ class ActionCancelled(ActionError):
     """The action was cancelled, or the client was told to stop while it ran."""
 
     code = "action_cancelled"
+    default_hint = "What it did until then is done: look at that before running it again"
 
 
 class NotCancellable(ActionError):
@@ -80,6 +83,7 @@ class InvalidCommand(ShellError):
     """A command no shell can be given, such as one with a NUL byte."""
 
     code = "invalid_command"
+    default_hint = "Correct it; nothing of it was run"
 
 
 class InputTooLong(ShellError):
@@ -93,6 +97,7 @@ class InvalidKey(ShellError):
     """A key name this terminal does not know."""
 
     code = "invalid_key"
+    default_hint = "Names are C-c, Enter, Tab, Escape, Up, F1 and so on"
 
 
 class NoShell(ShellError):
@@ -106,6 +111,7 @@ class ShellStartFailed(ShellError):
     """A bash was found and did not come up."""
 
     code = "shell_start_failed"
+    default_hint = "Look at the image's bash and its startup files; ExecAction needs no shell"
 
 
 class ProcessError(ActionError):
@@ -118,24 +124,28 @@ class CommandNotFound(ProcessError):
     """No such program."""
 
     code = "command_not_found"
+    default_hint = "Check its name and PATH, or install it"
 
 
 class NotExecutable(ProcessError):
     """The program is there and cannot be executed."""
 
     code = "not_executable"
+    default_hint = "Give it the right to be executed (chmod +x), or run it by its interpreter"
 
 
 class WorkingDirectoryMissing(ProcessError):
     """The working directory does not exist or cannot be entered."""
 
     code = "working_directory_missing"
+    default_hint = "Make it first, or choose another `cwd`"
 
 
 class UnknownUser(ProcessError):
     """The user or group does not exist, or may not be switched to."""
 
     code = "unknown_user"
+    default_hint = "Use one that the sandbox has, or numbers as in 1000:1000"
 
 
 class ArgumentsTooLong(ProcessError):
@@ -149,12 +159,14 @@ class SpawnFailed(ProcessError):
     """The kernel refused to start a process (limits, memory)."""
 
     code = "spawn_failed"
+    default_hint = "End some processes, or raise the sandbox's limits"
 
 
 class NoSuchProcess(ProcessError):
     """No exec of that action id is running, or no process of that pid in a session."""
 
     code = "no_such_process"
+    default_hint = "`runtime.processes()` and `tether exec NAME --list` tell which there are"
 
 
 class StdinClosed(ProcessError):
@@ -163,6 +175,7 @@ class StdinClosed(ProcessError):
     """
 
     code = "stdin_closed"
+    default_hint = "What it has read it keeps; start another to give it more"
 
 
 class AttachedElsewhere(ProcessError):
@@ -176,6 +189,7 @@ class SignalRefused(ProcessError):
     """The process may not be signalled: it is another user's."""
 
     code = "signal_refused"
+    default_hint = "Signal it as that user, or as root"
 
 
 class FileError(ActionError):
@@ -280,9 +294,13 @@ class TransferError(ActionError):
     """A transfer that did not complete. Nothing half-written is under the final name."""
 
     code = "transfer_failed"
+    default_hint = "Nothing half-written was left: try again"
 
 
 class UnsafeArchive(TransferError):
     """An archive member that would climb out of its destination or is of a refused type."""
 
     code = "unsafe_archive"
+    default_hint = (
+        "Leave out what the message names (`exclude`), or do not trust where it comes from"
+    )

@@ -29,12 +29,18 @@ class MalformedFrame(ProtocolError):
     """A frame that is not of the protocol."""
 
     code = "malformed_frame"
+    default_hint = (
+        "Build the image again with the server's version of Tether, or do not trust the sandbox"
+    )
 
 
 class UnexpectedFrame(ProtocolError):
     """A frame that is well-formed and out of order."""
 
     code = "unexpected_frame"
+    default_hint = (
+        "Build the image again with the server's version of Tether, or do not trust the sandbox"
+    )
 
 
 class FrameTooLarge(ProtocolError):
@@ -62,3 +68,4 @@ class TicketInvalid(ProtocolError):
     """A bulk connection whose ticket is unknown, used or too old."""
 
     code = "ticket_invalid"
+    default_hint = "Begin the transfer again"
