@@ -18,11 +18,12 @@ Handle = Callable[[signal.Signals], None]
 class Interrupts:
     """What the next signal does: what was asked for by `diverted`, then cancel, then exit.
 
-    `last_wish` runs before the exit that waits for nothing.
+    `farewell` is said when it cancels; `last_wish` runs before the exit that waits for nothing.
     """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
+        self.farewell = "cleaning up; the same again leaves at once"
         self.last_wish: Callable[[], None] | None = None
         self._task: asyncio.Task[int] | None = None
         self._diversion: Handle | None = None
@@ -53,7 +54,7 @@ class Interrupts:
             diversion(number)
         elif not self._cancelled:
             self._cancelled = True
-            click.echo("tether: cleaning up; the same again leaves at once", err=True)
+            click.echo(f"tether: {self.farewell}", err=True)
             self._task.cancel()
         else:
             self._leave(number)

@@ -51,10 +51,15 @@ def test_input_is_passed_on_as_it_comes(state_dir: object) -> None:
 def test_options(tether: Tether, tmp_path: Path) -> None:
     done = tether(
         *("exec", "live", "-n", "-e", "A=b c", "-w", str(tmp_path), "-u", "0:12345"),
-        *("--", "sh", "-c", "echo $A $PWD; id -g; cat"),
+        *("--umask", "027", "--nice", "5", "--id", "with-options"),
+        *("--", "sh", "-c", "echo $A $PWD; id -g; umask; cut -d' ' -f19 /proc/self/stat; cat"),
         input=b"not passed on",
     )
-    assert said(done.stdout) == f"b c {tmp_path}\n12345\n"
+    assert said(done.stdout) == f"b c {tmp_path}\n12345\n0027\n5\n"
+    again = tether("exec", "live", "--attach", "with-options", input=b"")
+    assert (again.returncode, again.stdout) == (0, b"")
+    done = tether("exec", "live", "--group", "12345", "--timeout", "0.2", "--", "sleep", "1000")
+    assert done.returncode == 128 + signal.SIGKILL
 
 
 @pytest.mark.parametrize(
@@ -62,9 +67,21 @@ def test_options(tether: Tether, tmp_path: Path) -> None:
     [
         (("live", "--", "no-such-program"), 127, "no program 'no-such-program'"),
         (("live", "-w", "/none", "--", "true"), 125, "cannot be entered"),
-        (("live", "-l", "--", "true"), 125, "one of -- CMD, --list and --attach"),
+        (("live", "-l", "--", "true"), 125, "one of -- CMD, --list, --attach and --kill"),
         (("live", "-t", "--", "true"), 125, "no terminal"),
-        (("live", "-a", "zzz"), 125, "no process has an id that begins with zzz"),
+        (("live", "-a", "zzz"), 125, "no process has an id that begins with 'zzz'"),
+        (("live", "-a", ""), 125, "no process has an id that begins with ''"),
+        (("live", "-t", "-a", "zzz"), 125, "--tty is for a CMD that starts, not with --attach"),
+        (("live", "-d", "-a", "zzz"), 125, "--detach is for a CMD that starts"),
+        (
+            ("live", "-u", "1", "-w", "/", "-a", "z"),
+            125,
+            "--workdir, --user is for a CMD that starts",
+        ),
+        (("live", "-s", "TERM", "--", "true"), 125, "--signal goes with --kill"),
+        (("live", "-k", "zzz", "-s", "NONE"), 125, "no signal 'NONE'"),
+        (("live", "--umask", "9", "--", "true"), 125, "'9' is no mask"),
+        (("live", "--umask", "1777", "--", "true"), 125, "'1777' is no mask"),
     ],
 )
 def test_what_cannot_be(tether: Tether, words: tuple[str, ...], code: int, message: str) -> None:
@@ -116,11 +133,18 @@ def test_leaving_a_detached_one_leaves_it_running(
     assert process.stdout is not None
     assert process.stdout.readline() == b"on\n"
     process.send_signal(signal.SIGINT)
-    assert process.wait(WAIT_S) == 130
+    _, err = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, said(err)) == (
+        130,
+        f"tether: left running: tether exec live --attach {id}\n",
+    )
     found = live.process(id)
     assert found.exit_code is None
-    found.kill()
+    assert tether("exec", "live", "--kill", id[:8], "--signal", "KILL").returncode == 0
     assert found.wait(WAIT_S) == 137
+    done = tether("exec", "live", "--kill", id)
+    assert done.returncode == 125
+    assert "is running" in said(done.stderr)
 
 
 # --- on a terminal
