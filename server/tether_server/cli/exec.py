@@ -20,7 +20,7 @@ from ..spawn_options import SpawnOptions
 from .dashes import CommandAfterDashes
 from .execution import Execution
 from .interrupts import Interrupts, run_async
-from .names import SANDBOX
+from .names import PROCESS, SANDBOX
 from .output import Output
 from .raw_terminal import has_terminal, window
 from .start_options import environment
@@ -89,8 +89,10 @@ def _mask(ctx: click.Context, param: click.Parameter, text: str | None) -> int |
 @click.option("-t", "--tty", is_flag=True, help="On a terminal; without CMD a login shell.")
 @click.option("-d", "--detach", is_flag=True, help="Leave it running, and print its id.")
 @click.option("-l", "--list", "listing", is_flag=True, help="List these, what runs at the end.")
-@click.option("-a", "--attach", metavar="ID", help="Go on with one that was started.")
-@click.option("-k", "--kill", metavar="ID", help="Send one SIGTERM, or what --signal says.")
+@click.option("-a", "--attach", type=PROCESS, metavar="ID", help="Go on with one that was started.")
+@click.option(
+    "-k", "--kill", type=PROCESS, metavar="ID", help="Send one SIGTERM, or what --signal says."
+)
 @click.option("-s", "--signal", "which", metavar="SIGNAL", help="With --kill: a name or number.")
 @click.option("-e", "--env", multiple=True, metavar="K=V", help="Set a variable; K passes it.")
 @click.option("-w", "--workdir", metavar="DIR", help="Start in this directory.")

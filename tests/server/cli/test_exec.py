@@ -11,8 +11,10 @@ from typing import Any
 
 import pexpect
 import pytest
+from click.testing import CliRunner
 
 from tether_server import SyncEventStreamRuntime
+from tether_server.cli.main import tether as tether_group
 
 from .conftest import TETHER, WAIT_S, StartTether, Tether, said
 
@@ -145,6 +147,21 @@ def test_leaving_a_detached_one_leaves_it_running(
     done = tether("exec", "live", "--kill", id)
     assert done.returncode == 125
     assert "is running" in said(done.stderr)
+
+
+@pytest.mark.parametrize("option", ["--attach", "-a", "--kill"])
+def test_ids_are_completed(live: SyncEventStreamRuntime, option: str) -> None:
+    live.spawn(["true"], id="one")
+    live.spawn(["true"], id="other")
+    environment = {
+        "_TETHER_COMPLETE": "bash_complete",
+        "COMP_WORDS": f"tether exec live {option} on",
+        "COMP_CWORD": "4",
+    }
+    done = CliRunner().invoke(tether_group, prog_name="tether", env=environment)
+    assert done.output == "plain,one\n"
+    environment["COMP_WORDS"] = f"tether exec dead {option} on"
+    assert CliRunner().invoke(tether_group, prog_name="tether", env=environment).output == "\n"
 
 
 # --- on a terminal
