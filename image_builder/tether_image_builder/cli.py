@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -134,13 +133,10 @@ def _certificate(_: click.Context, __: click.Parameter, value: str | None) -> Pa
 
 def _images(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """For the shell: the images that are here, and the other commands."""
-    from .engine import connected
-    from .errors import TetherError
+    from .completion import image_names
 
-    names = list(_FirstWord.others)
-    with suppress(TetherError), connected(None) as engine:  # without one there are none to offer
-        names += [name for found in engine.api.images() for name in found["RepoTags"] or ()]
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    others = [name for name in _FirstWord.others if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in (*others, *image_names(incomplete))]
 
 
 @click.command(

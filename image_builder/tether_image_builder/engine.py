@@ -26,7 +26,9 @@ REQUEST_TIMEOUT_S = 120
 
 
 @contextmanager
-def connected(client: docker.DockerClient | None) -> Iterator[Engine]:
+def connected(
+    client: docker.DockerClient | None, *, timeout_s: int = REQUEST_TIMEOUT_S
+) -> Iterator[Engine]:
     """An engine that answers. A client that the caller brought stays open.
 
     Raises:
@@ -41,7 +43,7 @@ def connected(client: docker.DockerClient | None) -> Iterator[Engine]:
     try:
         if client is None:
             probe(engine_host())
-            client = own = docker.from_env(version="auto", timeout=REQUEST_TIMEOUT_S)
+            client = own = docker.from_env(version="auto", timeout=timeout_s)
         version = client.version()
     except failures as problem:
         if own is not None:

@@ -20,11 +20,11 @@ from .names import SANDBOX
 from .output import Output
 from .progress import ProgressDisplay
 from .service import told_of_service
-from .start_options import StartOptions, environment, start_options
+from .start_options import IMAGE, StartOptions, environment, start_options
 
 
 @click.command(cls=CommandAfterDashes)
-@click.argument("image", required=False)
+@click.argument("image", type=IMAGE, required=False)
 @click.option("--attach", type=SANDBOX, metavar="NAME", help="In a running sandbox instead.")
 @start_options
 @click.option("-n", "--no-stdin", is_flag=True, help="Do not pass standard input on.")

@@ -16,12 +16,12 @@ from .output import Output
 from .progress import ProgressDisplay
 from .raw_terminal import has_terminal, window
 from .service import told_of_service
-from .start_options import StartOptions, environment, start_options
+from .start_options import IMAGE, StartOptions, environment, start_options
 from .terminal_session import show_terminal, terminal_environment
 
 
 @click.command(cls=CommandAfterDashes)
-@click.argument("image", required=False)
+@click.argument("image", type=IMAGE, required=False)
 @click.option("--attach", type=SANDBOX, metavar="NAME", help="Enter a running sandbox instead.")
 @start_options
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")

@@ -153,6 +153,23 @@ def start_options(function: F) -> F:
     return function
 
 
+class ImageName(click.types.StringParamType):
+    """An image's name; those of the local engine are offered, any is taken."""
+
+    name = "image"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The images that start like that; none without an engine."""
+        from tether_image_builder.completion import image_names
+
+        return [CompletionItem(name) for name in image_names(incomplete)]
+
+
+IMAGE = ImageName()
+
+
 class TransportName(click.types.StringParamType):
     """A transport's name, completed by the shell."""
 

@@ -86,14 +86,28 @@ def test_completion(tether: Tether) -> None:
     assert b"_tether_completion" in done.stdout
 
 
-def test_names_are_completed(live: object) -> None:
+def completed(words: str) -> str:
     environment = {
         "_TETHER_COMPLETE": "bash_complete",
-        "COMP_WORDS": "tether events l",
-        "COMP_CWORD": "2",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
     }
-    done = CliRunner().invoke(main_module.tether, prog_name="tether", env=environment)
-    assert done.output == "plain,live\n"
+    return CliRunner().invoke(main_module.tether, prog_name="tether", env=environment).output
+
+
+def test_names_are_completed(live: object) -> None:
+    assert completed("tether events l") == "plain,live\n"
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("command", ["run", "shell"])
+def test_images_are_completed(busybox: str, command: str) -> None:
+    assert f"plain,{busybox}\n" in completed(f"tether {command} {busybox[:-1]}")
+
+
+def test_without_an_engine_no_image_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    assert completed("tether run b").strip() == ""
 
 
 @pytest.mark.parametrize(
