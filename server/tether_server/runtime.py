@@ -56,7 +56,8 @@ class EventStreamRuntime(Calls):
             has it run the client as its arguments, so that sessions inherit what it sets up;
             `beside` runs it, with the image's CMD, as a process whose end is an event.
         env: environment of everything that runs in the sandbox, over the image's own.
-        workdir: where sessions start; the image's own WORKDIR when None.
+        workdir: where sessions start, which an engine makes if it is not there; the image's own
+            WORKDIR when None.
         user: whom to run as, a name, uid or `uid:gid`; the image's own USER when None.
         mounts: bind mounts as `host:container[:ro]`.
         resources: limits as the engine takes them, such as `{"mem_limit": "1g"}`.

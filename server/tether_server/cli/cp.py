@@ -89,8 +89,8 @@ def command(
     """Copy files and folders' trees. SRC, DST or both are NAME:PATH, in the sandbox NAME.
 
     As with cp, what is copied goes into DST where that is a folder, and becomes DST where it is
-    not there yet. Modes and times are kept, and symbolic links that stay inside the copied tree.
-    Write ./a:b for a path here that has a colon.
+    not there yet; folders above it are made. Modes and times are kept, and symbolic links that
+    stay inside the copied tree. Write ./a:b for a path here that has a colon.
 
     NAME:'DIR/*.log' copies what matches in DIR into the folder DST, as a shell would find it;
     'DIR/**/*.log' goes deeper. Patterns of --include and --exclude are those of .gitignore: *.log

@@ -208,7 +208,10 @@ def transport(ctx: click.Context, param: click.Parameter, text: str) -> Transpor
 _OPTIONS: list[Callable[[F], F]] = [
     click.option("--local", is_flag=True, help="In a process on this machine, not isolated."),
     click.option("-e", "--env", multiple=True, metavar="K=V", help="Set a variable; K passes it."),
-    click.option("-w", "--workdir", metavar="DIR", help="Start in this directory."),
+    click.option(
+        "-w", "--workdir", metavar="DIR",
+        help="Start in this directory; of an image, the engine makes it if need be.",
+    ),
     click.option("-u", "--user", metavar="USER", help="Run as this user (name, uid or uid:gid)."),
     click.option(
         "-v", "--mount", multiple=True, metavar="HOST:DIR[:ro]", help="Mount a host folder."

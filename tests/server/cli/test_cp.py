@@ -59,6 +59,8 @@ def test_into_a_folder_that_is_there(
 ) -> None:
     assert tether("cp", str(here / "tree" / "file"), f"live:{there}").returncode == 0
     assert (there / "file").read_bytes() == b"\0content\xff"
+    assert tether("cp", f"live:{there}/file", f"{here}/new/folders/copy").returncode == 0
+    assert (here / "new/folders/copy").read_bytes() == b"\0content\xff"
     assert tether("cp", f"live:{there}/file", str(here)).returncode == 0
     assert (here / "file").read_bytes() == b"\0content\xff"
 
@@ -69,6 +71,7 @@ def test_a_slash_at_the_end_means_a_folder(
     inward = tether("cp", str(here / "tree" / "file"), f"live:{there}/none/")
     assert (inward.returncode, list(there.iterdir())) == (125, [])
     assert "no folder" in said(inward.stderr)
+    assert "Make it first" in said(inward.stderr)
     outward = tether("cp", f"live:{here}/tree/file", f"{here}/none/")
     assert outward.returncode == 125
 
