@@ -9,6 +9,7 @@ from tether_runtime_client.protocol.errors import InvalidAction, TetherError, er
 from tether_runtime_client.protocol.exec_actions import (
     ExecSignalAction,
     ExecStartAction,
+    told_argv,
 )
 from tether_runtime_client.protocol.observations import (
     ErrorObservation,
@@ -34,7 +35,7 @@ class Processes:
         """Start a process, and ask to be connected to it in the same breath."""
         own = id or new_action_id()
         if id is not None:
-            self._check_id(id, action)
+            await self._check_id(id, action)
         started = self._calls._active.submit(action, own)
         try:
             attached = await attach(self._calls, own)
@@ -62,12 +63,17 @@ class Processes:
         """Let go of all. Twice is safe."""
         await asyncio.gather(*(process.close() for process in self._open))
 
-    def _check_id(self, id: str, action: ExecStartAction) -> None:
+    async def _check_id(self, id: str, action: ExecStartAction) -> None:
         """An id starts one process: asking for another one by it is a mistake."""
         former = self._calls._active.submitted(id)
-        if former is not None and former != action:
+        if former is None:  # another server may have started it
+            listed = [one for one in await self._calls.processes() if one.id == id]
+            is_other = any(one.argv != told_argv(action) for one in listed)
+        else:
+            is_other = former != action
+        if is_other:
             raise InvalidAction(
-                f"the id {id!r} was given to another action before ({former.action})",
+                f"the id {id!r} was given to another action before",
                 hint="Choose another id; `runtime.process(id)` finds the process that has this one",
             )
 

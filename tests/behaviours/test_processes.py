@@ -377,12 +377,17 @@ async def test_the_same_id_starts_nothing(runtime: EventStreamRuntime) -> None:
     assert await again.wait() == 6
 
 
-async def test_an_id_is_of_one_process(runtime: EventStreamRuntime) -> None:
+async def test_an_id_is_of_one_process(
+    runtime: EventStreamRuntime, other: EventStreamRuntime
+) -> None:
     await runtime.run(ExecAction(command="true"), id="of-an-exec")
     await (await runtime.spawn("echo one", id="of-one")).wait()
     for id in ("of-an-exec", "of-one"):
         with pytest.raises(InvalidAction, match=f"{id}' was given to another action"):
             await runtime.spawn("echo other", id=id)
+    with pytest.raises(InvalidAction, match="of-one' was given to another action"):
+        await other.spawn("echo other", id="of-one")
+    assert await (await other.spawn("echo one", id="of-one")).wait() == 0
     with pytest.raises(InvalidAction, match="at most 128 letters"):
         await runtime.spawn(["true"], id="x" * 1000)
 

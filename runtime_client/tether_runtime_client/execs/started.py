@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..processes import ExitStatus, Process
 from ..protocol.errors import AttachedElsewhere
-from ..protocol.exec_actions import ExecEntry, ExecStartAction
+from ..protocol.exec_actions import ExecEntry, ExecStartAction, told_argv
 from ..protocol.exec_frames import EndedFrame, OutputName
 from ..protocol.observations import ExecObservation
 from ..shell.family import Family
@@ -22,7 +22,6 @@ ABANDONED_S = 600.0
 wait for ever, and whoever started it has never let it go.
 """
 
-_TOLD = 4096
 log = logging.getLogger(__name__)
 
 _ORDER: tuple[OutputName, ...] = ("stdout", "stderr")
@@ -145,7 +144,7 @@ class StartedExec:
         return ExecEntry(
             id=self.id,
             pid=self.process.pid if self.process is not None else 0,
-            argv=_clipped((action.command,) if action.command is not None else action.argv or ()),
+            argv=told_argv(action),
             started=self._started,
             stdin=action.stdin or action.tty,
             tty=action.tty,
@@ -173,13 +172,3 @@ class StartedExec:
     def _wake(self) -> None:
         if self._attachment is not None:
             self._attachment.wake()
-
-
-def _clipped(words: tuple[str, ...]) -> tuple[str, ...]:
-    room, shown = _TOLD, []
-    for word in words:
-        if room <= 0:
-            break
-        shown.append(word[:room])
-        room -= len(word) + 1
-    return tuple(shown)

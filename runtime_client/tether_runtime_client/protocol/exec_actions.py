@@ -15,6 +15,7 @@ from .message import Message
 
 Umask = Annotated[int, Field(ge=0, le=0o777)]
 Niceness = Annotated[int, Field(ge=-20, le=19)]
+_TOLD = 4096
 ByteCount = Annotated[int, Field(ge=0, le=MAX_SEQUENCE)]
 
 
@@ -131,6 +132,17 @@ class ExecEntry(Message):
     stdin_bytes: int = 0
     stdout_bytes: int = 0
     stderr_bytes: int = 0
+
+
+def told_argv(action: ExecStartAction) -> tuple[str, ...]:
+    """The `argv` of the action's `ExecEntry`."""
+    room, told = _TOLD, []
+    for word in (action.command,) if action.command is not None else action.argv or ():
+        if room <= 0:
+            break
+        told.append(word[:room])
+        room -= len(word) + 1
+    return tuple(told)
 
 
 def _check(action: ExecAction | ExecStartAction) -> None:
