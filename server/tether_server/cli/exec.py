@@ -84,6 +84,15 @@ def _mask(ctx: click.Context, param: click.Parameter, text: str | None) -> int |
     return int(text, 8)
 
 
+def _seconds(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
+    """A time that has an end. Raises `click.BadParameter`."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d+(\.\d+)?|\.\d+", text):
+        raise click.BadParameter(f"{text!r} is no number of seconds, such as 2.5")
+    return float(text)
+
+
 @click.command(cls=CommandAfterDashes)
 @click.argument("name", type=SANDBOX)
 @click.option("-t", "--tty", is_flag=True, help="On a terminal; without CMD a login shell.")
@@ -100,9 +109,7 @@ def _mask(ctx: click.Context, param: click.Parameter, text: str | None) -> int |
 @click.option("--group", metavar="GROUP", help="Run as this group (name or gid).")
 @click.option("--umask", callback=_mask, metavar="MASK", help="The mask of new files, as 027.")
 @click.option("--nice", type=click.IntRange(-20, 19), metavar="N", help="Its niceness.")
-@click.option(
-    "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Kill it after so long."
-)
+@click.option("--timeout", callback=_seconds, metavar="SECONDS", help="Kill it after so long.")
 @click.option("--id", metavar="ID", help="Its id; given again, nothing is started a second time.")
 @click.option("-n", "--no-stdin", is_flag=True, help="Do not pass standard input on.")
 def command(

@@ -83,6 +83,7 @@ def test_options(tether: Tether, tmp_path: Path) -> None:
         (("live", "-s", "TERM", "--", "true"), 125, "--signal goes with --kill"),
         (("live", "-k", "zzz", "-s", "NONE"), 125, "no signal 'NONE'"),
         (("live", "--umask", "9", "--", "true"), 125, "'9' is no mask"),
+        (("live", "--timeout", "inf", "--", "true"), 125, "'inf' is no number of seconds"),
         (("live", "--umask", "1777", "--", "true"), 125, "'1777' is no mask"),
     ],
 )
