@@ -181,7 +181,8 @@ class Copying:
         if not into and (self._to_path.endswith("/") or len(sources) > 1):
             where = "here" if self._to is None else "in the sandbox"
             text = f"there is no folder {self._to_path} {where}"
-            raise FileMissing(text, hint="Make it first; several sources need one to go into")
+            other = "copy one at a time" if len(sources) > 1 else "leave out the slash at its end"
+            raise FileMissing(text, hint=f"Make it first, or {other}")
         targets = [self._target(each, into) for each in sources]
         return [
             await self._copy(each, target, each.include or include)

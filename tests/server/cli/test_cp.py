@@ -71,7 +71,7 @@ def test_a_slash_at_the_end_means_a_folder(
     inward = tether("cp", str(here / "tree" / "file"), f"live:{there}/none/")
     assert (inward.returncode, list(there.iterdir())) == (125, [])
     assert "no folder" in said(inward.stderr)
-    assert "Make it first" in said(inward.stderr)
+    assert "Make it first, or leave out the slash" in said(inward.stderr)
     outward = tether("cp", f"live:{here}/tree/file", f"{here}/none/")
     assert outward.returncode == 125
 
@@ -111,6 +111,7 @@ def test_several_at_once(
     refused = tether("cp", *words[:2], f"live:{there}/none")
     assert refused.returncode == 125
     assert "no folder" in said(refused.stderr)
+    assert "or copy one at a time" in said(refused.stderr)
     assert sorted(path.name for path in there.iterdir()) == ["file", "script"]
 
 
