@@ -156,7 +156,7 @@ class Shell:
     @property
     def _unbegun(self) -> bool:
         """Whether bash is still busy with the end of the last command, or with this one's line."""
-        return self.process.unread() or self.process.between_commands()
+        return self.process.unread() > 0 or self.process.between_commands()
 
     def _interrupt_later(self, run: Run, number: int, whole: bool, deadline: float) -> None:
         """Nobody tells when a command has begun; one that has ended by now had no need of it."""
