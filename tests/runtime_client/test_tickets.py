@@ -109,7 +109,8 @@ async def test_whatever_else_comes_first_is_refused(first: bytes | EndFrame | No
             assert await here.read() is None
             return
         told = await here.read()
-        assert told == FailFrame(message="a bulk connection opens with its ticket")
+        said = "a bulk connection opens with its ticket"
+        assert told == FailFrame(message=said, code="ticket_invalid")
 
 
 async def test_who_shows_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +149,9 @@ async def test_a_stream_that_comes_as_its_action_is_cancelled_is_not_left_open()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        assert await here.read() == FailFrame(message="the action that gave the ticket has ended")
+        assert await here.read() == FailFrame(
+            message="the action that gave the ticket has ended", code="ticket_invalid"
+        )
         assert await here.read() is None
 
 

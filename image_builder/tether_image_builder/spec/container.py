@@ -148,7 +148,7 @@ def step_container(
                 api.start(container)
                 yield StepContainer(api, container, shell)
     finally:
-        api.remove_container(container, v=True, force=True)
+        _remove(api, container)
 
 
 def described(api: docker.APIClient, image_id: str) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def without_triggers(api: docker.APIClient, image_id: str) -> str:
         try:
             return _commit(api, container, _configuration(image["Config"], {}), "")
         finally:
-            api.remove_container(container, v=True, force=True)
+            _remove(api, container)
 
 
 def _create(
@@ -206,12 +206,22 @@ def _create(
 
 def _remove_abandoned(api: docker.APIClient) -> None:
     """What a builder that was killed left: its container has ended by itself."""
-    import docker.errors
-
     wanted = {"label": f"{STEP_LABEL}={RUNNING}", "exited": ABANDONED}
     for found in api.containers(all=True, filters=wanted):
-        with suppress(docker.errors.NotFound):
-            api.remove_container(found["Id"], v=True)
+        _remove(api, found["Id"])
+
+
+def _remove(api: docker.APIClient, container: str) -> None:
+    """Also where another builder has seen that it had ended, and is removing it."""
+    import docker.errors
+
+    try:
+        api.remove_container(container, v=True, force=True)
+    except docker.errors.NotFound:
+        return
+    except docker.errors.APIError as problem:
+        if problem.status_code != 409:
+            raise
 
 
 @contextmanager
