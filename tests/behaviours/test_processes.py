@@ -356,7 +356,7 @@ async def test_what_was_taken_comes_to_nobody_else(runtime: EventStreamRuntime) 
     assert await process.stderr.readline() == b"on\n"  # by now the sandbox knows
     rest, _ = await (await runtime.process(process.id)).communicate(b"two\n")
     assert rest.endswith(b"two\n")
-    assert len(rest) < WINDOW  # what was on its way from the process
+    assert len(rest) < 2 * WINDOW  # at most what the sandbox held, and what was in the pipe
 
 
 async def test_one_that_is_not_there(runtime: EventStreamRuntime) -> None:
