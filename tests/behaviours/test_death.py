@@ -268,7 +268,7 @@ async def test_the_death_of_everything(lone: EventStreamRuntime) -> None:
     [
         (["stop", "--time=5"], "stopped", 0),
         (["kill"], "killed", 137),
-        (["rm", "--force"], "killed", 137),
+        (["rm", "--force", "--volumes"], "killed", 137),
     ],
     ids=["stop", "kill", "rm"],
 )
