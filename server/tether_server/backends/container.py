@@ -51,6 +51,7 @@ from .sandbox_end import container_ended, moment, removed_container_ended
 if TYPE_CHECKING:
     import docker
     from docker.models.containers import Container
+    from docker.types.daemon import CancellableStream
 
 STOP_TIMEOUT_S = 10
 REMOVED_TIMEOUT_S = 60
@@ -241,15 +242,36 @@ class ContainerSandbox(Sandbox):
                 await self._write_secret(stream)
 
     async def _look_back(self) -> None:
-        """After a restart it may have waited before we listened."""
+        """After a restart it may have waited before we listened: then the engine's log says so.
+
+        Followed, since the engine writes that log some time after it tells who is attached. Read
+        from the end of the life before: the start is noted up to 50 ms after the first line.
+        """
         import docker.errors
 
         if not self._through or self._log.waiting.is_set():
             return
         with contextlib.suppress(docker.errors.APIError):
-            since = moment(self._started_at)
-            if WAITING_LINE in await asyncio.to_thread(self._container.logs, since=since):
-                self._log.waiting.set()
+            since = moment(self._container.attrs["State"]["FinishedAt"])
+            lines = await asyncio.to_thread(
+                self._container.logs, since=since, stream=True, follow=True
+            )
+            self._tasks.append(asyncio.create_task(self._see_waiting(lines)))
+
+    async def _see_waiting(self, lines: CancellableStream[bytes]) -> None:
+        loop = asyncio.get_running_loop()
+
+        def read() -> None:
+            for line in lines:
+                if WAITING_LINE in line:
+                    loop.call_soon_threadsafe(self._log.waiting.set)
+
+        reading = asyncio.create_task(asyncio.to_thread(read))
+        try:
+            await self._log.waiting.wait()
+        finally:
+            lines.close()  # which ends the thread
+            await reading
 
     async def _read_log(self, stream: socket.socket) -> None:
         try:
