@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from abc import ABC, abstractmethod
-from contextlib import suppress
 from pathlib import Path
 
+from ..output_file import OutputFile
 from ..protocol.errors import DiskFull
 from ..protocol.limits import EXEC_INLINE_LIMIT, EXEC_WINDOW
-
-_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 log = logging.getLogger(__name__)
 
@@ -140,9 +137,8 @@ class Filed(Kept):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self._path = path
-        self._file = -1
-        self._lost = False
+        self._name = path.name
+        self._file = OutputFile(path)
 
     @property
     def is_full(self) -> bool:
@@ -157,7 +153,7 @@ class Filed(Kept):
     @property
     def path(self) -> str | None:
         """The file; None while nothing was written, and once the disk was full."""
-        return str(self._path) if self.total and not self._lost else None
+        return str(self._file.path) if self.total and self._file.problem is None else None
 
     def read(self, offset: int, limit: int) -> bytes:
         """From the file; the beginning from memory."""
@@ -165,9 +161,9 @@ class Filed(Kept):
             return bytes(self._first[offset : offset + limit])
         if offset >= self.total:
             return b""
-        if self._lost:
+        if self._file.problem is not None:
             raise DiskFull(
-                f"of {self.total:,} bytes of {self._path.name} the sandbox had room for the first"
+                f"of {self.total:,} bytes of {self._name} the sandbox had room for the first"
                 f" {len(self._first):,} only"
             )
         return self._read_file(offset, limit)
@@ -178,47 +174,20 @@ class Filed(Kept):
     def finish(self) -> None:
         """Close the file, which stays; it is opened again to be read."""
         super().finish()
-        self._close()
-        if not self._lost:
+        self._file.close()
+        if self._file.problem is None:
             self._first.clear()
 
-    def _close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-
     def _read_file(self, offset: int, limit: int) -> bytes:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            file = self._file if self._file >= 0 else os.open(self._path, flags)
-            try:
-                data = os.pread(file, min(limit, self.total - offset), offset)
-            finally:
-                if file != self._file:
-                    os.close(file)
+            data = self._file.read(offset, min(limit, self.total - offset))
         except OSError as problem:
-            raise DiskFull(f"{self._path} cannot be read: {problem.strerror}") from problem
+            raise DiskFull(f"{self._file.path} cannot be read: {problem.strerror}") from problem
         if not data:
-            raise DiskFull(f"{self._path} was cut short")
+            raise DiskFull(f"{self._file.path} was cut short")
         return data
 
     def _keep(self, data: memoryview) -> None:
-        if self._lost:
-            return
-        try:
-            if self._file < 0:
-                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._file = os.open(self._path, _NEW_FILE, 0o600)
-            view = data
-            while view:
-                view = view[os.write(self._file, view) :]
-        except OSError as problem:
-            self._give_up(problem)
-
-    def _give_up(self, problem: OSError) -> None:
-        """Not all of it can be kept: what there is of the file goes, which frees the room."""
-        self._lost = True
-        self._close()
-        with suppress(OSError):  # it was never made, or is gone
-            self._path.unlink()
-        log.warning("%s cannot be kept whole: %s", self._path.name, problem)
+        was_whole = self._file.problem is None
+        if not self._file.append(data) and was_whole:
+            log.warning("%s cannot be kept whole: %s", self._name, self._file.problem)

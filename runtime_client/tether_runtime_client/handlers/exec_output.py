@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from ..output_file import OutputFile
 from ..protocol.events import Event, ExecOutputDelta, OutputOmitted
 from ..protocol.limits import DELTA_SIZE, EXEC_INLINE_LIMIT
 
 FLUSH_AFTER_S = 0.005
 """Output waits this long for more of it, so that many small writes make one event."""
-
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +34,13 @@ class ExecOutput:
     ) -> None:
         self._stream: Literal["stdout", "stderr"] = stream
         self._action_id = action_id
-        self._path = folder / f"{action_id}.{stream}"
+        self._file = OutputFile(folder / f"{action_id}.{stream}")
         self._emit = emit
         self._event_limit = event_limit
         self._pending = bytearray()
         self._sent = 0
         self._timer: asyncio.TimerHandle | None = None
         self._inline = bytearray()
-        self._file = -1
-        self._lost = False
         self.total = 0
 
     def write(self, data: memoryview) -> None:
@@ -78,9 +73,7 @@ class ExecOutput:
         self.flush()
         if self._sent < self.total:
             self._omit()
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        self._file.close()
 
     @property
     def inline(self) -> bytes:
@@ -91,7 +84,7 @@ class ExecOutput:
     def path(self) -> str | None:
         """The file with all of it; None when the first part is all, or the disk was full."""
         is_long = self.total > len(self._inline)
-        return str(self._path) if is_long and not self._lost else None
+        return str(self._file.path) if is_long and self._file.problem is None else None
 
     def _send(self, data: bytes) -> None:
         self._emit(
@@ -115,36 +108,15 @@ class ExecOutput:
 
     def _keep(self, data: memoryview) -> None:
         room = EXEC_INLINE_LIMIT - len(self._inline)
-        if len(data) > room and self._file < 0 and not self._lost:
-            self._open()
+        if len(data) > room:
+            if not self._file.begun:
+                self._append(self._inline)
+            self._append(data)
         if room > 0:
             self._inline += data[:room]
-        if self._file >= 0:
-            self._append(data)
-
-    def _open(self) -> None:
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = os.open(self._path, _NEW_FILE, 0o600)
-        except OSError as problem:
-            self._give_up(problem)
-        else:
-            self._append(self._inline)
 
     def _append(self, data: bytearray | memoryview) -> None:
-        view = memoryview(data)
-        try:
-            while view:
-                view = view[os.write(self._file, view) :]
-        except OSError as problem:
-            self._give_up(problem)
-
-    def _give_up(self, problem: OSError) -> None:
-        """Not all of it can be kept: the observation's path stays empty, and the room is freed."""
-        self._lost = True
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-            with suppress(OSError):  # gone already
-                self._path.unlink()
-        log.warning("the %s of %s cannot be kept whole: %s", self._stream, self._action_id, problem)
+        was_whole = self._file.problem is None
+        if not self._file.append(data) and was_whole:
+            text = "the %s of %s cannot be kept whole: %s"
+            log.warning(text, self._stream, self._action_id, self._file.problem)

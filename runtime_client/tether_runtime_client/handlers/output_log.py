@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import codecs
 import errno
-import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ..output_file import OutputFile
 from ..protocol.events import CmdOutputDelta, Event, SessionWarning
 from ..protocol.limits import CONTENT_LIMIT, DELTA_SIZE
 from ..protocol.render import HeadTail, render, unfinished
@@ -25,7 +25,7 @@ class OutputLog:
     ) -> None:
         self._session = session
         self._action_id = action_id
-        self._path = path
+        self._file = OutputFile(path)
         self._emit = emit
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._loop = asyncio.get_running_loop()
@@ -35,8 +35,6 @@ class OutputLog:
         self._held = 0
         self._timer: asyncio.TimerHandle | None = None
         self._early = bytearray()
-        self._file = -1
-        self._in_file = False
         self._new = HeadTail()
         self._written = self._loop.time()
         self.total = 0
@@ -76,17 +74,10 @@ class OutputLog:
 
     def _read(self, start: int) -> bytes | None:
         """From the file; None where it is not there any more."""
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            file = os.open(self._path, flags)
+            return self._file.read(start, self.total - start)
         except OSError:
             return None
-        try:
-            return os.pread(file, self.total - start, start)
-        except OSError:
-            return None
-        finally:
-            os.close(file)
 
     def flush(self, *, last: bool = False) -> None:
         """Send what waits as a delta now. Cuts between characters, but for the `last` one."""
@@ -113,9 +104,9 @@ class OutputLog:
             kept = kept[: -len(begun)]
             self._new.write(begun)
         content = render(kept, ansi=ansi)
-        if not self._in_file and self.incomplete is None and content.encode() != kept:
-            self._open()
-        path = str(self._path) if self._in_file and self.incomplete is None else None
+        if not self._file.begun and self.incomplete is None and content.encode() != kept:
+            self._begin_file()
+        path = str(self._file.path) if self._file.begun and self.incomplete is None else None
         if last:
             self.close()
         return content, new.truncated, path
@@ -123,7 +114,7 @@ class OutputLog:
     def close(self) -> None:
         """Flush and close the file, which stays. Twice is safe."""
         self.flush(last=True)
-        self._close_file()
+        self._file.close()
 
     def _send(self, data: bytes, *, last: bool = False) -> None:
         content = self._decoder.decode(data, last)
@@ -147,43 +138,24 @@ class OutputLog:
         """To the file once there is one, or once there is too much to keep."""
         if self.incomplete is not None:
             return
-        if self._file >= 0:
+        if self._file.begun:
             self._append(data)
             return
         self._early += data
         if len(self._early) > CONTENT_LIMIT:
-            self._open()
+            self._begin_file()
 
-    def _open(self) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
-        try:
-            Path(self._path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = os.open(self._path, flags, 0o600)
-        except OSError as problem:
-            self._give_up(problem)
-            return
-        self._in_file = True
+    def _begin_file(self) -> None:
         early, self._early = self._early, bytearray()
         self._append(early)
 
-    def _append(self, data: bytes | bytearray | memoryview) -> None:
-        view = memoryview(data)
-        try:
-            while view:
-                view = view[os.write(self._file, view) :]
-        except OSError as problem:
-            self._give_up(problem)
+    def _append(self, data: bytes | bytearray) -> None:
+        if not self._file.append(data) and self._file.problem is not None:
+            self._give_up(self._file.problem)
 
     def _give_up(self, problem: OSError) -> None:
         """The file cannot be written: say so, and keep head and tail."""
         full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
         self.incomplete = "the disk is full" if full else str(problem)
-        self._early = bytearray()
-        self._close_file()
         text = f"the output of this command cannot be kept whole: {self.incomplete}"
         self._emit(SessionWarning(action_id=self._action_id, session=self._session, message=text))
-
-    def _close_file(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
