@@ -182,10 +182,10 @@ class RuntimeClient:
         sys.stdout.flush()
         if self._settings.ready_fd is not None:
             try:
-                os.write(self._settings.ready_fd, b"ready\n")
-                os.close(self._settings.ready_fd)
+                with os.fdopen(self._settings.ready_fd, "wb", buffering=0) as told:
+                    told.write(b"ready\n")
             except OSError as problem:
-                # After a restart the descriptor is long gone, and nobody waits for it.
+                # After a restart nobody waits for it any more.
                 log.debug("nobody to tell that we are ready: %s", problem)
 
     def _on_abandoned(self) -> None:
