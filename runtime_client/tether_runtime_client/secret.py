@@ -8,16 +8,22 @@ import time
 
 MAX_SECRET_BYTES = 4096
 DEFAULT_SECRET_TIMEOUT_S = 30.0
+_LONGEST_POLL_S = 24 * 3600.0  # the kernel takes no more than 25 days
 
 
 class SecretError(Exception):
     """The secret did not come, or is not one line of 1 to 4,096 bytes. Says what to do."""
 
 
+class SecretTimeout(SecretError):
+    """Nobody came with it in time."""
+
+
 def read_secret(descriptor: int, timeout_s: float = DEFAULT_SECRET_TIMEOUT_S) -> bytes:
     """Read one line from `descriptor` and return it without its line end.
 
-    End of file also ends the line. Waits `timeout_s` seconds at most. Raises SecretError.
+    End of file also ends the line. Waits `timeout_s` seconds at most, or for ever with `inf`.
+    Raises SecretError.
     """
     deadline = time.monotonic() + timeout_s
     received = b""
@@ -57,8 +63,10 @@ def _read_before(descriptor: int, deadline: float, timeout_s: float) -> bytes:
     while True:
         remaining = deadline - time.monotonic()
         try:
-            if not _is_ready(descriptor, max(0.0, remaining)):
-                raise SecretError(
+            if not _is_ready(descriptor, min(max(0.0, remaining), _LONGEST_POLL_S)):
+                if remaining > _LONGEST_POLL_S:
+                    continue
+                raise SecretTimeout(
                     f"no secret came on descriptor {descriptor} within {timeout_s:g} s: "
                     "write it there as one line when starting the client"
                 )

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 STOPPED = 0
 #: The client died too often (EX_SOFTWARE).
 GAVE_UP = 70
-#: The client saw no server for the length of its lease (EX_TEMPFAIL).
+#: No server was there for the length of the lease, or came with the secret (EX_TEMPFAIL).
 LEASE_EXPIRED = 75
 #: The settings or the secret cannot work; starting again would not help (EX_CONFIG).
 CONFIG_ERROR = 78

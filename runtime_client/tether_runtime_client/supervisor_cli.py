@@ -10,10 +10,17 @@ from tether_runtime_client.beside import Beside
 from tether_runtime_client.secret import (
     DEFAULT_SECRET_TIMEOUT_S,
     SecretError,
+    SecretTimeout,
     read_secret,
     read_secret_file,
 )
-from tether_runtime_client.supervisor import CONFIG_ERROR, DEFAULT_GRACE_S, Handover, supervise
+from tether_runtime_client.supervisor import (
+    CONFIG_ERROR,
+    DEFAULT_GRACE_S,
+    LEASE_EXPIRED,
+    Handover,
+    supervise,
+)
 from tether_runtime_client.supervisor_io import log
 
 TYPE_CHECKING = False
@@ -26,7 +33,7 @@ usage: tether-runtime-client supervise [OPTIONS] [-- CLIENT ARGS]
 
   --secret-fd N        read the secret, one line, from this descriptor (default 0)
   --secret-file PATH   read it from a file, which is then unlinked, or from a named pipe
-  --secret-timeout S   wait this many seconds for it (default 30)
+  --secret-timeout S   wait this many seconds for it (default 30; `inf`: for ever)
   --registry DIR       where the client registers the sessions it starts
   --grace S            seconds between asking to stop and killing (default 8)
   --self-registry DIR  where this process registers itself, for `stop`
@@ -137,6 +144,9 @@ def main(args: Sequence[str], start_client: Callable[[Handover, list[str]], int]
     except UsageError as error:
         log(f"{error}\n{USAGE}")
         return CONFIG_ERROR
+    except SecretTimeout as error:
+        log(str(error))
+        return LEASE_EXPIRED
     except SecretError as error:
         log(str(error))
         return CONFIG_ERROR

@@ -211,14 +211,29 @@ def test_secret_pipe_may_be_filled_later(run: type[Supervised], tmp_path: Path) 
     assert path.exists()
 
 
-@pytest.mark.parametrize(
-    ("secret", "why"),
-    [(None, "no secret came.*within 0.2 s"), (b"\n", "empty"), (b"x" * 5000, "longer than 4096")],
-)
-def test_secret_that_cannot_be_used(run: type[Supervised], secret: bytes | None, why: str) -> None:
-    supervised = run("obedient", "--secret-timeout", "0.2", secret=secret)
+@pytest.mark.parametrize(("secret", "why"), [(b"\n", "empty"), (b"x" * 5000, "longer than 4096")])
+def test_secret_that_cannot_be_used(run: type[Supervised], secret: bytes, why: str) -> None:
+    supervised = run("obedient", secret=secret)
     supervised.expect(why)
     assert supervised.wait() == CONFIG_ERROR
+
+
+def test_nobody_comes_with_the_secret_in_time(run: type[Supervised]) -> None:
+    supervised = run("obedient", "--secret-timeout", "0.2", secret=None)
+    supervised.expect("no secret came.*within 0.2 s")
+    assert supervised.wait() == LEASE_EXPIRED
+
+
+@pytest.mark.parametrize("limit", ["inf", "1e9"])
+def test_secret_that_is_waited_for_for_ever(
+    run: type[Supervised], tmp_path: Path, limit: str
+) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    supervised = run("obedient", "--secret-file", str(path), "--secret-timeout", limit, secret=None)
+    supervised.expect("waiting for the secret")
+    path.write_text("late\n")
+    supervised.expect("secret b'late")
 
 
 def test_stop_while_waiting_for_the_secret(run: type[Supervised]) -> None:

@@ -33,6 +33,17 @@ class ClientLog:
         """A stream begins, perhaps not the first."""
         self.ended = False
         self.waiting.clear()
+        self.listening.clear()
+
+    def tell_ready(self) -> None:
+        """The ready line has come, here or where else it was looked for."""
+        self.was_ready = True
+        self.listening.set()
+
+    def tell_waiting(self) -> None:
+        """The same of the supervisor's word that it waits."""
+        self.has_waited = True
+        self.waiting.set()
 
     def write(self, data: bytes) -> None:
         """Take the next bytes."""
@@ -41,11 +52,9 @@ class ClientLog:
         for line in lines:
             self._lines.append(line[:LINE_LIMIT])
             if line.startswith(READY_LINE):
-                self.was_ready = True
-                self.listening.set()
+                self.tell_ready()
             elif line.startswith(WAITING_LINE):
-                self.has_waited = True
-                self.waiting.set()
+                self.tell_waiting()
 
     def end(self) -> None:
         """The stream has ended: nothing more to wait for."""

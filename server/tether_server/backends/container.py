@@ -11,9 +11,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tether_runtime_client.protocol.errors import StartFailed
+from tether_runtime_client.protocol.errors import (
+    ProtocolError,
+    SandboxGone,
+    SandboxNotFound,
+    StartFailed,
+    TransportUnavailable,
+)
 
 from ..link import Ended
+from ..record import load_record
 from ..transports import (
     DialTransport,
     ExecTransport,
@@ -27,11 +34,11 @@ from ..transports import (
     Transport,
     TransportSettings,
     UnixTransport,
+    choose,
     name_of,
 )
-from ..transports.engine_stream import raw_socket, read_pieces
 from .base import Sandbox, not_come_up
-from .client_log import ClientLog
+from .completion import secret_line
 from .container_address import ContainerAddress
 from .container_options import THROUGH_LABEL
 from .entry import (
@@ -42,16 +49,15 @@ from .entry import (
     SOCKET,
     STATE,
     TCP_PORT,
-    WAITING_LINE,
     not_run_through,
     refused,
 )
-from .sandbox_end import container_ended, moment, removed_container_ended
+from .handover import Handover, own
+from .sandbox_end import container_ended, removed_container_ended
 
 if TYPE_CHECKING:
     import docker
     from docker.models.containers import Container
-    from docker.types.daemon import CancellableStream
 
 STOP_TIMEOUT_S = 10
 REMOVED_TIMEOUT_S = 60
@@ -85,11 +91,11 @@ class ContainerSandbox(Sandbox):
         self._secret = ""
         self._started_at = ""
         self._exited_at: float | None = None
-        self._log = ClientLog()
-        self._tasks: list[asyncio.Task[None]] = []
         self._transports = tuple(self._set_up(transport, dial))
         labels = container.attrs["Config"]["Labels"] or {}
         self._through = labels.get(THROUGH_LABEL) == "true"
+        self._handover = Handover(engine, container, through=self._through)
+        self._log = self._handover.log
         self._mounted = any(m["Destination"] == PREFIX for m in container.attrs["Mounts"])
 
     @property
@@ -105,20 +111,28 @@ class ContainerSandbox(Sandbox):
         import docker.errors
 
         self._secret = secret
-        stream = await asyncio.to_thread(self._attach)
+        stream = await self._handover.attach()
         try:
             await asyncio.to_thread(self._container.start)
         except docker.errors.APIError as problem:
             stream.close()
             raise refused(str(problem.explanation), mounted=self._mounted) from None
-        await self._hand_over(stream)
+        await self._handover.give(stream, secret)
+        self._started_at = await self._read_started_at()
 
     async def find(self, secret: str) -> None:
-        """It runs already, or was restarted and waits for its secret."""
+        """It runs already, or was restarted while no server was there, and waits for its secret.
+
+        Raises `SandboxGone` where it does not run.
+        """
         self._secret = secret
         self._started_at = await self._read_started_at()
-        self._log.listening.set()
-        self._log.has_waited = self._log.was_ready = True
+        self._check_runs()
+        if await self._handover.was_given() or await self._answers():
+            self._log.tell_waiting()
+            self._log.tell_ready()
+        else:
+            await self._handover.give_late(secret)
 
     def transports(self) -> Sequence[Transport]:
         """The UNIX socket where its folder is really shared, TCP where asked for, and exec."""
@@ -144,8 +158,8 @@ class ContainerSandbox(Sandbox):
             return await self._ended_unless_restarting(state)
         self._exited_at = None
         if state["Running"] and state["StartedAt"] != self._started_at:
-            await self._hand_over(await asyncio.to_thread(self._attach))
-            await self._look_back()
+            await self._handover.give_late(self._present_secret())
+            self._started_at = state["StartedAt"]
         return None
 
     async def _ended_unless_restarting(self, state: dict[str, Any]) -> Ended | None:
@@ -181,13 +195,7 @@ class ContainerSandbox(Sandbox):
         """Let go of the attached stream, and of what transports hold."""
         for transport in self._transports:
             await transport.close()
-        await self._let_go()
-
-    async def _let_go(self) -> None:
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._handover.let_go()
 
     # --- inside
 
@@ -213,73 +221,34 @@ class ContainerSandbox(Sandbox):
             yield dial
         yield ExecTransport(self._open_exec, f"container {self._container.short_id}")
 
-    def _attach(self) -> socket.socket:
-        params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-        return _own(self._engine.api.attach_socket(str(self._container.id), params=params))
+    def _present_secret(self) -> str:
+        """It may have been changed since this sandbox was found, by any process of this machine."""
+        with contextlib.suppress(SandboxNotFound):
+            record = load_record(self._folder.name)
+            self._secret = secret_line(record.secret, record.transport)
+        return self._secret
 
-    async def _hand_over(self, stream: socket.socket) -> None:
-        """Write the secret: at once to a supervisor that is first, else when it has begun.
-
-        What the image's entrypoint reads from standard input is then not the secret.
-        """
-        await self._let_go()
-        self._log.begin()
-        if not self._through:
-            await self._write_secret(stream)
-        self._tasks.append(asyncio.create_task(self._read_log(stream)))
-        if self._through:
-            self._tasks.append(asyncio.create_task(self._write_when_waited_for(stream)))
-        self._started_at = await self._read_started_at()
-
-    async def _write_secret(self, stream: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        await loop.sock_sendall(stream, self._secret.encode() + b"\n")
-
-    async def _write_when_waited_for(self, stream: socket.socket) -> None:
-        await self._log.waiting.wait()
-        if stream.fileno() >= 0:
-            with contextlib.suppress(ConnectionError):
-                await self._write_secret(stream)
-
-    async def _look_back(self) -> None:
-        """After a restart it may have waited before we listened: then the engine's log says so.
-
-        Followed, since the engine writes that log some time after it tells who is attached. Read
-        from the end of the life before: the start is noted up to 50 ms after the first line.
-        """
-        import docker.errors
-
-        if not self._through or self._log.waiting.is_set():
+    def _check_runs(self) -> None:
+        state, name = self._container.attrs["State"], self._container.name
+        if state["Paused"]:
+            text, command = "its container is paused", "unpause"
+        elif not state["Running"]:
+            text, command = f"its container ended with exit code {state['ExitCode']}", "start"
+        else:
             return
-        with contextlib.suppress(docker.errors.APIError):
-            since = moment(self._container.attrs["State"]["FinishedAt"])
-            lines = await asyncio.to_thread(
-                self._container.logs, since=since, stream=True, follow=True
-            )
-            self._tasks.append(asyncio.create_task(self._see_waiting(lines)))
+        hint = f"`docker {command} {name}`, then attach; `tether rm` removes it"
+        raise SandboxGone(f"the sandbox does not run: {text}", hint=hint)
 
-    async def _see_waiting(self, lines: CancellableStream[bytes]) -> None:
-        loop = asyncio.get_running_loop()
-
-        def read() -> None:
-            for line in lines:
-                if WAITING_LINE in line:
-                    loop.call_soon_threadsafe(self._log.waiting.set)
-
-        reading = asyncio.create_task(asyncio.to_thread(read))
+    async def _answers(self) -> bool:
+        """Whether its client does, on a way that every sandbox has; a refusal is an answer too."""
+        ways = [way for way in self._transports if way.name in ("unix", "exec")]
         try:
-            await self._log.waiting.wait()
-        finally:
-            lines.close()  # which ends the thread
-            await reading
-
-    async def _read_log(self, stream: socket.socket) -> None:
-        try:
-            with contextlib.suppress(ConnectionError):
-                await read_pieces(stream, lambda _, piece: self._log.write(bytes(piece)))
-        finally:
-            self._log.end()
-            stream.close()
+            await choose("auto", ways, self._secret.partition(" ")[0])
+        except TransportUnavailable:
+            return False
+        except ProtocolError:
+            return True
+        return True
 
     async def _end(self) -> str:
         """How the container ended, or nothing while it runs; one that is to restart has ended."""
@@ -307,7 +276,7 @@ class ContainerSandbox(Sandbox):
         api = self._engine.api
         try:
             made = api.exec_create(self._container.id, [CLIENT, "connect", SOCKET], stdin=True)
-            return _own(api.exec_start(made["Id"], socket=True))
+            return own(api.exec_start(made["Id"], socket=True))
         except docker.errors.APIError as problem:
             raise OSError(f"the engine refused an exec: {problem.explanation}") from None
 
@@ -350,14 +319,3 @@ class ContainerSandbox(Sandbox):
                 raise
             with contextlib.suppress(docker.errors.NotFound):
                 self._container.wait(condition="removed", timeout=REMOVED_TIMEOUT_S)
-
-
-def _own(hijacked: Any) -> socket.socket:
-    """A socket of our own for a hijacked connection; the SDK's, and its response, are closed."""
-    theirs = raw_socket(hijacked)
-    ours = theirs.dup()
-    ours.setblocking(False)
-    # The response goes first: it flushes the file that the socket's wrapper is.
-    getattr(hijacked, "_response", hijacked).close()
-    theirs.close()
-    return ours

@@ -47,6 +47,7 @@ def container_options(spec: SandboxSpec, injected: Injected) -> dict[str, Any]:
         "mounts": [_environment(injected.volume)] if injected.volume else None,
         "ports": {f"{TCP_PORT}/tcp": ("127.0.0.1", None)} if published else None,
         "stdin_open": True,
+        "detach": True,  # else whoever attaches and goes would end that for good
         "auto_remove": not spec.keep,
     }
 

@@ -122,7 +122,7 @@ def first_process(spec: SandboxSpec, injected: Injected) -> tuple[list[str], lis
 
 
 def _supervisor_options(spec: SandboxSpec, injected: Injected) -> list[str]:
-    options = ["--registry", f"{STATE}/sessions"]
+    options = ["--registry", f"{STATE}/sessions", "--secret-timeout", _patience(spec)]
     if injected.goes_through(spec):
         options += ["--self-registry", f"{STATE}/supervisor", "--streams-of", "1"]
     if spec.entrypoint == "beside":
@@ -131,6 +131,11 @@ def _supervisor_options(spec: SandboxSpec, injected: Injected) -> list[str]:
         options += ["--beside-log", f"{STATE}/entrypoint.log"]
         options += ["--beside-signal", injected.stop_signal] if injected.stop_signal else []
     return options
+
+
+def _patience(spec: SandboxSpec) -> str:
+    """A restarted one waits for a server that has its secret: as long as its client would."""
+    return "inf" if spec.lease_s is None else str(spec.lease_s)
 
 
 def _options(spec: SandboxSpec) -> list[str]:
