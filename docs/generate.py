@@ -21,12 +21,16 @@ from tether_runtime_client.protocol import (
     limits,
     notes,
     observations,
+    port_actions,
+    port_observations,
     tree_actions,
 )
 from tether_runtime_client.protocol.errors import ERRORS_BY_CODE
 from tether_runtime_client.protocol.message import Message
 from tether_server import EventStreamRuntime, SyncEventStreamRuntime
 from tether_server.event_stream import EventStream
+from tether_server.ports import Forward, Reverse
+from tether_server.ports.options import ForwardOptions, ReverseOptions
 from tether_server.process import Process
 from tether_server.process_streams import ProcessInput, ProcessOutput
 from tether_server.spawn_options import SpawnOptions
@@ -39,10 +43,10 @@ PROTOCOL = f"""\
 This page is written from the code by `make docs`; a test holds it to the code.
 
 The runtime client listens on a websocket, over a UNIX socket or a TCP port, and serves two paths.
-`/events` carries text messages, one JSON object each, described here. `/bulk` carries files, trees
-and the streams of execs as binary messages; each connection there opens with a one-use ticket that
-a `TransferReady` event or an `ExecAttachedObservation` gave out. Compression is off, and a message
-is at most
+`/events` carries text messages, one JSON object each, described here. `/bulk` carries files, trees,
+the streams of execs and those of ports as binary messages; each connection there opens with a
+one-use ticket that a `TransferReady` event, an observation or the lease of a port gave out.
+Compression is off, and a message is at most
 {limits.MAX_FRAME:,} bytes long. The protocol's version is {limits.PROTOCOL_VERSION}.
 
 A connection goes so: the server says `hello`, the client answers with a `challenge`, the server
@@ -81,9 +85,11 @@ def protocol_page() -> str:
             *_classes(actions, bases.Action),
             *_classes(exec_actions, bases.Action),
             *_classes(tree_actions, bases.Action),
+            *_classes(port_actions, bases.Action),
             "## Observations\n",
             *_classes(observations, observations.Observation),
             *_classes(exec_observations, observations.Observation),
+            *_classes(port_observations, observations.Observation),
             "## Events\n",
             *_classes(events, events.Event),
             "## Parts of observations and events\n",
@@ -112,9 +118,13 @@ def python_page() -> str:
             *_class(EventStreamRuntime),
             *_options(TransferOptions),
             *_options(SpawnOptions),
+            *_options(ForwardOptions),
+            *_options(ReverseOptions),
             *_made_elsewhere(Process, PROCESS),
             *_made_elsewhere(ProcessOutput, ("read", "readline", "discard")),
             *_made_elsewhere(ProcessInput, ("write", "close")),
+            *_made_elsewhere(Forward, FORWARD),
+            *_made_elsewhere(Reverse, MAPPING),
             *_made_elsewhere(EventStream, ("last_seq", "since", "subscribe")),
             f"## `SyncEventStreamRuntime`\n\n{inspect.getdoc(SyncEventStreamRuntime)}\n",
         ]
@@ -132,6 +142,8 @@ PROCESS = (
     "resize",
     "close",
 )
+MAPPING = ("url", "host", "port", "path", "close")
+FORWARD = (*MAPPING[:-1], "address", "token", "close")
 PAGES = {"protocol.md": protocol_page, "python.md": python_page}
 
 
@@ -222,7 +234,16 @@ def _type(annotation: Any) -> str:
 def _types() -> Iterable[str]:
     """What the tables above name and what is no class, each once."""
     named = {}
-    for module in (bases, actions, exec_actions, tree_actions, observations, events, frames):
+    for module in (
+        bases,
+        actions,
+        exec_actions,
+        tree_actions,
+        port_actions,
+        observations,
+        events,
+        frames,
+    ):
         named |= {name: value for name, value in vars(module).items() if _is_alias(value)}
     for name, value in sorted(named.items()):
         if not name.startswith("_"):

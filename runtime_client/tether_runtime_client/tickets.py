@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable
 
 from .protocol.bulk import BulkStream, expect_open
 from .protocol.errors import MalformedFrame, TicketInvalid, TransferError
@@ -15,6 +16,7 @@ class Tickets:
 
     def __init__(self) -> None:
         self._waiting: dict[str, asyncio.Future[BulkStream]] = {}
+        self._takers: dict[str, Callable[[BulkStream], None]] = {}
 
     def issue(self) -> str:
         """A fresh ticket; follow with `redeemed`."""
@@ -22,7 +24,21 @@ class Tickets:
         self._waiting[ticket] = asyncio.get_running_loop().create_future()
         return ticket
 
-    async def redeemed(self, ticket: str) -> BulkStream:
+    def issue_to(self, take: Callable[[BulkStream], None]) -> str:
+        """A fresh ticket whose stream `take` is called with, until `revoke`."""
+        ticket = secrets.token_urlsafe(24)
+        self._takers[ticket] = take
+        return ticket
+
+    def revoke(self, ticket: str) -> None:
+        """It is good no more. Nothing happens when it was used."""
+        self._takers.pop(ticket, None)
+
+    def is_out(self, ticket: str) -> bool:
+        """Whether one of `issue_to` was neither used nor revoked."""
+        return ticket in self._takers
+
+    async def redeemed(self, ticket: str, patience_s: float | None = None) -> BulkStream:
         """The stream that showed the ticket; raises `TransferError` when none did in time."""
         waiting = self._waiting[ticket]
         stream: BulkStream | None = None
@@ -47,6 +63,11 @@ class Tickets:
             stream.refuse(TicketInvalid("a bulk connection opens with its ticket"))
             return
         waiting = self._waiting.get(ticket)
+        take = self._takers.pop(ticket, None)
+        if take is not None:
+            stream.trust()
+            take(stream)
+            return
         if waiting is None or waiting.done():
             stream.refuse(TicketInvalid("the ticket is unknown, used or too old"))
         else:

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from tether_runtime_client.protocol import *  # noqa: F403
 
     from .operator import OperatorRuntime
+    from .ports import Forward, ForwardOptions, Reverse, ReverseOptions
     from .process import Process
     from .runtime import EventStreamRuntime
     from .spawn_options import SpawnOptions
     from .sync import SyncEventStreamRuntime
+    from .sync_ports import SyncForward, SyncReverse
     from .sync_process import SyncProcess
     from .transfer_rules import TransferOptions
     from .transports.settings import Dial, Ssh, Tcp
@@ -24,12 +26,18 @@ if TYPE_CHECKING:
         *_protocol.__all__,
         "Dial",
         "EventStreamRuntime",
+        "Forward",
+        "ForwardOptions",
         "OperatorRuntime",
         "Process",
+        "Reverse",
+        "ReverseOptions",
         "SpawnOptions",
         "Ssh",
         "SyncEventStreamRuntime",
+        "SyncForward",
         "SyncProcess",
+        "SyncReverse",
         "Tcp",
         "TransferOptions",
     ]
@@ -37,12 +45,18 @@ if TYPE_CHECKING:
 _LAZY = {
     "Dial": "transports.settings",
     "EventStreamRuntime": "runtime",
+    "Forward": "ports",
+    "ForwardOptions": "ports",
     "OperatorRuntime": "operator",
     "Process": "process",
+    "Reverse": "ports",
+    "ReverseOptions": "ports",
     "SpawnOptions": "spawn_options",
     "Ssh": "transports.settings",
     "SyncEventStreamRuntime": "sync",
+    "SyncForward": "sync_ports",
     "SyncProcess": "sync_process",
+    "SyncReverse": "sync_ports",
     "Tcp": "transports.settings",
     "TransferOptions": "transfer_rules",
 }

@@ -40,12 +40,14 @@ from tether_runtime_client.protocol.exec_actions import (
 )
 from tether_runtime_client.protocol.limits import EXEC_INLINE_LIMIT
 
+from .ports.options import ForwardOptions, ReverseOptions
 from .spawn_options import SpawnOptions, start_action
 from .submissions import Submissions, new_action_id
 from .transfer_rules import Rules, TransferOptions
 
 if TYPE_CHECKING:
     from .event_stream import EventStream
+    from .ports import Forward, Ports, Reverse
     from .process import Process
     from .processes import Processes
     from .transfer import Transfers
@@ -75,6 +77,11 @@ class Calls(ABC):
     @abstractmethod
     def _processes(self) -> Processes:
         """What was spawned and is still connected."""
+
+    @property
+    @abstractmethod
+    def _mappings(self) -> Ports:
+        """The ports that are forwarded or reversed."""
 
     @overload
     async def run(
@@ -132,6 +139,10 @@ class Calls(ABC):
     async def run(
         self, action: t.DiskUsageAction, *, id: str | None = None
     ) -> o.DiskUsageObservation: ...
+    @overload
+    async def run(
+        self, action: a.PortForwardAction | a.PortReverseAction, *, id: str | None = None
+    ) -> o.PortReadyObservation: ...
     @overload
     async def run(
         self, action: t.FileWatchAction, *, id: str | None = None
@@ -242,6 +253,31 @@ class Calls(ABC):
         """The spawned processes of the sandbox: the newest that have ended, then what runs."""
         observation = await self.run(ListExecsAction())
         return observation.execs
+
+    async def forward(self, target: int | str, **options: Unpack[ForwardOptions]) -> Forward:
+        """Make a port inside reachable here, or a UNIX socket by its path; loopback's ones too.
+
+        `ForwardOptions` says where it is to be had; with none it is a free port of the loopback,
+        and `str()` of the result its URL. A port is forwarded to an address once: who asks again
+        gets the same `Forward`. Raises `PortTaken` where something else is there (it says what),
+        `PortUnprotected` without a token or TLS where other machines reach it, and `PortUnusable`.
+        """
+        self._active  # noqa: B018  raises where there is nothing to ask
+        return await self._mappings.forward(target, options)
+
+    async def reverse(self, target: int | str, **options: Unpack[ReverseOptions]) -> Reverse:
+        """Make a port of here, or a UNIX socket by its path, reachable inside: that and no other.
+
+        `ReverseOptions` says where it is to be had inside; with none it is the same number on the
+        sandbox's loopback. Raises `PortTaken` and `PortUnusable` as the sandbox says.
+        """
+        self._active  # noqa: B018
+        return await self._mappings.reverse(target, options)
+
+    @property
+    def ports(self) -> tuple[Forward | Reverse, ...]:
+        """What of this runtime is forwarded and reversed at this moment."""
+        return self._mappings.all
 
     async def set_env(self, env: Mapping[str, str | None]) -> None:
         """Set variables of everything that starts in the sandbox; None takes one away.

@@ -22,6 +22,7 @@ from .event_stream import EventStream
 from .history import History
 from .link import Link
 from .processes import Processes
+from .ports import Ports
 from .record import (
     SandboxRecord,
     claim_folder,
@@ -118,6 +119,8 @@ class EventStreamRuntime(Calls):
             image=image,
             env=dict(env or {}),
             workdir=workdir,
+        self._mapped = Ports(self, self.name)
+        self._renewal: asyncio.Task[None] | None = None
             user=None if user is None else str(user),
             mounts=tuple(mounts),
             resources=dict(resources or {}),
@@ -215,6 +218,7 @@ class EventStreamRuntime(Calls):
             await self._backend.close()
 
     # --- the event stream
+        await self._mapped.close()
 
     @property
     def events(self) -> EventStream:
@@ -229,8 +233,8 @@ class EventStreamRuntime(Calls):
         return str(self._choice) if self._choice else "not connected"
 
     def cut_connection(self) -> None:
-        """Drop the connection for events, and those of processes, as a broken network would: a
-        drill. Nothing is lost by it.
+        """Drop the connections for events, processes, transfers and the mappings of ports, as a
+        broken network would: a drill. Nothing is lost by it.
         """
         self._spawned.cut()
         if self._link is not None:
@@ -247,6 +251,9 @@ class EventStreamRuntime(Calls):
         return self._submissions
 
     @property
+        self._mapped.cut()
+        if self._transfers is not None:
+            self._transfers.cut()
     def _bulk(self) -> Transfers:
         if self._transfers is None:
             raise RuntimeClosed("the runtime was not started: use `async with`")
@@ -288,10 +295,14 @@ class EventStreamRuntime(Calls):
             name=self.name, backend=sandbox.backend, image=sandbox.image, attached=attached
         )
         try:
+    @property
+    def _mappings(self) -> Ports:
+        return self._mapped
+
             async with asyncio.timeout(self._start_timeout_s):
                 await sandbox.ready()
                 self._choice = await choose(
-                    self._asked_for, sandbox.transports(), self._spec.secret
+                    self._asked_for, sandbox.transports(), self._present_secret()
                 )
                 transport = self._choice.transport
                 self._link = self._make_link(sandbox, transport)

@@ -28,9 +28,11 @@ from .calls import ShellAction
 from .event_stream import EventStream
 from .loop_thread import LoopThread
 from .operator import OperatorRuntime
+from .ports.options import ForwardOptions, ReverseOptions
 from .runtime import EventStreamRuntime
 from .spawn_options import SpawnOptions
 from .sync_iteration import iterate
+from .sync_ports import SyncForward, SyncReverse
 from .sync_process import SyncProcess
 from .transfer_rules import TransferOptions
 from .transports import TransportSettings
@@ -291,6 +293,16 @@ class SyncEventStreamRuntime:
         if self._thread is None:
             raise RuntimeClosed("the runtime was not started: use `with`")
         return self._thread
+    def forward(self, target: int | str, **options: Unpack[ForwardOptions]) -> SyncForward:
+        """Make a port inside reachable here, also one of its loopback, or a UNIX socket."""
+        forward = self._loop.call(self._runtime.forward(target, **options))
+        return SyncForward(self._loop, forward)
+
+    def reverse(self, target: int | str, **options: Unpack[ReverseOptions]) -> SyncReverse:
+        """Make a port of here, or a UNIX socket, reachable inside: that and no other."""
+        reverse = self._loop.call(self._runtime.reverse(target, **options))
+        return SyncReverse(self._loop, reverse)
+
 
 
 class SyncEventStream:

@@ -15,6 +15,7 @@ from ..tickets import Tickets
 from .exec import Execs
 from .exec_start import StartedExecs
 from .files import Files
+from .ports import Ports
 from .processes import Processes
 from .search import Searches
 from .shell import Sessions
@@ -68,8 +69,11 @@ def register_handlers(
     dispatcher.register(t.FileStatAction, files.stat)
     _register_searches(dispatcher, settings)
     transfers = Transfers(tickets)
-    dispatcher.register(a.UploadAction, transfers.upload)
-    dispatcher.register(a.DownloadAction, transfers.download)
+    dispatcher.register(a.UploadAction, transfers.upload, cancellable=True)
+    dispatcher.register(a.DownloadAction, transfers.download, cancellable=True)
+    ports = Ports(tickets)
+    dispatcher.register(a.PortForwardAction, ports.forward)
+    dispatcher.register(a.PortReverseAction, ports.reverse)
     return sessions
 
 

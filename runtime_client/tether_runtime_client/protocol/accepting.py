@@ -34,8 +34,21 @@ class Acceptor:
         self._listening = listening
         self._meet = meet
         self._strangers: dict[asyncio.Task[None], None] = {}
+        self._paused = False
         listening.setblocking(False)
         self._loop.add_reader(listening, self._accept)
+
+    def pause(self) -> None:
+        """Accept no more for now: who connects waits in the kernel's queue. Twice is safe."""
+        self._paused = True
+        if self._listening.fileno() >= 0:
+            self._loop.remove_reader(self._listening)
+
+    def resume(self) -> None:
+        """Accept again. Twice is safe."""
+        if self._paused:
+            self._paused = False
+            self._accept_again()
 
     async def close(self) -> None:
         """Listen no more, and drop what is not settled. Twice is safe."""
@@ -77,5 +90,5 @@ class Acceptor:
             self._loop.call_later(ROOM_AFTER_S, self._accept_again)
 
     def _accept_again(self) -> None:
-        if self._listening.fileno() >= 0:
+        if self._listening.fileno() >= 0 and not self._paused:
             self._loop.add_reader(self._listening, self._accept)

@@ -16,6 +16,8 @@ from .exec_actions import ExecStartAction as ExecStartAction
 from .exec_actions import ListExecsAction as ListExecsAction
 from .limits import MAX_SEQUENCE
 from .message import LATER
+from .port_actions import PortForwardAction as PortForwardAction
+from .port_actions import PortReverseAction as PortReverseAction
 from .tree_actions import (
     CancelAction,
     DiskUsageAction,
@@ -352,7 +354,9 @@ AnyAction = Annotated[
     | FileWatchAction
     | CancelAction
     | UploadAction
-    | DownloadAction,
+    | DownloadAction
+    | PortForwardAction
+    | PortReverseAction,
     Field(discriminator="action"),
 ]
 

@@ -11,6 +11,8 @@ from . import exec_observations as xo
 from . import observations as o
 from . import tree_actions as t
 from .errors import UnexpectedFrame
+from .port_actions import PortForwardAction, PortReverseAction
+from .port_observations import PortReadyObservation
 
 ANSWERS: Final[Mapping[type[a.Action], type[o.Observation]]] = {
     a.CmdRunAction: o.CmdOutputObservation,
@@ -40,6 +42,8 @@ ANSWERS: Final[Mapping[type[a.Action], type[o.Observation]]] = {
     t.CancelAction: o.DoneObservation,
     a.UploadAction: o.TransferObservation,
     a.DownloadAction: o.TransferObservation,
+    PortForwardAction: PortReadyObservation,
+    PortReverseAction: PortReadyObservation,
 }
 
 

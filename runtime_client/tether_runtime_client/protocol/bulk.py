@@ -8,8 +8,9 @@ once all of it has its final name, answers with the same.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -22,6 +23,7 @@ from .frames import encode
 from .limits import MAX_HOLE
 from .message import Message, changed
 from .notes import NOTES_LIMIT, Notes, NotesCount
+from .port_frames import BeginFrame, EofFrame, TicketsFrame, WantFrame
 
 QUEUE_LIMIT = 8
 """Messages that may wait for a slow reader before the socket is no longer read."""
@@ -105,12 +107,27 @@ class BulkStream:
     `read` returns bytes, a frame, or None once the peer closed. `write` returns when the
     transport takes more.
     """
+    | TicketsFrame
+    | WantFrame
+    | BeginFrame
+    | EofFrame
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[None] = loop.create_future()
         self.closed_because: str | None = None
         self._channel: Channel | None = None
+class Lent(NamedTuple):
+    """A bulk connection's socket, messages that had come before it was lent, what had come of a
+    further one, and whether what is sent there is masked. No socket where it is closed.
+    """
+
+    connection: socket.socket | None
+    early: tuple[bytes | BulkFrame, ...] = ()
+    rest: bytes = b""
+    masks: bool = False
+
+
         self._refused = False
         self._messages: deque[bytes | BulkFrame] = deque()
         self._readable = asyncio.Event()
@@ -190,13 +207,23 @@ class BulkStream:
         early = tuple(self._messages)
         self._messages.clear()
         if channel is None or not channel.is_open:
-            because = self.closed_because or "it was closed at one end"
-            return BulkSocket(None, early, closed_because=because)
+            return Lent(None, early)
         try:
+        lent = await self.detach()
+        if lent.connection is None:
+            because = self.closed_because or "it was closed at one end"
+            return BulkSocket(None, lent.early, closed_because=because)
+        return BulkSocket(lent.connection, lent.early, lent.rest, masks=lent.masks)
+
+    async def detach(self) -> Lent:
+        """The socket as it is, for good: `abort` the stream once it is closed.
+
+        Raises `TransferError` when it cannot be used; of one that is closed there is none.
+        """
             connection, rest = channel.lend()
         except ConnectionError as problem:
             raise TransferError(f"the bulk connection cannot be used: {problem}") from problem
-        return BulkSocket(connection, early, rest, masks=channel.masks)
+        return Lent(connection, early, rest, channel.masks)
 
     def take_back(self, lent: BulkSocket[BulkFrame]) -> None:
         """The thread is done with the socket."""

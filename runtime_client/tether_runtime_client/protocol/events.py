@@ -281,6 +281,44 @@ class SandboxStopped(Event):
     exit_code: int | None = None
 
 
+PortDirection = Literal["forward", "reverse"]
+
+
+class PortOpened(Event):
+    """A port is mapped from now on: who connects at one end gets to the other. `inside` and `here`
+    are addresses in the sandbox and at the server; of a `forward` here is where one connects.
+    """
+
+    event: Literal["port_opened"] = "port_opened"
+    direction: PortDirection
+    inside: str
+    here: str
+
+
+class PortTrouble(Event):
+    """Connections through a port fail, and are reset. Told once, until one succeeds again, and not
+    more often than every ten seconds; `failed` is how many there were in all.
+    """
+
+    event: Literal["port_trouble"] = "port_trouble"
+    direction: PortDirection
+    inside: str
+    here: str
+    reason: str
+    failed: int
+
+
+class PortClosed(Event):
+    """A port is mapped no more. `connections` is how many went through it."""
+
+    event: Literal["port_closed"] = "port_closed"
+    direction: PortDirection
+    inside: str
+    here: str
+    reason: str
+    connections: int
+
+
 AnySandboxEvent = Annotated[
     ClientStarted
     | ActionAccepted
@@ -303,7 +341,15 @@ AnySandboxEvent = Annotated[
 ]
 
 AnyServerEvent = Annotated[
-    ActionSubmitted | SandboxStarted | Connected | ConnectionLost | SandboxStopped | HistoryGap,
+    ActionSubmitted
+    | SandboxStarted
+    | Connected
+    | ConnectionLost
+    | SandboxStopped
+    | PortOpened
+    | PortTrouble
+    | PortClosed
+    | HistoryGap,
     Field(discriminator="event"),
 ]
 

@@ -13,6 +13,7 @@ from .exec_observations import ListExecsObservation as ListExecsObservation
 from .message import LATER, Message
 from .notes import Notes, NotesCount
 from .observation import Observation as Observation
+from .port_observations import PortReadyObservation as PortReadyObservation
 
 CommandStatus = Literal[
     "completed", "running", "timeout", "waiting_for_input", "interrupted", "session_ended"
@@ -384,6 +385,7 @@ AnyObservation = Annotated[
     | DiskUsageObservation
     | FileWatchObservation
     | TransferObservation
+    | PortReadyObservation
     | ErrorObservation,
     Field(discriminator="observation"),
 ]

@@ -165,6 +165,13 @@ def _changed(x: e.FilesChanged, width: int) -> str:
     return f"{first.kind}: {shortened(first.path, width)}{more}"
 
 
+def _ends(x: e.PortOpened | e.PortTrouble | e.PortClosed, width: int) -> str:
+    inside, here = shortened(x.inside, width), shortened(x.here, width)
+    if x.direction == "forward":
+        return f"{here} here to {inside} in the sandbox"
+    return f"{inside} in the sandbox to {here} here"
+
+
 _says(a.CmdRunAction, _run)
 _says(a.CmdInputAction, _input)
 _says(a.CmdInterruptAction, lambda x, _: f"{x.signal} to {x.session}")
@@ -195,6 +202,14 @@ _says(t.FileWatchAction, lambda x, width: f"watch {shortened(x.path, width)}")
 _says(t.CancelAction, lambda x, _: f"cancel {x.target_id[:6]}")
 _says(a.UploadAction, lambda x, width: f"upload a {x.kind} to {shortened(x.path, width)}")
 _says(a.DownloadAction, lambda x, width: f"download {shortened(x.path, width)}")
+_says(
+    a.PortForwardAction,
+    lambda x, width: f"connect to port {shortened(str(x.port or x.path), width)} when asked to",
+)
+_says(
+    a.PortReverseAction,
+    lambda x, width: f"listen on {shortened(x.path or f'{x.bind}:{x.port}', width)} inside",
+)
 
 _says(e.ActionSubmitted, lambda x, width: phrase(x.action, width))
 _says(e.ActionAccepted, lambda x, _: f"accepted ({x.kind})")
@@ -230,6 +245,15 @@ _says(e.WatchReady, lambda x, _: f"watching {x.folders} folders")
 _says(e.FilesChanged, _changed)
 _says(e.WatchOverflow, lambda x, width: f"changes were missed: {shortened(x.reason, width)}")
 _says(e.HistoryGap, _gap)
+_says(e.PortOpened, lambda x, width: f"mapped: {_ends(x, width)}")
+_says(
+    e.PortTrouble,
+    lambda x, width: f"connections fail: {_ends(x, width)}: {shortened(x.reason, width)}",
+)
+_says(
+    e.PortClosed,
+    lambda x, width: f"mapped no more: {_ends(x, width)}: {shortened(x.reason, width)}",
+)
 
 _says(o.CmdOutputObservation, _command)
 _says(o.ListProcessesObservation, lambda x, _: f"{x.total} processes")
@@ -258,4 +282,5 @@ _says(
     lambda x, width: f"{x.total} changes in {shortened(x.path, width)}, ended by {x.ended}",
 )
 _says(o.TransferObservation, _transfer)
+_says(o.PortReadyObservation, lambda x, _: f"ready{'' if x.port is None else f', port {x.port}'}")
 _says(o.ErrorObservation, _error)

@@ -6,6 +6,7 @@
     │   ├── ShellError
     │   ├── ProcessError
     │   ├── FileError
+    │   ├── PortError
     │   └── TransferError
     └── SandboxError       the place where actions run: engine, image, start, end
 
@@ -76,6 +77,7 @@ from .connection import (
 from .sandbox import (
     BuildFailed,
     EngineUnavailable,
+from .ports import PortError, PortRefused, PortTaken, PortUnprotected, PortUnusable
     EnvironmentUnavailable,
     ImageNotFound,
     NameTaken,
@@ -135,6 +137,11 @@ __all__ = [
     "ProcessError",
     "ProtocolError",
     "PushFailed",
+    "PortError",
+    "PortRefused",
+    "PortTaken",
+    "PortUnprotected",
+    "PortUnusable",
     "ReadOnlyFileSystem",
     "RuntimeClosed",
     "SandboxError",
