@@ -18,6 +18,7 @@ from .environment import Environment
 from .event_connection import EventConnection
 from .handlers import register_handlers
 from .handlers.shell import Sessions
+from .kept_secret import KeptSecret
 from .notices import Notices
 from .oom_kills import OomKills, find_counter
 from .original_environment import original_environment
@@ -52,9 +53,8 @@ def run_client(handover: Handover, args: list[str]) -> int:
     try:
         settings = parse_settings(args)
         private_folder(settings.state)
-        with os.fdopen(handover.secret_fd) as pipe:
-            secret, _, identity = pipe.read().strip().partition(" ")
-        return asyncio.run(RuntimeClient(settings, secret, handover, identity).run())
+        secret = KeptSecret(handover.secret_fd, settings.secret_lifetime)
+        return asyncio.run(RuntimeClient(settings, secret, handover).run())
     except SettingsError as problem:
         sys.stderr.write(f"tether-runtime-client: {problem}\n")
         return CONFIG_ERROR
@@ -73,15 +73,14 @@ def give_back_environment() -> None:
 class RuntimeClient:
     """One life of the client. `run` returns the exit code.
 
-    `identity` is what TCP is listened with by TLS: certificate and key, in base64; else empty.
+    What is handed over behind the secret is for listening on TCP by TLS: certificate and key, in
+    base64.
     """
 
-    def __init__(
-        self, settings: ClientSettings, secret: str, handover: Handover, identity: str = ""
-    ) -> None:
+    def __init__(self, settings: ClientSettings, secret: KeptSecret, handover: Handover) -> None:
         self._settings = settings
         self._secret = secret
-        self._tls = presenting(b64decode(identity).decode()) if identity else None
+        self._tls = presenting(b64decode(secret.rest).decode()) if secret.rest else None
         self._exit_code = STOPPED
         self._stop = asyncio.Event()
         self._recorder = Recorder(settings.state / "journal")

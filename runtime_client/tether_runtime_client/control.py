@@ -69,6 +69,14 @@ class Control:
                 self._install(*contender)
         self._renew_lease()
 
+    def end_others(self, peer: Peer, error: ProtocolError) -> None:
+        """Refuse everybody who is attached or asks to be, but for one."""
+        contender = self._end_probe()
+        attached = [*self._operators, self._controller, contender[0] if contender else None]
+        for other in attached:
+            if other is not None and other is not peer:
+                other.refuse(error)
+
     def _install(self, peer: Peer, attach: Attach) -> None:
         self.fence += 1
         self._controller = peer

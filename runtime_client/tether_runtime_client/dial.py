@@ -15,6 +15,7 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote, urlsplit
 
+from .kept_secret import KeptSecret
 from .protocol import auth, dialling
 from .protocol.errors import ProtocolError
 from .protocol.joint import Joints
@@ -47,7 +48,7 @@ class Dialler:
     def __init__(
         self,
         address: tuple[str, int],
-        secret: str,
+        secret: KeptSecret,
         serve: Serve,
         *,
         proxy: str | None = None,
@@ -59,6 +60,7 @@ class Dialler:
         self._proxy = proxy
         self._trust = None if authority is None else trusting(authority)
         self._joints = Joints()
+        self._attempts = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -89,11 +91,12 @@ class Dialler:
 
     async def _offer(self) -> socket.socket | None:
         """A connection that the server has taken, or None when it let go of one on offer."""
+        secret = self._secret_to_try()
         async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
-            connection = await self._connect()
+            connection = await self._connect(secret)
         try:
             async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
-                await self._prove(connection)
+                await self._prove(connection, secret)
             taken = await read_line(connection, len(dialling.GO))
         except ConnectionResetError:
             connection.close()
@@ -106,11 +109,17 @@ class Dialler:
         connection.close()
         return None
 
-    async def _connect(self) -> socket.socket:
+    def _secret_to_try(self) -> str:
+        """In turns while there are two: the server listens for one of them."""
+        accepted = self._secret.accepted
+        self._attempts += 1
+        return accepted[self._attempts % len(accepted)]
+
+    async def _connect(self, secret: str) -> socket.socket:
         connection = await self._reach()
         if self._trust is None:
             return connection
-        name = dialling.sandbox_id(self._secret)
+        name = dialling.sandbox_id(secret)
         return await secured(connection, self._trust, self._joints, name)
 
     async def _reach(self) -> socket.socket:
@@ -125,10 +134,10 @@ class Dialler:
             raise
         return connection
 
-    async def _prove(self, connection: socket.socket) -> None:
+    async def _prove(self, connection: socket.socket, secret: str) -> None:
         loop = asyncio.get_running_loop()
         hello = await read_line(connection, dialling.MAX_LINE)
-        said, expected = dialling.answer(hello, self._secret, auth.new_nonce())
+        said, expected = dialling.answer(hello, secret, auth.new_nonce())
         await loop.sock_sendall(connection, said)
         dialling.check_listener(await read_line(connection, len(expected)), expected)
 

@@ -13,15 +13,24 @@ from collections.abc import Callable
 from .control import Control
 from .dispatcher import Dispatcher
 from .journal import Position, Trimmed
+from .kept_secret import KeptSecret
 from .protocol import auth
 from .protocol.channel import Channel
-from .protocol.errors import ProtocolError, TetherError, Unauthorized
+from .protocol.errors import (
+    ProtocolError,
+    SecretChanged,
+    SecretExpired,
+    TetherError,
+    Unauthorized,
+)
 from .protocol.frames import WelcomeFrame, encode
 from .protocol.limits import HANDSHAKE_TIMEOUT_S
 from .protocol.sandbox_side import (
     Acknowledge,
     Attach,
+    BeginRotation,
     Close,
+    FinishRotation,
     SandboxSide,
     Send,
     Step,
@@ -45,8 +54,9 @@ class EventConnection:
     """A `Receiver` for `/events`. Owned by the endpoint; ends when its channel closes."""
 
     def __init__(
-        self, secret: str, recorder: Recorder, dispatcher: Dispatcher, control: Control
+        self, secret: KeptSecret, recorder: Recorder, dispatcher: Dispatcher, control: Control
     ) -> None:
+        self._secret = secret
         self._rules = SandboxSide(secret, auth.new_nonce())
         self._recorder = recorder
         self._dispatcher = dispatcher
@@ -155,10 +165,22 @@ class EventConnection:
             case Acknowledge():
                 self._recorder.acknowledge(step.epoch, step.seq)
             case Attach():
-                self._control.attach(self, step)
+                self._attach(step)
+            case BeginRotation():
+                self._secret.begin(step.secret)
+            case FinishRotation():
+                self._secret.finish()
+                self._control.end_others(self, SecretChanged("the sandbox's secret was changed"))
             case Close():
                 self._leave()
                 self._channel.close(step.error.code, POLICY_VIOLATION)
+
+    def _attach(self, step: Attach) -> None:
+        """Only who knows the secret is told that its time is over."""
+        if self._secret.expired:
+            self.refuse(SecretExpired("the secret of this sandbox has expired"))
+        else:
+            self._control.attach(self, step)
 
     def _submit(self, step: Submit) -> None:
         assert self._channel is not None

@@ -21,6 +21,7 @@ client options, after `--`:
   --dial-proxy URL      through this proxy, http://[USER:PASSWORD@]HOST:PORT (HTTP CONNECT)
   --dial-authority PEM  by TLS, trusting this authority alone (PEM in base64)
   --run-dir DIR         where journal and long outputs go; must outlive a restart
+  --secret-lifetime S   take no new connection by a secret that is this many seconds old
   --lease SECONDS       end when no server was attached for this long
   --ready-fd N          write a line to this descriptor once listening
   --startup FILES       what sessions read first: bashrc, profile or none
@@ -44,6 +45,7 @@ class ClientSettings:
     dial_proxy: str | None = None
     dial_authority: str | None = None
     lease: float | None = None
+    secret_lifetime: float | None = None
     ready_fd: int | None = None
     startup: Startup = "bashrc"
     bash: str | None = None
@@ -128,6 +130,7 @@ _CONVERT: dict[str, Callable[[str], Any]] = {
     "dial_proxy": _proxy,
     "dial_authority": _base64,
     "lease": _seconds,
+    "secret_lifetime": _seconds,
     "ready_fd": _descriptor,
     "startup": _startup,
     "bash": _text,

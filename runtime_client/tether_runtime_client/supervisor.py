@@ -20,6 +20,7 @@ import time
 
 from tether_runtime_client import prctl, session_registry
 from tether_runtime_client.beside import Beside, start_beside
+from tether_runtime_client.kept_secret import keep_secret
 from tether_runtime_client.proctree import Process, descendants, end_all, kill_all, snapshot
 from tether_runtime_client.supervisor_io import (
     PASSED_ON,
@@ -63,7 +64,7 @@ _KILL_LIMIT_S = 5.0
 class Handover:
     """What a client gets from the supervisor that starts it.
 
-    `secret_fd`: read to its end, it gives the secret. `notice_fd`: a pipe on which the supervisor
+    `secret_fd`: a file in memory with the secret (see `kept_secret`). `notice_fd`: a pipe on which the supervisor
     writes lines about the image's entrypoint (see `beside`). `deaths`: how the clients before this
     one ended, oldest first.
     """
@@ -109,7 +110,7 @@ class _Supervisor:
         grace_s: float,
     ) -> None:
         self._start = start_client
-        self._secret = secret
+        self._secret_fd = keep_secret(secret)
         self._registry = registry
         self._grace_s = grace_s
         self._client = 0
@@ -239,18 +240,13 @@ class _Supervisor:
         self._restart_at = now + wait_s
 
     def _start_client(self) -> None:
-        read_end, write_end = os.pipe()
-        os.write(write_end, self._secret + b"\n")  # fits: a pipe holds 64 KiB, at the least 4 KiB
         deaths = tuple(how for _, how in self._deaths)
-        handover = Handover(read_end, self._notices[0], deaths)
+        handover = Handover(self._secret_fd, self._notices[0], deaths)
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            os.close(write_end)
             os.close(self._notices[1])
             run_child("client", lambda: _run_client(self._start, handover, parent))
-        os.close(write_end)
-        os.close(read_end)
         self._client = pid
         log(f"the client runs as pid {pid}")
 

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from tether_runtime_client.protocol import auth
 from tether_runtime_client.protocol.channel import Channel, client_channel
@@ -16,18 +16,28 @@ from tether_runtime_client.protocol.errors import (
     ControllerBusy,
     Fenced,
     ProtocolError,
+    RotationFailed,
+    RuntimeClosed,
+    SecretExpired,
+    Unauthorized,
+    UnexpectedFrame,
 )
 from tether_runtime_client.protocol.events import SandboxStopCause
 from tether_runtime_client.protocol.frames import (
     AckFrame,
+    ConfirmFrame,
     EventFrame,
     ObservationFrame,
     RejectedFrame,
     Role,
+    RotatedFrame,
+    RotateFrame,
+    RotatingFrame,
     StoredEvent,
     WelcomeFrame,
     encode,
 )
+from tether_runtime_client.protocol.rotation import Agreed, Half
 from tether_runtime_client.protocol.server_side import Gap, Incoming, Replaced, ServerSide
 
 from .transports import Transport
@@ -45,17 +55,25 @@ BUSY_GRACE_S = 10.0
 has not seen die, for as long as a probe takes.
 """
 
+UNCHANGED = "the secret is as it was"
+NOT_CONFIRMED = "the new secret is stored, and the sandbox has not confirmed it yet"
+WHEN_CONFIRMED = "The former one is refused as soon as a connection was made by the new one"
+
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The sandbox is gone, and how; `fenced` when it lives on and is another server's now."""
+    """The sandbox is gone, and how; `fenced` when it lives on and takes this server no more.
+
+    `refusal` is what it said then, if that was not that another server has it.
+    """
 
     reason: str
     exit_code: int | None = None
     cause: SandboxStopCause = "unknown"
     fenced: bool = False
+    refusal: SecretExpired | None = None
 
 
 class LinkUser(Protocol):
@@ -98,7 +116,7 @@ class Link:
     def __init__(
         self,
         transport: Transport,
-        secret: str,
+        secret: Callable[[], str],
         user: LinkUser,
         ended: Callable[[], Awaitable[Ended | None]],
         *,
@@ -112,6 +130,8 @@ class Link:
         self._role: Role = role
         self._takeover = takeover
         self._connection: _Connection | None = None
+        self._tried = ""
+        self._made = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -119,7 +139,12 @@ class Link:
 
         Raises `OSError` when nothing answers, `ProtocolError` when it is refused.
         """
-        connection = await self._connect(outage_s=0.0)
+        try:
+            connection = await self._connect(outage_s=0.0)
+        except Unauthorized:
+            if self._tried == self._secret():
+                raise
+            connection = await self._connect(outage_s=0.0)  # it was changed at this very moment
         try:
             await connection.caught_up
         except BaseException:
@@ -146,6 +171,36 @@ class Link:
         if self._connection is not None:
             self._connection.abort(reason)
 
+    async def rotate(self, store: Callable[[str], None]) -> None:
+        """Agree with the client on another secret than the present one, and `store` it.
+
+        `store` is called once the client takes both. Returns when it refuses the former; the
+        connection stays. Raises `RotationFailed`, and what `store` raises: the former holds then.
+        """
+        if self._task is None or self._task.done():
+            raise RuntimeClosed("the connection to the sandbox has ended for good")
+        connection, self._made = self._connection, asyncio.Event()
+        if connection is None or not connection.is_up:
+            raise RotationFailed(f"{UNCHANGED}: there is no connection to the sandbox now")
+        if connection.secret != self._secret():
+            raise RotationFailed(f"{UNCHANGED}: another process has just changed it")
+        agreed = await connection.agree()
+        store(agreed.secret)
+        self.transport.renew(agreed.secret)
+        try:
+            async with asyncio.timeout(ATTACH_TIMEOUT_S):
+                await self._settle(connection, agreed)
+        except TimeoutError:
+            raise RotationFailed(NOT_CONFIRMED, hint=WHEN_CONFIRMED) from None
+
+    async def _settle(self, connection: _Connection, agreed: Agreed) -> None:
+        """Have it confirmed, or have the next connection, which is by the new one, do as well."""
+        try:
+            await connection.confirm(agreed)
+            connection.secret = agreed.secret
+        except (ConnectionError, ProtocolError):
+            await self._made.wait()
+
     async def close(self) -> None:
         """Close for good. Twice is safe."""
         if self._task is not None:
@@ -159,17 +214,20 @@ class Link:
 
     async def _connect(self, outage_s: float) -> _Connection:
         """The connection is this link's before it is up: its welcome says when to send."""
+        secret = self._tried = self._secret()
+        self.transport.renew(secret)
         rules = ServerSide(
-            self._secret,
+            secret,
             auth.new_nonce(),
             self._user.progress(),
             role=self._role,
             takeover=self._takeover,
             newest=self._user.newest(),
         )
-        connection = self._connection = _Connection(rules, self._user, outage_s)
+        connection = self._connection = _Connection(rules, secret, self._user, outage_s)
         async with asyncio.timeout(ATTACH_TIMEOUT_S):
             await connection.open(self.transport)
+        self._made.set()
         return connection
 
     async def _run(self) -> None:
@@ -205,6 +263,8 @@ class Link:
             outage_s = time.monotonic() - lost
             try:
                 await self._connect(outage_s)
+            except SecretExpired as refusal:
+                return Ended(refusal.message, fenced=True, refusal=refusal)
             except (Fenced, ControllerBusy) as refusal:
                 if isinstance(refusal, Fenced) or outage_s > BUSY_GRACE_S:
                     return Ended(refusal.message, fenced=True)
@@ -234,14 +294,16 @@ async def _back_off(pause: float) -> float:
 class _Connection:
     """One websocket's life. A channel `Receiver`."""
 
-    def __init__(self, rules: ServerSide, user: LinkUser, outage_s: float) -> None:
+    def __init__(self, rules: ServerSide, secret: str, user: LinkUser, outage_s: float) -> None:
         loop = asyncio.get_running_loop()
+        self.secret = secret
         self._rules = rules
         self._user = user
         self._outage_s = outage_s
         self._channel: Channel | None = None
         self._opened = loop.time()
         self._frames = 0
+        self._answer: asyncio.Future[RotatingFrame | RotatedFrame] | None = None
         self._lost: asyncio.Future[str] = loop.create_future()
         self._attached: asyncio.Future[None] = loop.create_future()
         self.caught_up: asyncio.Future[None] = loop.create_future()
@@ -286,6 +348,38 @@ class _Connection:
                 self.abort(f"no sign of life for {silent:.0f} s")
             elif silent > PING_EVERY_S / 2:
                 self._channel.ping()
+
+    async def agree(self) -> Agreed:
+        """On another secret; raises `RotationFailed`."""
+        half = Half()
+        try:
+            async with asyncio.timeout(ATTACH_TIMEOUT_S):
+                answer = await self._ask(RotateFrame(public=half.public))
+            if not isinstance(answer, RotatingFrame):
+                raise UnexpectedFrame("it answered something else")
+            agreed = half.for_server(self.secret, answer.public)
+            if not auth.matches(answer.proof, agreed.client_proof):
+                raise Unauthorized("its proof is wrong")
+        except TimeoutError:
+            raise RotationFailed(f"{UNCHANGED}: the sandbox does not answer") from None
+        except (ConnectionError, ProtocolError) as problem:
+            raise RotationFailed(f"{UNCHANGED}: {problem}") from None
+        return agreed
+
+    async def confirm(self, agreed: Agreed) -> None:
+        """Return when it alone is accepted; raises `ConnectionError` or `ProtocolError`."""
+        await self._ask(ConfirmFrame(proof=agreed.server_proof))
+
+    async def _ask(self, question: RotateFrame | ConfirmFrame) -> RotatingFrame | RotatedFrame:
+        answer: asyncio.Future[RotatingFrame | RotatedFrame]
+        answer = self._answer = asyncio.get_running_loop().create_future()
+        self.send_text(encode(question))
+        waited_for: list[asyncio.Future[Any]] = [answer, self._lost]
+        await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
+        self._answer = None
+        if not answer.done():
+            raise self.refusal or ConnectionError(self._lost.result())
+        return answer.result()
 
     def send_text(self, text: bytes) -> None:
         """Send a frame once attached."""
@@ -347,6 +441,8 @@ class _Connection:
                 self._user.on_frame(item, raw)
             case RejectedFrame():
                 self._user.on_rejected(item)
+            case RotatingFrame() | RotatedFrame():
+                self._on_answer(item)
             case Replaced():
                 self._user.on_frame(item.frame, item.raw)
             case Gap():
@@ -354,6 +450,12 @@ class _Connection:
             case WelcomeFrame():
                 self._attached.set_result(None)
                 self._user.on_connected(item, self._outage_s)
+
+    def _on_answer(self, frame: RotatingFrame | RotatedFrame) -> None:
+        if self._answer is None or self._answer.done():
+            self._refuse(UnexpectedFrame(f"nobody asked for a {frame.type} frame"))
+        else:
+            self._answer.set_result(frame)
 
     def _refuse(self, error: ProtocolError) -> None:
         """What came is unusable, or is the client's refusal: this connection ends."""

@@ -44,7 +44,7 @@ class OperatorRuntime(EventStreamRuntime):
         """
         if self._sandbox is None:
             raise RuntimeClosed("the runtime was not started: use `async with`")
-        secret = self._spec.secret
+        secret = self._present_secret()
         tried = await try_all(self._sandbox.transports(), secret, timeout_s)
         return [(attempt, await diagnosis(attempt, secret)) for attempt in tried]
 
@@ -78,8 +78,11 @@ class OperatorRuntime(EventStreamRuntime):
 
     def _make_link(self, sandbox: Sandbox, transport: Transport) -> Link:
         assert self._submissions is not None
-        user, secret = self._submissions, self._spec.secret
+        user, secret = self._submissions, self._present_secret
         return _OperatorLink(transport, secret, user, sandbox.ended, role="operator")
+
+    def _keep_secret_young(self, *, attached: bool) -> None:
+        """The controller does."""
 
     def _save_record(self, sandbox: Sandbox) -> None:
         """The record says who controls the sandbox; that has not changed."""

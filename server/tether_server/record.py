@@ -15,12 +15,14 @@ import re
 import secrets
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from tether_runtime_client.protocol.errors import NameTaken, SandboxNotFound
-from tether_runtime_client.protocol.message import Message
+from tether_runtime_client.protocol.errors import NameTaken, RotationFailed, SandboxNotFound
+from tether_runtime_client.protocol.message import Message, changed
 
 from .transports.settings import TransportSettings
 
@@ -39,6 +41,7 @@ class SandboxRecord(Message):
     image: str | None
     handle: dict[str, str]
     secret: str = Field(repr=False)
+    secret_lifetime_s: float | None = None
     transport: TransportSettings
     keep: bool
     created: float
@@ -105,8 +108,16 @@ def _is_claimed(folder: Path) -> bool:
     return process_start(pid) == start
 
 
-def save_record(record: SandboxRecord) -> None:
-    """Write a record whole or not at all."""
+def save_record(record: SandboxRecord) -> SandboxRecord:
+    """Write a record, with the secret that is stored already, if any. Returns what was written."""
+    with _locked(sandbox_folder(record.name)):
+        record = changed(record, secret=stored_secret(record.name, record.secret))
+        _write(record)
+    return record
+
+
+def _write(record: SandboxRecord) -> None:
+    """Whole or not at all."""
     folder = sandbox_folder(record.name)
     temporary = folder / f".sandbox.json.{os.getpid()}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -128,6 +139,42 @@ def load_record(name: str) -> SandboxRecord:
             f"what is noted here of sandbox {name!r} cannot be read",
             hint="Another version of Tether may have written it; `tether rm` forgets it",
         ) from None
+
+
+def stored_secret(name: str, otherwise: str) -> str:
+    """The secret of a sandbox as it stands: another process may have changed it."""
+    try:
+        return load_record(name).secret
+    except SandboxNotFound:
+        return otherwise
+
+
+def store_secret(name: str, secret: str) -> None:
+    """It has this one from now on; raises `SandboxNotFound`."""
+    with _locked(sandbox_folder(name)):
+        _write(changed(load_record(name), secret=secret))
+
+
+@contextmanager
+def changing_secret(name: str) -> Iterator[None]:
+    """For the one process that may change a sandbox's secret now; raises `RotationFailed`."""
+    with (sandbox_folder(name) / "rotation.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = "another process changes this sandbox's secret at this moment"
+            raise RotationFailed(text) from None
+        yield
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def list_records() -> list[SandboxRecord]:
@@ -152,6 +199,7 @@ def drop_record(name: str) -> None:
     folder = sandbox_folder(name)
     (folder / "sandbox.json").unlink(missing_ok=True)
     (folder / "claim").unlink(missing_ok=True)
+    (folder / "rotation.lock").unlink(missing_ok=True)
     shutil.rmtree(folder / "socket", ignore_errors=True)
     prune_histories()
 

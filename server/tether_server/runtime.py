@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
@@ -25,6 +26,7 @@ from .processes import Processes
 from .ports import Ports
 from .record import (
     SandboxRecord,
+    changing_secret,
     claim_folder,
     drop_record,
     load_record,
@@ -32,7 +34,10 @@ from .record import (
     process_start,
     sandbox_folder,
     save_record,
+    store_secret,
+    stored_secret,
 )
+from .renewal import renew_for_ever
 from .state_problem import blame_state
 from .submissions import Submissions
 from .transfer import Transfers
@@ -70,6 +75,8 @@ class EventStreamRuntime(Calls):
         lease_s: seconds after which a sandbox without a server ends itself; None with `keep`.
         login: sessions begin with the login profile (/etc/profile, ~/.bash_profile or its like)
             instead of ~/.bashrc.
+        secret_lifetime_s: seconds after which the sandbox takes no new connection by a secret; a
+            runtime that is connected changes it well before. None: until it is changed.
         start_timeout_s: how long a started sandbox may take until its client answers; a slow
             ENTRYPOINT that the client runs `through` counts.
         progress: told in short sentences what a person would be waiting for.
@@ -93,6 +100,7 @@ class EventStreamRuntime(Calls):
         inject: str = "build",
         entrypoint: str = "skip",
         login: bool = False,
+        secret_lifetime_s: float | None = None,
         start_timeout_s: float = START_TIMEOUT_S,
         progress: Progress = silent,
     ) -> None:
@@ -111,6 +119,7 @@ class EventStreamRuntime(Calls):
         self._link: Link | None = None
         self._transfers: Transfers | None = None
         self._spawned = Processes(self)
+        self._renewal: asyncio.Task[None] | None = None
         self._closed = False
         self._spec = SandboxSpec(
             name=self.name,
@@ -131,6 +140,7 @@ class EventStreamRuntime(Calls):
             inject=inject,
             entrypoint=entrypoint,
             login=login,
+            secret_lifetime_s=secret_lifetime_s,
         )
 
     @classmethod
@@ -160,7 +170,9 @@ class EventStreamRuntime(Calls):
             progress=progress,
         )
         runtime._record = record
-        runtime._spec = replace(runtime._spec, secret=record.secret)
+        runtime._spec = replace(
+            runtime._spec, secret=record.secret, secret_lifetime_s=record.secret_lifetime_s
+        )
         runtime._takeover = takeover
         return runtime
 
@@ -203,6 +215,9 @@ class EventStreamRuntime(Calls):
     async def close(self, *, keep: bool | None = None) -> None:
         """What leaving the block does; `keep` overrides the runtime's own. Twice is safe."""
         self._closed = True
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.gather(self._renewal, return_exceptions=True)
         keep = self._keep if keep is None else keep
         await self._spawned.close()
         if self._submissions is not None:
@@ -239,6 +254,20 @@ class EventStreamRuntime(Calls):
         self._spawned.cut()
         if self._link is not None:
             self._link.cut()
+
+    async def rotate_secret(self) -> None:
+        """Change the sandbox's secret; neither the former nor the new one is sent for that.
+
+        Returns when the sandbox refuses the former. What runs goes on, and so does this
+        connection; others to the sandbox end, and come back by the new one, which they find in the
+        sandbox's record. Whoever is killed meanwhile, here or there, is not locked out.
+
+        Raises `RotationFailed` when it was not changed, or the sandbox has not confirmed it yet.
+        """
+        if self._link is None or self._closed:
+            raise RuntimeClosed("the runtime is not connected: use `async with`")
+        with changing_secret(self.name):
+            await self._link.rotate(partial(store_secret, self.name))
 
     # --- inside
 
@@ -277,12 +306,14 @@ class EventStreamRuntime(Calls):
         self._sandbox = await self._backend.start(self._spec, self._progress)
         self._save_record(self._sandbox)
         await self._connect(self._sandbox, attached=False)
+        self._keep_secret_young(attached=False)
 
     async def _find(self, record: SandboxRecord) -> None:
         self._open_history(sandbox_folder(record.name))
         self._sandbox = await self._backend.attach(record)
         await self._connect(self._sandbox, attached=True)
         self._save_record(self._sandbox)
+        self._keep_secret_young(attached=True)
 
     def _open_history(self, folder: Path) -> None:
         self._history = History(folder / "history.sqlite3")
@@ -323,7 +354,7 @@ class EventStreamRuntime(Calls):
         assert self._submissions is not None
         return Link(
             transport,
-            self._spec.secret,
+            self._present_secret,
             self._submissions,
             sandbox.ended,
             takeover=self._takeover,
@@ -331,19 +362,30 @@ class EventStreamRuntime(Calls):
 
     def _save_record(self, sandbox: Sandbox) -> None:
         pid = os.getpid()
-        self._record = SandboxRecord(
+        record = SandboxRecord(
             name=self.name,
             backend=sandbox.backend,
             image=sandbox.image,
             handle=sandbox.handle,
             secret=self._spec.secret,
+            secret_lifetime_s=self._spec.secret_lifetime_s,
             transport=sandbox.transport,
             keep=self._keep,
             created=self._record.created if self._record else time.time(),
             server_pid=pid,
             server_start=process_start(pid) or 0,
         )
-        save_record(self._record)
+        self._record = save_record(record)
+
+    def _keep_secret_young(self, *, attached: bool) -> None:
+        lifetime_s = self._spec.secret_lifetime_s
+        if lifetime_s is not None:
+            renewing = renew_for_ever(self.rotate_secret, lifetime_s, at_once=attached)
+            self._renewal = asyncio.create_task(renewing, name="tether secret")
+
+    def _present_secret(self) -> str:
+        """The stored one: any process of this machine may have changed it."""
+        return stored_secret(self.name, self._spec.secret)
 
     async def _leave_sandbox(self, *, keep: bool) -> None:
         sandbox, self._sandbox = self._sandbox, None

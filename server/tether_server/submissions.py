@@ -114,7 +114,7 @@ class Submissions:
             answer.set_result(final)
             return Submission(action_id, answer)
         if self.ended is not None and self.ended.fenced:
-            raise Fenced(self.ended.reason)
+            raise self.ended.refusal or Fenced(self.ended.reason)
         if action_id not in self._frames:
             self._submit_new(action_id, action)
         self._waiting.setdefault(action_id, []).append(answer)
@@ -342,7 +342,7 @@ class Submissions:
     def _give_up(self, action_id: str) -> None:
         assert self.ended is not None
         if self.ended.fenced:
-            self._resolve(action_id, Fenced(self.ended.reason))
+            self._resolve(action_id, self.ended.refusal or Fenced(self.ended.reason))
             return
         gone = SandboxGone(
             f"the sandbox is gone: {self.ended.reason}",

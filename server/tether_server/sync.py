@@ -55,6 +55,7 @@ class RuntimeOptions(TypedDict, total=False):
     inject: str
     entrypoint: str
     login: bool
+    secret_lifetime_s: float | None
     start_timeout_s: float
     progress: Progress
 
@@ -98,6 +99,10 @@ class SyncEventStreamRuntime:
     def cut_connection(self) -> None:
         """Drop the event connection as a broken network would: a drill. Nothing is lost by it."""
         self._loop.call(_later(self._runtime.cut_connection))
+
+    def rotate_secret(self) -> None:
+        """Change the sandbox's secret; returns when it refuses the former."""
+        self._loop.call(self._runtime.rotate_secret())
 
     # --- lifetime
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from tether_runtime_client.control import Control
 from tether_runtime_client.dispatcher import Context, Dispatcher
 from tether_runtime_client.endpoint import Endpoint
 from tether_runtime_client.event_connection import EventConnection
+from tether_runtime_client.kept_secret import KeptSecret, keep_secret
 from tether_runtime_client.protocol import auth
 from tether_runtime_client.protocol.actions import CmdPollAction, CmdRunAction, ExecAction
 from tether_runtime_client.protocol.channel import Channel, client_channel
@@ -23,6 +25,8 @@ from tether_runtime_client.protocol.frames import (
     ObservationFrame,
     RejectedFrame,
     Role,
+    RotatedFrame,
+    RotatingFrame,
     StoredEvent,
     SubmitFrame,
     WelcomeFrame,
@@ -39,8 +43,12 @@ SECRET = auth.new_secret()
 class Stack:
     """The parts of a client, listening at a UNIX socket."""
 
-    def __init__(self, folder: Path, lease_s: float | None = None) -> None:
+    def __init__(
+        self, folder: Path, lease_s: float | None = None, lifetime_s: float | None = None
+    ) -> None:
         self.abandoned = asyncio.Event()
+        self.secret_fd = keep_secret(SECRET.encode())
+        self.secret = KeptSecret(self.secret_fd, lifetime_s)
         self.recorder = Recorder(folder / "journal")
         self.dispatcher = Dispatcher(self.recorder)
         self.control = Control(lease_s, self.abandoned.set)
@@ -67,9 +75,10 @@ class Stack:
         await self.dispatcher.close()
         await self.endpoint.close()
         self.recorder.journal.close()
+        os.close(self.secret_fd)
 
     def _connection(self) -> EventConnection:
-        made = EventConnection(SECRET, self.recorder, self.dispatcher, self.control)
+        made = EventConnection(self.secret, self.recorder, self.dispatcher, self.control)
         self.connections.append(made)
         return made
 
@@ -96,9 +105,11 @@ def output(action_id: str, offset: int, size: int) -> CmdOutputDelta:
 
 
 @asynccontextmanager
-async def running(folder: Path, lease_s: float | None = None) -> AsyncIterator[Stack]:
+async def running(
+    folder: Path, lease_s: float | None = None, lifetime_s: float | None = None
+) -> AsyncIterator[Stack]:
     """A started stack; stopped afterwards."""
-    stack = Stack(folder, lease_s)
+    stack = Stack(folder, lease_s, lifetime_s)
     await stack.start()
     try:
         yield stack
@@ -127,6 +138,7 @@ class Peer:
         self.frames: list[EventFrame | ObservationFrame] = []
         self.raw: list[bytes] = []
         self.gaps: list[Gap] = []
+        self.answers: list[RotatingFrame | RotatedFrame] = []
         self.rejected: list[RejectedFrame] = []
         self.error: ProtocolError | None = None
         self.closed: str | None = None
@@ -240,6 +252,8 @@ class Peer:
                 self.gaps.append(item)
             case RejectedFrame():
                 self.rejected.append(item)
+            case RotatingFrame() | RotatedFrame():
+                self.answers.append(item)
             case Replaced():
                 raise AssertionError(item)
 

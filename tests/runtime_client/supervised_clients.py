@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from tether_runtime_client import session_registry
+from tether_runtime_client.kept_secret import KeptSecret
 from tether_runtime_client.supervisor import CONFIG_ERROR, LEASE_EXPIRED, Handover
 from tether_runtime_client.supervisor_cli import main
 
@@ -28,9 +29,23 @@ def wait_for_term() -> None:
 
 
 def obedient(handover: Handover, args: list[str]) -> int:
-    secret = os.read(handover.secret_fd, 5000)
-    say(f"secret {secret!r} then {os.read(handover.secret_fd, 10)!r}")
+    kept = KeptSecret(handover.secret_fd)
+    say(f"secret {kept.accepted!r} and {kept.rest!r}")
     wait_for_term()
+    return 1
+
+
+def changes_secret(handover: Handover, args: list[str]) -> int:
+    """Is killed at one of the moments of a change; then another one tells what it was given."""
+    kept = KeptSecret(handover.secret_fd)
+    say(f"secret {kept.accepted!r} and {kept.rest!r}")
+    if not handover.deaths:
+        kept.begin("n" * 64)
+    elif len(handover.deaths) == 1:
+        kept.finish()
+    else:
+        wait_for_term()
+    os.kill(os.getpid(), signal.SIGKILL)
     return 1
 
 

@@ -150,13 +150,24 @@ def vanished(pids: list[int], timeout_s: float = 5) -> bool:
 
 def test_secret_reaches_the_client_and_no_other_eye(run: type[Supervised]) -> None:
     supervised = run("obedient")
-    assert supervised.expect(r"secret (.*) then (.*)\n").groups() == (repr(b"s3cret\n"), "b''")
+    assert supervised.expect(r"secret (.*) and (.*)\n").groups() == ("('s3cret',)", "''")
     client = supervised.ready()
     for pid in (supervised.pid, client):
         assert b"s3cret" not in Path(f"/proc/{pid}/cmdline").read_bytes()
         assert os.stat(f"/proc/{pid}/environ").st_uid == 0
         if os.geteuid() == 0:  # nobody else may look at all
             assert b"s3cret" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+@pytest.mark.parametrize("given", [b"s3cret\n", b"s" * 64 + b" and more\n"])
+def test_every_life_of_the_client_knows_what_the_one_before_it_did(
+    run: type[Supervised], given: bytes
+) -> None:
+    supervised = run("changes_secret", secret=given)
+    first, _, rest = given.decode().strip().partition(" ")
+    new = "n" * 64
+    for accepted in ((first,), (first, new), (new,)):
+        supervised.expect(re.escape(f"secret {accepted!r} and {rest!r}\n"))
 
 
 def test_processes_are_not_dumpable(run: type[Supervised]) -> None:
@@ -179,7 +190,7 @@ def test_secret_without_line_end(run: type[Supervised]) -> None:
     supervised = run("obedient", secret=b"abc")
     assert supervised.process.stdin
     supervised.process.stdin.close()
-    supervised.expect(re.escape(repr(b"abc\n")))
+    supervised.expect(re.escape("secret ('abc',)"))
 
 
 def test_secret_on_another_descriptor(run: type[Supervised]) -> None:
@@ -198,7 +209,7 @@ def test_secret_file_is_unlinked(run: type[Supervised], tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_text("from a file\n")
     supervised = run("obedient", "--secret-file", str(path), secret=None)
-    supervised.expect("secret b'from a file")
+    supervised.expect(re.escape("secret ('from',) and 'a file'"))
     assert not path.exists()
 
 
@@ -207,7 +218,7 @@ def test_secret_pipe_may_be_filled_later(run: type[Supervised], tmp_path: Path) 
     os.mkfifo(path)
     supervised = run("obedient", f"--secret-file={path}", secret=None)
     path.write_text("late\n")
-    supervised.expect("secret b'late")
+    supervised.expect(re.escape("secret ('late',)"))
     assert path.exists()
 
 
@@ -233,7 +244,7 @@ def test_secret_that_is_waited_for_for_ever(
     supervised = run("obedient", "--secret-file", str(path), "--secret-timeout", limit, secret=None)
     supervised.expect("waiting for the secret")
     path.write_text("late\n")
-    supervised.expect("secret b'late")
+    supervised.expect(re.escape("secret ('late',)"))
 
 
 def test_stop_while_waiting_for_the_secret(run: type[Supervised]) -> None:

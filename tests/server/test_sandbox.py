@@ -123,7 +123,7 @@ async def test_a_wrong_secret_is_refused(local: EventStreamRuntime) -> None:
     async def alive() -> None:
         return None
 
-    link = Link(way_to(local), auth.new_secret(), Nobody(), alive)  # type: ignore[arg-type]
+    link = Link(way_to(local), auth.new_secret, Nobody(), alive)  # type: ignore[arg-type]
     with pytest.raises(Unauthorized):
         await link.start()
     await link.close()

@@ -1,8 +1,9 @@
 """The frames of the event connection, one JSON object a websocket text message.
 
 Order: `hello` → `challenge` → `attach` → `welcome`, then `submit` and `ack` one way, numbered
-`event` and `observation` frames and `rejected` the other way, until either end closes. Instead of
-any of its frames the client may send `error`; the connection ends with it.
+`event` and `observation` frames and `rejected` the other way, until either end closes. Amid them
+`rotate` → `rotating` → `confirm` → `rotated` may change the secret. Instead of any of its frames
+the client may send `error`; the connection ends with it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ MAX_ID = 128
 ActionId = Annotated[str, Field(min_length=1, max_length=MAX_ID, pattern=r"^[A-Za-z0-9_.:-]+$")]
 Nonce = Annotated[str, Field(pattern=r"^[0-9a-f]{32,64}$")]
 Proof = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Half = Annotated[str, Field(pattern=r"^[0-9a-f]{512}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Epoch = Annotated[str, Field(pattern=r"^[0-9a-f]{8,32}$")]
 Sequence = Annotated[int, Field(ge=0, le=MAX_SEQUENCE)]
@@ -42,12 +44,16 @@ class HelloFrame(Message):
 
 
 class ChallengeFrame(Message):
-    """Client → server: a random value of its own, and proof that it knows the secret."""
+    """Client → server: a random value of its own, and proof that it knows the secret.
+
+    While the secret is being changed it accepts two: `next_proof` is by the one to come.
+    """
 
     type: Literal["challenge"] = "challenge"
     version: int
     nonce: Nonce
     proof: Proof
+    next_proof: Proof | None = None
 
 
 class StoredEvent(Message):
@@ -108,6 +114,36 @@ class AckFrame(Message):
     seq: Sequence
 
 
+class RotateFrame(Message):
+    """Server → client: agree on another secret; half of the agreement."""
+
+    type: Literal["rotate"] = "rotate"
+    public: Half
+
+
+class RotatingFrame(Message):
+    """Client → server: the other half, and proof that it knows the new secret, which it accepts
+    from now on as well.
+    """
+
+    type: Literal["rotating"] = "rotating"
+    public: Half
+    proof: Proof
+
+
+class ConfirmFrame(Message):
+    """Server → client: proof that it knows the new secret too, and has stored it."""
+
+    type: Literal["confirm"] = "confirm"
+    proof: Proof
+
+
+class RotatedFrame(Message):
+    """Client → server: the new secret alone is accepted now."""
+
+    type: Literal["rotated"] = "rotated"
+
+
 class EventFrame(Message):
     """Client → server: event number `seq` of `epoch`."""
 
@@ -147,10 +183,18 @@ class ErrorFrame(Message):
 
 
 FromServer = Annotated[
-    HelloFrame | AttachFrame | SubmitFrame | AckFrame, Field(discriminator="type")
+    HelloFrame | AttachFrame | SubmitFrame | AckFrame | RotateFrame | ConfirmFrame,
+    Field(discriminator="type"),
 ]
 FromClient = Annotated[
-    EventFrame | ObservationFrame | RejectedFrame | ChallengeFrame | WelcomeFrame | ErrorFrame,
+    EventFrame
+    | ObservationFrame
+    | RejectedFrame
+    | ChallengeFrame
+    | WelcomeFrame
+    | RotatingFrame
+    | RotatedFrame
+    | ErrorFrame,
     Field(discriminator="type"),
 ]
 

@@ -22,17 +22,23 @@ from .frames import (
     AckFrame,
     AttachFrame,
     ChallengeFrame,
+    ConfirmFrame,
     ErrorFrame,
     HelloFrame,
     RejectedFrame,
     RejectedSubmission,
     Role,
+    RotatedFrame,
+    RotateFrame,
+    RotatingFrame,
     StoredEvent,
     SubmitFrame,
     decode_from_server,
     encode,
 )
 from .limits import MAX_HANDSHAKE_FRAME, MAX_TEXT, PROTOCOL_VERSION
+from .message import changed
+from .rotation import Agreed, Half, Secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +81,28 @@ class Acknowledge:
     seq: int
 
 
-Step = Send | Close | Attach | Submit | Acknowledge
+@dataclass(frozen=True, slots=True)
+class BeginRotation:
+    """Accept this secret as well; what follows tells the peer so, and must not be sent before."""
+
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinishRotation:
+    """The peer knows the next secret: accept that one alone, and end who came by the former."""
+
+
+Step = Send | Close | Attach | Submit | Acknowledge | BeginRotation | FinishRotation
 
 
 class SandboxSide:
     """One connection, from hello to close. `role` is None until it is attached."""
 
-    def __init__(self, secret: str, nonce: str) -> None:
-        self._secret = secret
+    def __init__(self, secrets: Secrets, nonce: str) -> None:
+        self._secrets = secrets
         self._nonce = nonce
+        self._agreed: Agreed | None = None
         self._server_nonce: str | None = None
         self._awaiting_welcome = False
         self.role: Role | None = None
@@ -125,6 +144,10 @@ class SandboxSide:
                 return [Acknowledge(frame.epoch, frame.seq)]
             case AckFrame() if self.role == "operator":
                 raise UnexpectedFrame("only the controller acknowledges events")
+            case RotateFrame() if self.role is not None:
+                return self._on_rotate(frame)
+            case ConfirmFrame() if self._agreed is not None:
+                return self._on_confirm(frame, self._agreed)
             case HelloFrame() if self._server_nonce is None:
                 return self._on_hello(frame)
             case AttachFrame() if self._may_attach:
@@ -139,17 +162,40 @@ class SandboxSide:
         if frame.version != PROTOCOL_VERSION:
             raise version_mismatch(ours=PROTOCOL_VERSION, theirs=frame.version)
         self._server_nonce = frame.nonce
-        proof = auth.client_proof(self._secret, frame.nonce, self._nonce)
+        proof = auth.client_proof(self._secrets.current, frame.nonce, self._nonce)
         answer = ChallengeFrame(version=PROTOCOL_VERSION, nonce=self._nonce, proof=proof)
+        if (following := self._secrets.next) is not None:
+            proof = auth.client_proof(following, frame.nonce, self._nonce)
+            answer = changed(answer, next_proof=proof)
         return [Send(encode(answer))]
 
     def _on_attach(self, frame: AttachFrame) -> list[Step]:
-        assert self._server_nonce is not None
-        expected = auth.server_proof(self._secret, self._server_nonce, self._nonce)
-        if not auth.matches(frame.proof, expected):
+        following = self._secrets.next
+        by_next = following is not None and self._proves(frame.proof, following)
+        if not by_next and not self._proves(frame.proof, self._secrets.current):
             raise Unauthorized("the server's proof is wrong")
         self._awaiting_welcome = True
-        return [Attach(frame.role, frame.takeover, frame.have, frame.newest)]
+        asked = Attach(frame.role, frame.takeover, frame.have, frame.newest)
+        return [FinishRotation(), asked] if by_next else [asked]
+
+    def _proves(self, proof: str, secret: str) -> bool:
+        assert self._server_nonce is not None
+        expected = auth.server_proof(secret, self._server_nonce, self._nonce)
+        return auth.matches(proof, expected)
+
+    def _on_rotate(self, frame: RotateFrame) -> list[Step]:
+        half = Half()
+        self._agreed = half.for_client(self._secrets.current, frame.public)
+        answer = RotatingFrame(public=half.public, proof=self._agreed.client_proof)
+        return [BeginRotation(self._agreed.secret), Send(encode(answer))]
+
+    def _on_confirm(self, frame: ConfirmFrame, agreed: Agreed) -> list[Step]:
+        self._agreed = None
+        if self._secrets.next != agreed.secret:
+            raise UnexpectedFrame("another server has begun to change the secret meanwhile")
+        if not auth.matches(frame.proof, agreed.server_proof):
+            raise Unauthorized("the server's proof of the new secret is wrong")
+        return [FinishRotation(), Send(encode(RotatedFrame()))]
 
 
 def reject(action_id: str, error: TetherError) -> Send:

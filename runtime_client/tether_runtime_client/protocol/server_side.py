@@ -27,6 +27,8 @@ from .frames import (
     ObservationFrame,
     RejectedFrame,
     Role,
+    RotatedFrame,
+    RotatingFrame,
     StoredEvent,
     Unreadable,
     WelcomeFrame,
@@ -58,7 +60,16 @@ class Replaced:
     raw: bytes
 
 
-Incoming = WelcomeFrame | EventFrame | ObservationFrame | RejectedFrame | Gap | Replaced
+Incoming = (
+    WelcomeFrame
+    | EventFrame
+    | ObservationFrame
+    | RejectedFrame
+    | RotatingFrame
+    | RotatedFrame
+    | Gap
+    | Replaced
+)
 
 
 class ServerSide:
@@ -124,7 +135,7 @@ class ServerSide:
         match frame:
             case EventFrame() | ObservationFrame() if self.welcome is not None:
                 return self._on_numbered(frame.epoch, frame.seq, frame), None
-            case RejectedFrame() if self.welcome is not None:
+            case RejectedFrame() | RotatingFrame() | RotatedFrame() if self.welcome is not None:
                 return [frame], None
             case ChallengeFrame() if not self._challenged:
                 return [], self._on_challenge(frame)
@@ -138,7 +149,8 @@ class ServerSide:
         if frame.version != PROTOCOL_VERSION:
             raise version_mismatch(ours=PROTOCOL_VERSION, theirs=frame.version)
         expected = auth.client_proof(self._secret, self._nonce, frame.nonce)
-        if not auth.matches(frame.proof, expected):
+        proofs = [proof for proof in (frame.proof, frame.next_proof) if proof is not None]
+        if not any([auth.matches(proof, expected) for proof in proofs]):
             raise Unauthorized("what answers is not this sandbox's client: its proof is wrong")
         self._challenged = True
         proof = auth.server_proof(self._secret, self._nonce, frame.nonce)

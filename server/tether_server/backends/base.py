@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 from tether_runtime_client.protocol.errors import StartFailed, TransportUnavailable
@@ -55,6 +56,7 @@ class SandboxSpec:
     transport: TransportSettings = "auto"
     keep: bool = False
     lease_s: float | None = 60.0
+    secret_lifetime_s: float | None = None
     inject: str = "build"
     entrypoint: str = "skip"
     login: bool = False
@@ -65,6 +67,8 @@ class SandboxSpec:
             value = name_of(getattr(self, name))
             if value not in ways:
                 raise ValueError(f"there is no {name} {value!r}; there are {', '.join(ways)}")
+        if self.secret_lifetime_s is not None and not 0 < self.secret_lifetime_s < inf:
+            raise ValueError("secret_lifetime_s has to be a number of seconds above 0, or None")
         if self.image == "":
             raise ValueError("the image has no name: give one, such as 'debian:bookworm'")
         if self.resources:

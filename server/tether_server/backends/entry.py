@@ -140,6 +140,8 @@ def _patience(spec: SandboxSpec) -> str:
 
 def _options(spec: SandboxSpec) -> list[str]:
     lease = [] if spec.lease_s is None else ["--lease", str(spec.lease_s)]
+    if spec.secret_lifetime_s is not None:
+        lease += ["--secret-lifetime", str(spec.secret_lifetime_s)]
     host = LISTENS_ON.get(name_of(spec.transport))
     listen = ["--tcp", f"{host}:{TCP_PORT}"] if host else []
     if isinstance(spec.transport, Dial):

@@ -202,6 +202,7 @@ def _inherited() -> dict[str, str]:
 
 def _command(spec: SandboxSpec) -> list[str]:
     folder = spec.folder
+    lifetime = spec.secret_lifetime_s
     lease = [] if spec.lease_s is None else ["--lease", str(spec.lease_s)]
     return [
         sys.executable,
@@ -214,6 +215,7 @@ def _command(spec: SandboxSpec) -> list[str]:
         "--run-dir",
         str(folder / "run"),
         *lease,
+        *([] if lifetime is None else ["--secret-lifetime", str(lifetime)]),
         *(["--startup", "profile"] if spec.login else []),
     ]
 

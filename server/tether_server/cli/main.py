@@ -20,6 +20,7 @@ COMMANDS = {
     "rm": "Remove sandboxes.",
     "cp": "Copy files into a sandbox, out of it, or between two.",
     "events": "Show what happened in a sandbox.",
+    "rotate": "Change the secret of a sandbox.",
     "doctor": "Check this machine, or one sandbox.",
 }
 """Each subcommand's module, and its help in one line."""

@@ -41,5 +41,8 @@ class Transport(ABC):
         """
         return ""
 
+    def renew(self, secret: str) -> None:  # noqa: B027  most do without
+        """The sandbox has this secret now. Called before each event connection, and between."""
+
     async def close(self) -> None:  # noqa: B027  most hold nothing
         """Free what is held between connections. Twice is safe."""

@@ -61,12 +61,13 @@ class DialTransport(Transport):
         self._identity = identity
         self._address = address
         self._listener: _Listener | None = None
+        self._offers: _Offers | None = None
 
     def listen(self) -> Address:
         """Listen, and return where; raises `OSError` when the address is taken."""
         if self._listener is None:
             self._listener = _Listener.at(self._address, secure=self._identity is not None)
-            self._listener.join(self._secret, self._identity)
+            self._offers = self._listener.join(self._secret, self._identity)
             self._address = self._listener.address
         return self._address
 
@@ -79,8 +80,8 @@ class DialTransport(Transport):
                 raise
             text = f"{problem.strerror}; its server listens there, or another program"
             raise NoAnswer("busy", text) from None
-        assert self._listener is not None
-        offers = self._listener.offers_of(self._secret)
+        assert self._offers is not None
+        offers = self._offers
         limit = GONE_TIMEOUT_S if offers.gone else OFFER_TIMEOUT_S
         try:
             async with asyncio.timeout(limit):
@@ -101,11 +102,21 @@ class DialTransport(Transport):
         """The client knows why it does not come through, and writes it down."""
         return "Its log says what it ran into" if problem.kind == "unreachable" else ""
 
+    def renew(self, secret: str) -> None:
+        """From now on its client is known by another secret; what is on offer by the former goes."""
+        self._secret = secret
+        if self._listener is not None and self._offers is not None:
+            self._listener.renew(self._offers, secret)
+
     async def close(self) -> None:
         """Listen no more for this sandbox."""
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            await listener.leave(self._secret)
+        (listener, offers), self._listener, self._offers = (
+            (self._listener, self._offers),
+            None,
+            None,
+        )
+        if listener is not None and offers is not None:
+            await listener.leave(offers)
 
 
 class _Offers:
@@ -209,23 +220,27 @@ class _Listener:
             return cls(_bound(address), secure=secure)
         return found
 
-    def offers_of(self, secret: str) -> _Offers:
-        """What the client of that secret has on offer."""
-        return self._sandboxes[dialling.sandbox_id(secret)]
-
-    def join(self, secret: str, identity: Identity | None) -> None:
+    def join(self, secret: str, identity: Identity | None) -> _Offers:
         """Take what the client of that secret offers; `leave` as often."""
         offers = self._sandboxes.setdefault(dialling.sandbox_id(secret), _Offers(secret))
         offers.users += 1
         if identity is not None:
             offers.context = presenting(f"{identity.certificate}\n{identity.key}")
+        return offers
 
-    async def leave(self, secret: str) -> None:
+    def renew(self, offers: _Offers, secret: str) -> None:
+        """The client of those has another secret now. Twice is safe."""
+        if offers.secret != secret:
+            del self._sandboxes[dialling.sandbox_id(offers.secret)]
+            offers.drop()
+            offers.secret = secret
+            self._sandboxes[dialling.sandbox_id(secret)] = offers
+
+    async def leave(self, offers: _Offers) -> None:
         """The last one that leaves ends the listening."""
-        offers = self.offers_of(secret)
         offers.users -= 1
         if offers.users == 0:
-            del self._sandboxes[dialling.sandbox_id(secret)]
+            del self._sandboxes[dialling.sandbox_id(offers.secret)]
             offers.drop()
         if not self._sandboxes:
             await self._close()

@@ -51,6 +51,8 @@ from tether_runtime_client.protocol.sandbox_side import (
 )
 from tether_runtime_client.protocol.server_side import Gap, Incoming, ServerSide
 
+from .known import Known
+
 SECRET, OURS, THEIRS = "5" * 64, "d" * 32, "c" * 32
 
 
@@ -293,7 +295,7 @@ class Resume(RuleBasedStateMachine):
     @rule(replays_all=st.booleans(), whole=st.booleans())
     def connect(self, replays_all: bool, whole: bool) -> None:
         """A client may replay more than is asked for; the handshake may be cut anywhere."""
-        self.sandbox.side = SandboxSide(SECRET, THEIRS)
+        self.sandbox.side = SandboxSide(Known(SECRET), THEIRS)
         self.sandbox.replays_all = replays_all
         self.server.side = ServerSide(SECRET, OURS, dict(self.server.now.progress))
         self.to_sandbox.append(self.server.side.hello())

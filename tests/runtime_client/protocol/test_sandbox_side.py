@@ -47,6 +47,8 @@ from tether_runtime_client.protocol.sandbox_side import (
     reject,
 )
 
+from .known import Known
+
 SECRET, OURS, THEIRS = "5" * 64, "c" * 32, "d" * 32
 EPOCH = "0123456789abcdef"
 HELLO = HelloFrame(version=PROTOCOL_VERSION, nonce=THEIRS)
@@ -60,7 +62,7 @@ def attach(**changes: Any) -> AttachFrame:
 
 
 def fresh() -> SandboxSide:
-    return SandboxSide(SECRET, OURS)
+    return SandboxSide(Known(SECRET), OURS)
 
 
 def greeted() -> SandboxSide:

@@ -104,7 +104,7 @@ async def a_wrong_secret(runtime: EventStreamRuntime, folder: Path) -> None:
     with pytest.raises(NoAnswer) as caught:
         await probe(transport, auth.new_secret())
     assert caught.value.kind == "stranger"
-    link = Link(transport, auth.new_secret(), _Nobody(), _alive)  # type: ignore[arg-type]
+    link = Link(transport, auth.new_secret, _Nobody(), _alive)  # type: ignore[arg-type]
     with pytest.raises(Unauthorized):
         await link.start()
     await link.close()

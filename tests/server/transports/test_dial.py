@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tether_runtime_client.dial import Dialler
+from tether_runtime_client.kept_secret import KeptSecret, keep_secret
 from tether_runtime_client.protocol import auth, dialling
 from tether_runtime_client.protocol.accepting import MAX_STRANGERS
 from tether_runtime_client.protocol.lines import read_line
@@ -54,12 +55,15 @@ async def dialling_to(
         taken.append(connection)
         echoes.append(asyncio.create_task(_echo(connection)))
 
-    dialler = Dialler(address, secret, serve, proxy=proxy, authority=authority)
+    secret_fd = keep_secret(secret.encode())
+    kept = KeptSecret(secret_fd)
+    dialler = Dialler(address, kept, serve, proxy=proxy, authority=authority)
     dialler.start()
     try:
         yield taken
     finally:
         await dialler.close()
+        os.close(secret_fd)
         for echo in echoes:
             echo.cancel()
         await asyncio.gather(*echoes, return_exceptions=True)

@@ -25,6 +25,30 @@ class Unauthorized(ProtocolError):
     default_hint = "Attach by the sandbox's name, so that its own secret is used"
 
 
+class SecretExpired(Unauthorized):
+    """The secret is right, and its time is over: no connection is taken by it any more."""
+
+    code = "secret_expired"
+    default_hint = (
+        "Restart the sandbox (`docker restart`), which hands it its secret anew, and attach; or"
+        " remove it (`tether rm`). A server that stays connected changes the secret in time"
+    )
+
+
+class SecretChanged(Unauthorized):
+    """The sandbox has another secret now than the one this connection was made by."""
+
+    code = "secret_changed"
+    default_hint = "Attach by the sandbox's name, so that the new secret is used"
+
+
+class RotationFailed(ProtocolError):
+    """The secret was not changed, or it is not known yet that the former is refused."""
+
+    code = "rotation_failed"
+    default_hint = "Ask for it again; until then the secret that is stored here goes on to hold"
+
+
 class MalformedFrame(ProtocolError):
     """A frame that is not of the protocol."""
 
