@@ -187,6 +187,7 @@ class Submissions:
         assert self._link is not None
         if not self._claimed:
             self._claim()
+            self._gaps = [gap for gap in self._gaps if not self._is_filled(gap)]
         self.record(
             Connected(
                 transport=self._link.transport.name,
@@ -276,6 +277,11 @@ class Submissions:
         self._frames = {i: encode_submit(i, to_json(a)) for i, a in unfinished.items()}
         self._accepted = {i for i in unfinished if self._history.accepted(i)}
         self.record(self._started)
+
+    def _is_filled(self, gap: Gap) -> bool:
+        """Whether the controller before had those events, and stored them after we had looked."""
+        stored = self._history.progress.get(gap.epoch, 0)
+        return stored >= gap.last if gap.stored == gap.last else stored <= gap.stored
 
     def _store_gap(self, gap: Gap) -> None:
         """Say in the history what the history lacks."""

@@ -405,6 +405,26 @@ async def test_a_server_that_follows_takes_up_what_is_unfinished(tmp_path: Path)
     first.close()
 
 
+async def test_what_the_former_server_stored_meanwhile_is_no_gap(tmp_path: Path) -> None:
+    """The one that takes over had asked for what came after event 0, and the client had let go of
+    what the former one acknowledged while it asked.
+    """
+    first = Office(tmp_path)
+    second = Office(tmp_path)
+    first.connect()
+    for number in range(5):
+        first.come(SessionWarning(session="s", message=str(number)))
+    first.it.save()
+    second.seq = 5
+    second.connect((), gap(1, 3))
+    for seq in (4, 5, 6):
+        second.come(SessionWarning(session="s", message=str(seq)), seq=seq)
+    assert second.kinds().count("SessionWarning") == 6
+    assert "HistoryGap" not in second.kinds()
+    second.close()
+    first.close()
+
+
 # --- the end -----------------------------------------------------------------------------------
 
 
