@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from tether_runtime_client.protocol import auth
 from tether_runtime_client.protocol.channel import Channel, client_channel
@@ -25,21 +25,20 @@ from tether_runtime_client.protocol.errors import (
 from tether_runtime_client.protocol.events import SandboxStopCause
 from tether_runtime_client.protocol.frames import (
     AckFrame,
-    ConfirmFrame,
     EventFrame,
     ObservationFrame,
     RejectedFrame,
     Role,
     RotatedFrame,
-    RotateFrame,
     RotatingFrame,
     StoredEvent,
     WelcomeFrame,
     encode,
 )
-from tether_runtime_client.protocol.rotation import Agreed, Half
+from tether_runtime_client.protocol.rotation import Agreed
 from tether_runtime_client.protocol.server_side import Gap, Incoming, Replaced, ServerSide
 
+from .rotation import UNCHANGED, Rotation
 from .transports import Transport
 
 FIRST_RETRY_S = 0.02
@@ -55,7 +54,6 @@ BUSY_GRACE_S = 10.0
 has not seen die, for as long as a probe takes.
 """
 
-UNCHANGED = "the secret is as it was"
 NOT_CONFIRMED = "the new secret is stored, and the sandbox has not confirmed it yet"
 WHEN_CONFIRMED = "The former one is refused as soon as a connection was made by the new one"
 
@@ -184,7 +182,7 @@ class Link:
             raise RotationFailed(f"{UNCHANGED}: there is no connection to the sandbox now")
         if connection.secret != self._secret():
             raise RotationFailed(f"{UNCHANGED}: another process has just changed it")
-        agreed = await connection.agree()
+        agreed = await connection.rotation.agree(connection.secret)
         store(agreed.secret)
         self.transport.renew(agreed.secret)
         try:
@@ -196,9 +194,9 @@ class Link:
     async def _settle(self, connection: _Connection, agreed: Agreed) -> None:
         """Have it confirmed, or have the next connection, which is by the new one, do as well."""
         try:
-            await connection.confirm(agreed)
+            await connection.rotation.confirm(agreed)
             connection.secret = agreed.secret
-        except (ConnectionError, ProtocolError):
+        except ConnectionError:
             await self._made.wait()
 
     async def close(self) -> None:
@@ -303,8 +301,8 @@ class _Connection:
         self._channel: Channel | None = None
         self._opened = loop.time()
         self._frames = 0
-        self._answer: asyncio.Future[RotatingFrame | RotatedFrame] | None = None
         self._lost: asyncio.Future[str] = loop.create_future()
+        self.rotation = Rotation(self.send_text, self._lost)
         self._attached: asyncio.Future[None] = loop.create_future()
         self.caught_up: asyncio.Future[None] = loop.create_future()
         self.refusal: ProtocolError | None = None
@@ -348,38 +346,6 @@ class _Connection:
                 self.abort(f"no sign of life for {silent:.0f} s")
             elif silent > PING_EVERY_S / 2:
                 self._channel.ping()
-
-    async def agree(self) -> Agreed:
-        """On another secret; raises `RotationFailed`."""
-        half = Half()
-        try:
-            async with asyncio.timeout(ATTACH_TIMEOUT_S):
-                answer = await self._ask(RotateFrame(public=half.public))
-            if not isinstance(answer, RotatingFrame):
-                raise UnexpectedFrame("it answered something else")
-            agreed = half.for_server(self.secret, answer.public)
-            if not auth.matches(answer.proof, agreed.client_proof):
-                raise Unauthorized("its proof is wrong")
-        except TimeoutError:
-            raise RotationFailed(f"{UNCHANGED}: the sandbox does not answer") from None
-        except (ConnectionError, ProtocolError) as problem:
-            raise RotationFailed(f"{UNCHANGED}: {problem}") from None
-        return agreed
-
-    async def confirm(self, agreed: Agreed) -> None:
-        """Return when it alone is accepted; raises `ConnectionError` or `ProtocolError`."""
-        await self._ask(ConfirmFrame(proof=agreed.server_proof))
-
-    async def _ask(self, question: RotateFrame | ConfirmFrame) -> RotatingFrame | RotatedFrame:
-        answer: asyncio.Future[RotatingFrame | RotatedFrame]
-        answer = self._answer = asyncio.get_running_loop().create_future()
-        self.send_text(encode(question))
-        waited_for: list[asyncio.Future[Any]] = [answer, self._lost]
-        await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
-        self._answer = None
-        if not answer.done():
-            raise self.refusal or ConnectionError(self._lost.result())
-        return answer.result()
 
     def send_text(self, text: bytes) -> None:
         """Send a frame once attached."""
@@ -452,10 +418,10 @@ class _Connection:
                 self._user.on_connected(item, self._outage_s)
 
     def _on_answer(self, frame: RotatingFrame | RotatedFrame) -> None:
-        if self._answer is None or self._answer.done():
-            self._refuse(UnexpectedFrame(f"nobody asked for a {frame.type} frame"))
-        else:
-            self._answer.set_result(frame)
+        try:
+            self.rotation.on_answer(frame)
+        except UnexpectedFrame as error:
+            self._refuse(error)
 
     def _refuse(self, error: ProtocolError) -> None:
         """What came is unusable, or is the client's refusal: this connection ends."""

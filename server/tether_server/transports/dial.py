@@ -103,7 +103,7 @@ class DialTransport(Transport):
         return "Its log says what it ran into" if problem.kind == "unreachable" else ""
 
     def renew(self, secret: str) -> None:
-        """From now on its client is known by another secret; what is on offer by the former goes."""
+        """Its client is known by another secret now; what is on offer by the former goes."""
         self._secret = secret
         if self._listener is not None and self._offers is not None:
             self._listener.renew(self._offers, secret)
