@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from tether_runtime_client.protocol.accepting import Acceptor
 from tether_runtime_client.protocol.errors import PortRefused, TetherError
 from tether_runtime_client.protocol.port_actions import PortForwardAction
-from tether_runtime_client.protocol.port_frames import BeginFrame
 from tether_runtime_client.protocol.port_pump import at_once, pump, reset
 
 from .guard import Admitted, Guard
@@ -150,7 +149,6 @@ class Forward(Mapping):
         connection = admitted.connection
         try:
             stream = await self._ready.take()
-            stream.send(BeginFrame())
         except BaseException as problem:
             admitted.on_broken()
             reset(connection)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tether_runtime_client.protocol.bulk import BulkStream
 from tether_runtime_client.protocol.errors import PortError, TransferError
 from tether_runtime_client.protocol.port_actions import PortForwardAction
-from tether_runtime_client.protocol.port_frames import MAX_TICKETS
+from tether_runtime_client.protocol.port_frames import MAX_TICKETS, BeginFrame
 
 from .lease import FIRST_RETRY_S, LAST_RETRY_S, Lease
 
@@ -60,10 +60,13 @@ class ReadyStreams:
         self._idle: asyncio.TimerHandle | None = None
 
     async def take(self) -> BulkStream:
-        """A connection nobody has used, for as long as `WAIT_S` if need be; raises `PortError`."""
+        """A connection nobody has used, for as long as `WAIT_S` if need be; raises `PortError`.
+
+        The sandbox has been told to connect.
+        """
         try:
             async with asyncio.timeout(WAIT_S):
-                stream = self._ready() or await self._connect()
+                stream = self._begun() or await self._begin()
         except TimeoutError:
             text = f"the sandbox's client was not there for {WAIT_S:.0f} s"
             raise PortError(text, hint="What happened is in `runtime.events`") from None
@@ -80,12 +83,21 @@ class ReadyStreams:
 
     # --- inside
 
-    def _ready(self) -> BulkStream | None:
+    def _begun(self) -> BulkStream | None:
+        """One that was kept ready, unless it has died meanwhile."""
         while self._spare:
             stream = self._spare.popleft()
-            if stream.closed_because is None:
+            with suppress(TransferError):
+                stream.send(BeginFrame())
                 return stream
         return None
+
+    async def _begin(self) -> BulkStream:
+        while True:
+            stream = await self._connect()
+            with suppress(TransferError):
+                stream.send(BeginFrame())
+                return stream
 
     async def _connect(self) -> BulkStream:
         pause = FIRST_RETRY_S

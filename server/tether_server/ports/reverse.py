@@ -11,7 +11,7 @@ from tether_runtime_client.protocol.bulk import BulkStream
 from tether_runtime_client.protocol.errors import PortRefused, TetherError
 from tether_runtime_client.protocol.port_actions import PortReverseAction
 from tether_runtime_client.protocol.port_frames import BeginFrame
-from tether_runtime_client.protocol.port_pump import pump
+from tether_runtime_client.protocol.port_pump import pump, reset
 
 from .lease import Lease
 from .mapping import Mapping
@@ -128,29 +128,31 @@ class Reverse(Mapping):
             self._failed(problem)
             return
         try:
-            connection = await self._reach(stream)
-            if connection is None:
-                return
-            stream.send(BeginFrame())
+            connection = await _connected(self.target)
+        except OSError as problem:
+            why = problem.strerror or "no answer in time"
+            refused = PortRefused(f"{self.target} takes no connection: {why}")
+            stream.refuse(refused)
+            self._failed(refused)
         except BaseException:
             stream.abort("the connection was given up")
             raise
+        else:
+            await self._serve(stream, connection)
+
+    async def _serve(self, stream: BulkStream, connection: socket.socket) -> None:
+        try:
+            stream.send(BeginFrame())
+        except TetherError:  # whoever connected has gone, or never was
+            reset(connection)
+            self.counts.broken += 1
+            return
         try:
             await pump(stream, connection)
         except TetherError:
             self.counts.broken += 1
         else:
             self._succeeded()
-
-    async def _reach(self, stream: BulkStream) -> socket.socket | None:
-        try:
-            return await _connected(self.target)
-        except OSError as problem:
-            why = problem.strerror or "no answer in time"
-            refused = PortRefused(f"{self.target} takes no connection: {why}")
-            stream.refuse(refused)
-            self._failed(refused)
-            return None
 
     async def _free(self) -> None:
         await self._lease.close()
