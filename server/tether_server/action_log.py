@@ -9,6 +9,7 @@ history.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 _PATTERN = "actions-*.jsonl"
@@ -58,7 +59,8 @@ def left_behind(folder: Path) -> list[bytes]:
     """The events that former writers had made safe and not moved; a torn last line is not one."""
     lines: list[bytes] = []
     for path in sorted(folder.glob(_PATTERN)):
-        lines += path.read_bytes().split(b"\n")[:-1]
+        with suppress(FileNotFoundError):  # its writer has just moved all of it, and closed
+            lines += path.read_bytes().split(b"\n")[:-1]
     return lines
 
 

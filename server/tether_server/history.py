@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -104,22 +104,42 @@ class History:
         self._read_state()
 
     def claim(self) -> None:
-        """Become the only writer. What a former writer had not committed, it cannot any more."""
+        """Become the only writer. What a former writer had not committed, it cannot any more.
+
+        All at once: a former one that lives removes its log of actions as soon as it finds that it
+        may not write any more.
+        """
         with self._lock:
-            self._database.execute("UPDATE writer SET id = ?", (self._writer,))
-            self._read_state()
-            query = "DELETE FROM progress WHERE rowid <= (SELECT MAX(rowid) FROM progress) - ?"
-            self._database.execute(query, (_EPOCHS_KEPT,))
-            self._take_over_actions()
-            self.commit()
+            with self._transaction():
+                self._database.execute("UPDATE writer SET id = ?", (self._writer,))
+                self._read_state()
+                query = "DELETE FROM progress WHERE rowid <= (SELECT MAX(rowid) FROM progress) - ?"
+                self._database.execute(query, (_EPOCHS_KEPT,))
+                self._database.executemany(_INSERT, self._left_actions())
             forget_left_behind(self.path.parent)
 
-    def _take_over_actions(self) -> None:
+    def _left_actions(self) -> Iterator[Row]:
         """Actions that a dead server had made safe, and perhaps sent, belong to the history."""
+        query = "SELECT 1 FROM events WHERE action_id = ?"
         for body in left_behind(self.path.parent):
             event = _left_action(body)
-            if event is not None and event.action_id and not self.submitted(event.action_id):
-                self._insert("", 0, event.action_id, False, body)
+            if event is None or not event.action_id:
+                continue
+            if self._database.execute(query, (event.action_id,)).fetchone() is None:
+                self.last_seq += 1
+                yield self.last_seq, "", 0, event.action_id, False, body
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All of the block or nothing of it."""
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
 
     def _read_state(self) -> None:
         row = self._database.execute("SELECT MAX(seq) FROM events").fetchone()
@@ -173,12 +193,9 @@ class History:
             rows, self._pending = self._pending, []
             epochs, self._advanced = self._advanced, set()
             try:
-                self._database.execute("BEGIN IMMEDIATE")
-                self._write(rows, epochs)
-                self._database.execute("COMMIT")
+                with self._transaction():
+                    self._write(rows, epochs)
             except BaseException as problem:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
                 if not isinstance(problem, Fenced):
                     self._pending, self._advanced = rows + self._pending, epochs | self._advanced
                 raise

@@ -363,6 +363,38 @@ def test_an_action_that_was_committed_is_not_taken_up_twice(history: History, pa
     again.close()
 
 
+def test_a_server_that_closes_while_another_claims(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may not write any more, and removes its log: the other one has read it by then."""
+    first, second = History(path), History(path)
+    first.claim()
+    first.store_action("last", to_json(RUN))
+    closing = threading.Thread(target=first.close)
+    read = module.left_behind
+
+    def read_late(folder: Path) -> list[bytes]:
+        closing.start()
+        closing.join(0.2)
+        return read(folder)
+
+    monkeypatch.setattr(module, "left_behind", read_late)
+    second.claim()
+    closing.join(30)
+    assert list(second.unfinished()) == ["last"]
+    assert not list(path.parent.glob("actions-*"))
+    second.close()
+
+
+def test_a_log_that_its_server_has_just_removed(history: History, path: Path) -> None:
+    history.store_action("a", to_json(RUN))
+    (path.parent / "actions-gone.jsonl").symlink_to("nowhere")
+    again = History(path)
+    again.claim()
+    assert list(again.unfinished()) == ["a"]
+    again.close()
+
+
 @pytest.mark.parametrize("junk", [b"garbage\n", b'{"event":"from_the_future"}\n', b"torn"])
 def test_a_spoiled_action_log_stops_no_server(history: History, path: Path, junk: bytes) -> None:
     history.store_action("a", to_json(RUN))
