@@ -64,9 +64,9 @@ _KILL_LIMIT_S = 5.0
 class Handover:
     """What a client gets from the supervisor that starts it.
 
-    `secret_fd`: a file in memory with the secret (see `kept_secret`). `notice_fd`: a pipe on which the supervisor
-    writes lines about the image's entrypoint (see `beside`). `deaths`: how the clients before this
-    one ended, oldest first.
+    `secret_fd`: a file in memory with the secret (see `kept_secret`). `notice_fd`: a pipe on which
+    the supervisor writes lines about the image's entrypoint (see `beside`). `deaths`: how the
+    clients before this one ended, oldest first.
     """
 
     __slots__ = ("deaths", "notice_fd", "secret_fd")

@@ -43,7 +43,14 @@ class Handover:
 
     async def attach(self) -> socket.socket:
         """The container's streams; before it is started, so that nothing it writes is missed."""
-        return await asyncio.to_thread(self._attach)
+        attaching = asyncio.ensure_future(asyncio.to_thread(self._attach))
+        try:
+            return await asyncio.shield(attaching)
+        except asyncio.CancelledError:
+            [attached] = await asyncio.gather(attaching, return_exceptions=True)
+            if isinstance(attached, socket.socket):
+                attached.close()
+            raise
 
     async def give(self, stream: socket.socket, secret: str) -> None:
         """Write the secret: at once to a supervisor that is first, else when it has begun.
@@ -58,7 +65,9 @@ class Handover:
         except BaseException:
             stream.close()
             raise
-        self._tasks.append(asyncio.create_task(self._read_log(stream)))
+        reading = asyncio.create_task(self._read_log(stream))
+        reading.add_done_callback(lambda _: stream.close())  # it may be cancelled before it begins
+        self._tasks.append(reading)
         if self._through:
             self._tasks.append(asyncio.create_task(self._write_when_waited_for(stream, secret)))
 
@@ -148,7 +157,6 @@ class Handover:
                 await read_pieces(stream, lambda _, piece: self.log.write(bytes(piece)))
         finally:
             self.log.end()
-            stream.close()
 
 
 async def _write(stream: socket.socket, secret: str) -> None:

@@ -22,6 +22,7 @@ from tether_server import (
     ExecAction,
 )
 from tether_server.link import Link
+from tether_server.record import load_record
 from tether_server.transports import NoAnswer, Transport, probe
 
 from .conftest import TRANSPORTS, StartBy
@@ -130,6 +131,21 @@ async def no_secret_at_all(runtime: EventStreamRuntime, folder: Path) -> None:
     assert seen.exit_code != 0
 
 
+async def a_changed_secret(runtime: EventStreamRuntime, folder: Path) -> None:
+    """Nothing is cut by it, and whatever is connected later goes by the new one."""
+    transport, former = transport_of(runtime), load_record(runtime.name).secret
+    (folder / "changed").write_bytes(b"changed")
+    for _ in range(2):
+        await runtime.rotate_secret()
+        with pytest.raises(NoAnswer) as caught:
+            await probe(transport, former)
+        assert caught.value.kind == "stranger"
+        await asyncio.gather(*(runtime.upload(folder / "changed", f"/tmp/c{n}") for n in range(8)))
+        runtime.cut_connection()
+        seen = await asyncio.wait_for(runtime.run(CmdRunAction(command="cat /tmp/c?")), 30)
+        assert seen.content == "changed" * 8
+
+
 class _Nobody:
     def progress(self) -> dict[str, int]:
         return {}
@@ -151,6 +167,7 @@ CHECKS: list[Callable[[EventStreamRuntime, Path], Awaitable[None]]] = [
     a_cut_amid_output,
     a_wrong_secret,
     no_secret_at_all,
+    a_changed_secret,
 ]
 
 
