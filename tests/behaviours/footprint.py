@@ -37,10 +37,10 @@ async def client_pid(runtime: EventStreamRuntime, place: str) -> int:
     """The runtime client's process id on this machine."""
     started = [event for event in runtime.events.since(0) if isinstance(event, ClientStarted)]
     inside = started[-1].pid
-    return inside if place == "local" else await asyncio.to_thread(_outside, runtime.name, inside)
+    return inside if place == "local" else await asyncio.to_thread(pid_on_this_machine, runtime.name, inside)
 
 
-def _outside(name: str, inside: int) -> int:
+def pid_on_this_machine(name: str, inside: int) -> int:
     """The child of the container's first process that has this id inside."""
     import docker
 
