@@ -40,14 +40,15 @@ class Tickets:
 
     async def redeemed(self, ticket: str, patience_s: float | None = None) -> BulkStream:
         """The stream that showed the ticket; raises `TransferError` when none did in time."""
+        limit_s = TICKET_TIMEOUT_S if patience_s is None else patience_s
         waiting = self._waiting[ticket]
         stream: BulkStream | None = None
         try:
-            async with asyncio.timeout(TICKET_TIMEOUT_S):
+            async with asyncio.timeout(limit_s):
                 stream = await asyncio.shield(waiting)
             return stream
         except TimeoutError:
-            text = f"no bulk connection came within {TICKET_TIMEOUT_S:.0f} s"
+            text = f"no bulk connection came within {limit_s:.0f} s"
             raise TransferError(text) from None
         finally:
             del self._waiting[ticket]
@@ -62,12 +63,12 @@ class Tickets:
         except (TimeoutError, MalformedFrame):
             stream.refuse(TicketInvalid("a bulk connection opens with its ticket"))
             return
-        waiting = self._waiting.get(ticket)
         take = self._takers.pop(ticket, None)
         if take is not None:
             stream.trust()
             take(stream)
             return
+        waiting = self._waiting.get(ticket)
         if waiting is None or waiting.done():
             stream.refuse(TicketInvalid("the ticket is unknown, used or too old"))
         else:

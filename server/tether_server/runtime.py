@@ -22,8 +22,8 @@ from .calls import Calls
 from .event_stream import EventStream
 from .history import History
 from .link import Link
-from .processes import Processes
 from .ports import Ports
+from .processes import Processes
 from .record import (
     SandboxRecord,
     changing_secret,
@@ -119,6 +119,7 @@ class EventStreamRuntime(Calls):
         self._link: Link | None = None
         self._transfers: Transfers | None = None
         self._spawned = Processes(self)
+        self._mapped = Ports(self, self.name)
         self._renewal: asyncio.Task[None] | None = None
         self._closed = False
         self._spec = SandboxSpec(
@@ -128,8 +129,6 @@ class EventStreamRuntime(Calls):
             image=image,
             env=dict(env or {}),
             workdir=workdir,
-        self._mapped = Ports(self, self.name)
-        self._renewal: asyncio.Task[None] | None = None
             user=None if user is None else str(user),
             mounts=tuple(mounts),
             resources=dict(resources or {}),
@@ -219,6 +218,7 @@ class EventStreamRuntime(Calls):
             self._renewal.cancel()
             await asyncio.gather(self._renewal, return_exceptions=True)
         keep = self._keep if keep is None else keep
+        await self._mapped.close()
         await self._spawned.close()
         if self._submissions is not None:
             self._submissions.save()
@@ -233,7 +233,6 @@ class EventStreamRuntime(Calls):
             await self._backend.close()
 
     # --- the event stream
-        await self._mapped.close()
 
     @property
     def events(self) -> EventStream:
@@ -252,6 +251,9 @@ class EventStreamRuntime(Calls):
         broken network would: a drill. Nothing is lost by it.
         """
         self._spawned.cut()
+        self._mapped.cut()
+        if self._transfers is not None:
+            self._transfers.cut()
         if self._link is not None:
             self._link.cut()
 
@@ -280,9 +282,6 @@ class EventStreamRuntime(Calls):
         return self._submissions
 
     @property
-        self._mapped.cut()
-        if self._transfers is not None:
-            self._transfers.cut()
     def _bulk(self) -> Transfers:
         if self._transfers is None:
             raise RuntimeClosed("the runtime was not started: use `async with`")
@@ -295,6 +294,10 @@ class EventStreamRuntime(Calls):
     @property
     def _processes(self) -> Processes:
         return self._spawned
+
+    @property
+    def _mappings(self) -> Ports:
+        return self._mapped
 
     async def _start_new(self) -> None:
         folder = claim_folder(self.name)
@@ -326,10 +329,6 @@ class EventStreamRuntime(Calls):
             name=self.name, backend=sandbox.backend, image=sandbox.image, attached=attached
         )
         try:
-    @property
-    def _mappings(self) -> Ports:
-        return self._mapped
-
             async with asyncio.timeout(self._start_timeout_s):
                 await sandbox.ready()
                 self._choice = await choose(

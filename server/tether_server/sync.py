@@ -293,11 +293,6 @@ class SyncEventStreamRuntime:
         places = (self._runtime, source, other._runtime, target)
         return self._loop.call(_copy_to(*places, progress, options))
 
-    @property
-    def _loop(self) -> LoopThread:
-        if self._thread is None:
-            raise RuntimeClosed("the runtime was not started: use `with`")
-        return self._thread
     def forward(self, target: int | str, **options: Unpack[ForwardOptions]) -> SyncForward:
         """Make a port inside reachable here, also one of its loopback, or a UNIX socket."""
         forward = self._loop.call(self._runtime.forward(target, **options))
@@ -308,6 +303,11 @@ class SyncEventStreamRuntime:
         reverse = self._loop.call(self._runtime.reverse(target, **options))
         return SyncReverse(self._loop, reverse)
 
+    @property
+    def _loop(self) -> LoopThread:
+        if self._thread is None:
+            raise RuntimeClosed("the runtime was not started: use `with`")
+        return self._thread
 
 
 class SyncEventStream:

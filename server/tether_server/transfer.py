@@ -7,22 +7,14 @@ and a target is whole or not there at all.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
 
 from tether_runtime_client.protocol.actions import Action, DownloadAction
-from tether_runtime_client.protocol.bulk import BulkStream, EndFrame, OpenFrame
+from tether_runtime_client.protocol.bulk import BulkStream, EndFrame
 from tether_runtime_client.protocol.bulk_io import TransferProgress
-from tether_runtime_client.protocol.channel import client_channel
-from tether_runtime_client.protocol.errors import (
-    DiskFull,
-    RuntimeClosed,
-    TetherError,
-    TransferError,
-)
-from tether_runtime_client.protocol.events import Event, TransferReady
+from tether_runtime_client.protocol.errors import DiskFull, TransferError
 from tether_runtime_client.protocol.message import changed
 from tether_runtime_client.protocol.observations import (
     ExecObservation,
@@ -36,28 +28,24 @@ from tether_runtime_client.protocol.transfer import (
     send,
 )
 
+from .passage import Follow, Passage, open_bulk
 from .relay import relay
 from .transfer_rules import DEFAULT_RULES, WHERE, Rules
 from .transports import Transport
-
-REASON_TIMEOUT_S = 10.0
-"""After a failed transfer, how long the sandbox's own account of it is waited for."""
-
-T = TypeVar("T")
-Follow = Callable[[Action], AsyncGenerator[Event, None]]
-"""Runs an action; yields all its events, its observation last, and raises the error it ends in."""
 
 
 class Transfers:
     """The bulk side of one runtime.
 
-    Every transfer can be cancelled. Errors: `FileError` for a path on either side (the message
-    says which), `UnsafeArchive`, and `TransferError` for a connection that went.
+    Every transfer can be cancelled, and goes on where it was after its connection was lost.
+    Errors: `FileError` for a path on either side (the message says which), `UnsafeArchive`, and
+    `TransferError` where one side gave up.
     """
 
     def __init__(self, follow: Follow, transport: Transport) -> None:
         self._follow = follow
         self._transport = transport
+        self._open: set[Passage] = set()
 
     async def upload(
         self,
@@ -73,10 +61,9 @@ class Transfers:
         """
         with await open_source(source, WHERE, rules.packing()) as opened:
             action = rules.upload_action(target, opened.kind, opened.attributes)
-            async with aclosing(self._follow(action)) as events:
-                stream, _ = await self._open(events)
-                end = await _or_reason(send(stream, opened, progress), stream, events)
-                return _checked(await _final(events), end)
+            async with self._passage(action) as passage:
+                end = await passage.carry(lambda line: send(line, opened, progress))
+                return _checked(await passage.final(), end)
 
     async def download(
         self,
@@ -91,19 +78,21 @@ class Transfers:
         A tree is merged into a folder that is there already.
         """
         receiving = rules.receiving()
-        async with aclosing(self._follow(rules.download_action(source))) as events:
-            stream, ready = await self._open(events)
-            taking = receive(
-                stream,
-                target,
-                kind=ready.kind,
-                receiving=receiving,
-                attributes=ready.attributes,
-                announced=ready.size,
-                progress=progress,
+        async with self._passage(rules.download_action(source)) as passage:
+            ready = await passage.ready()
+            received = await passage.carry(
+                lambda line: receive(
+                    line,
+                    target,
+                    kind=ready.kind,
+                    receiving=receiving,
+                    attributes=ready.attributes,
+                    announced=ready.size,
+                    progress=progress,
+                )
             )
-            end = await _or_reason(taking, stream, events)
-            seen = _checked(await _final(events), end)
+            end = received.noted
+            seen = _checked(await passage.final(received.answer), end)
             return changed(seen, notes=end.notes, notes_total=end.notes_total)
 
     async def copy_to(
@@ -119,20 +108,16 @@ class Transfers:
 
         The other sandbox checks what comes, as for an upload.
         """
-        async with aclosing(self._follow(rules.download_action(source))) as leaving:
-            outward, ready = await self._open(leaving)
+        async with self._passage(rules.download_action(source)) as leaving:
+            ready = await leaving.ready()
             action = rules.upload_action(target, ready.kind, ready.attributes)
-            async with aclosing(other._follow(action)) as arriving:
+            async with other._passage(action) as arriving:
                 try:
-                    inward, _ = await other._open(arriving)
-                    end = await relay(outward, inward, ready.size, progress)
+                    end, answer = await relay(leaving, arriving, ready.size, progress)
                 except Exception as error:
-                    outward.close()
                     raise await _either_reason(error, leaving, arriving) from error
-                finally:
-                    outward.close()
-                _checked(await _final(leaving), end)
-                return _checked(await _final(arriving), end)
+                _checked(await leaving.final(answer), end)
+                return _checked(await arriving.final(), end)
 
     async def complete(self, observation: ExecObservation) -> ExecObservation:
         """The observation with both streams whole, fetched from the sandbox where they are long.
@@ -160,87 +145,37 @@ class Transfers:
         return await self._fetch(path, size)
 
     async def _fetch(self, path: str, size: int) -> bytes:
-        async with aclosing(self._follow(DownloadAction(path=path))) as events:
-            stream, _ = await self._open(events)
-            data = await _or_reason(receive_bytes(stream, size), stream, events)
-            await _final(events)
+        async with self._passage(DownloadAction(path=path)) as passage:
+            data, end = await passage.carry(lambda line: receive_bytes(line, size))
+            await passage.final(end)
             return data
 
     async def connect(self, ticket: str) -> BulkStream:
         """A bulk connection of the caller's own; raises `TransferError`."""
         return await open_bulk(self._transport, ticket)
 
-    async def _open(self, events: AsyncGenerator[Event, None]) -> tuple[BulkStream, TransferReady]:
-        async for event in events:
-            if isinstance(event, TransferReady):
-                return await open_bulk(self._transport, event.ticket), event
-        raise RuntimeClosed("the runtime was closed before the transfer began")
+    def cut(self) -> None:
+        """Drop the connections of all transfers as a broken network would."""
+        for passage in self._open:
+            passage.cut()
+
+    @asynccontextmanager
+    async def _passage(self, action: Action) -> AsyncGenerator[Passage, None]:
+        async with Passage(self._follow, action, self._transport) as passage:
+            self._open.add(passage)
+            try:
+                yield passage
+            finally:
+                self._open.discard(passage)
 
 
-async def open_bulk(transport: Transport, ticket: str) -> BulkStream:
-    """A bulk connection that has shown its ticket; raises `TransferError`.
-
-    The caller closes it. A ticket that is not good shows as a stream that is closed at once.
-    """
-    stream = BulkStream()
-    try:
-        connection = await transport.connect()
-        loop = asyncio.get_running_loop()
-        await loop.create_connection(lambda: client_channel("/bulk", stream), sock=connection)
-    except OSError as problem:
-        raise TransferError(f"no bulk connection can be made: {problem}") from problem
-    try:
-        await stream.opened
-        stream.send(OpenFrame(ticket=ticket))
-    except BaseException:
-        stream.abort("the bulk connection was not opened")
-        raise
-    return stream
-
-
-async def _or_reason(
-    work: Awaitable[T], stream: BulkStream, events: AsyncGenerator[Event, None]
-) -> T:
-    """What `work` returns. When it fails for want of the peer, the peer's reason is raised."""
-    try:
-        return await work
-    except Exception as error:
-        reason = await _reason(events)
-        if reason is not None and type(error) is TransferError is not type(reason):
-            raise reason from error
-        raise
-    finally:
-        stream.close()
-
-
-async def _reason(events: AsyncGenerator[Event, None]) -> TetherError | None:
-    """Why the sandbox says that the transfer failed, if it says so in time."""
-    try:
-        async with asyncio.timeout(REASON_TIMEOUT_S):
-            await _final(events)
-    except TetherError as reason:
-        return reason
-    except TimeoutError:
-        return None
-    return None
-
-
-async def _either_reason(
-    error: Exception, leaving: AsyncGenerator[Event, None], arriving: AsyncGenerator[Event, None]
-) -> Exception:
+async def _either_reason(error: Exception, leaving: Passage, arriving: Passage) -> Exception:
     """What a transfer between two sandboxes failed of, as the side says that did."""
     if type(error) is not TransferError:
         return error
-    reasons = await asyncio.gather(_reason(leaving), _reason(arriving))
+    reasons = await asyncio.gather(leaving.reason(), arriving.reason())
     told = [reason for reason in reasons if reason is not None]
     return next((reason for reason in told if type(reason) is not TransferError), error)
-
-
-async def _final(events: AsyncGenerator[Event, None]) -> Observation:
-    async for event in events:
-        if isinstance(event, Observation):
-            return event
-    raise RuntimeClosed("the runtime was closed before the transfer had ended")
 
 
 def _checked(observation: Observation, end: EndFrame) -> TransferObservation:

@@ -11,11 +11,18 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
-from tether_runtime_client.protocol.bulk import BulkStream, EndFrame, FailFrame, HoleFrame
-from tether_runtime_client.protocol.errors import TransferError
-from tether_server.relay import relay
+from tether_runtime_client.protocol.bulk import (
+    BulkStream,
+    EndFrame,
+    FailFrame,
+    HoleFrame,
+    ReceivedFrame,
+)
+from tether_runtime_client.protocol.errors import TicketInvalid, TransferError
+from tether_runtime_client.protocol.transfer import Received
+from tether_server.relay import Passing
 
-from ..runtime_client.handlers.conftest import connected_pair
+from ..runtime_client.handlers.conftest import connected_pair, word
 
 DATA = os.urandom(100_000)
 END = EndFrame(bytes=len(DATA), sha256=hashlib.sha256(DATA).hexdigest())
@@ -27,7 +34,7 @@ class Ends:
 
     sender: BulkStream
     receiver: BulkStream
-    task: asyncio.Task[EndFrame]
+    task: asyncio.Task[Received]
     told: list[tuple[int, int | None]]
 
 
@@ -36,9 +43,8 @@ async def ends() -> AsyncIterator[Ends]:
     source, sender = await connected_pair()
     target, receiver = await connected_pair()
     told: list[tuple[int, int | None]] = []
-    task = asyncio.create_task(
-        relay(source, target, len(DATA), lambda done, total: told.append((done, total)))
-    )
+    passing = Passing(len(DATA), lambda done, total: told.append((done, total)))
+    task = asyncio.create_task(passing.run(source, target))
     yield Ends(sender, receiver, task, told)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -55,38 +61,51 @@ async def test_all_of_it_is_passed_on_and_so_is_the_answer(ends: Ends) -> None:
     assert got == [DATA[:60_000], HoleFrame(bytes=5), DATA[60_000:], END]
     assert not ends.task.done(), "nobody has said that it is there"
     ends.receiver.send(END)
-    assert await ends.task == END
-    assert await ends.sender.read() == END
+    assert await ends.task == (END, END)
+    assert await word(ends.sender) == END
     assert ends.told == [(60_000, 100_000), (60_005, 100_000), (100_005, 100_000)]
 
 
-@pytest.mark.parametrize("how", ["says so", "cuts", "closes"])
-async def test_a_sender_that_gives_up(ends: Ends, how: str) -> None:
+async def test_how_much_has_come_is_passed_on_to_the_sender(ends: Ends) -> None:
+    ends.receiver.send(ReceivedFrame(bytes=70_000))
+    assert await ends.sender.read() == ReceivedFrame(bytes=70_000)
+    await ends.sender.write(DATA[70_000:])
+    ends.sender.send(END)
+    ends.receiver.send(END)
+    await ends.task
+    assert ends.told == [(100_000, 100_000)], "it goes on where it was"
+
+
+async def test_a_sender_that_gives_up(ends: Ends) -> None:
     await ends.sender.write(DATA)
-    if how == "says so":
-        ends.sender.send(FailFrame(message="it vanished"))
-    elif how == "cuts":
-        ends.sender.abort("cut")
-    else:
-        ends.sender.close()
-    match = "the sender gave up: it vanished" if how == "says so" else "the sender gave up"
-    with pytest.raises(TransferError, match=match):
+    ends.sender.send(FailFrame(message="it vanished"))
+    with pytest.raises(TransferError, match="the sender gave up: it vanished"):
         await ends.task
     assert await ends.receiver.read() == DATA
     assert isinstance(await ends.receiver.read(), FailFrame)
 
 
-@pytest.mark.parametrize("how", ["says so", "cuts"])
-async def test_a_receiver_that_gives_up_in_the_middle(ends: Ends, how: str) -> None:
+async def test_a_receiver_that_gives_up_in_the_middle(ends: Ends) -> None:
     await ends.sender.write(DATA)
-    if how == "says so":
-        ends.receiver.send(FailFrame(message="no space is left"))
-    else:
-        ends.receiver.abort("cut")
-    match = "gave up: no space is left" if how == "says so" else "went before|closed"
-    with pytest.raises(TransferError, match=match):
+    ends.receiver.send(FailFrame(message="no space is left"))
+    with pytest.raises(TransferError, match="gave up: no space is left"):
         await ends.task
     assert isinstance(await ends.sender.read(), FailFrame)
+
+
+@pytest.mark.parametrize("which", ["sender", "receiver"])
+@pytest.mark.parametrize("how", ["cut", "closed", "a used ticket"])
+async def test_a_connection_that_is_lost(ends: Ends, which: str, how: str) -> None:
+    stream: BulkStream = getattr(ends, which)
+    await ends.sender.write(DATA)
+    if how == "cut":
+        stream.abort("cut")
+    elif how == "closed":
+        stream.close()
+    else:
+        stream.refuse(TicketInvalid("it was used"))
+    with pytest.raises(ConnectionError):
+        await ends.task
 
 
 async def test_an_answer_that_does_not_agree(ends: Ends) -> None:

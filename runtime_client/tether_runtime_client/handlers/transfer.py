@@ -9,13 +9,15 @@ from ..processes import UnknownUser
 from ..processes.users import find_owner
 from ..protocol import errors
 from ..protocol.actions import DownloadAction, UploadAction
-from ..protocol.attributes import Owner, Receiving
-from ..protocol.bulk import EndFrame
+from ..protocol.attributes import FileAttributes, Owner, Receiving
+from ..protocol.bulk import BulkStream, EndFrame
+from ..protocol.bulk_line import BulkLine
 from ..protocol.events import TransferReady
+from ..protocol.limits import RESUME_TIMEOUT_S
 from ..protocol.observations import TransferObservation
 from ..protocol.selection import Selection
 from ..protocol.tarpack import Packing
-from ..protocol.transfer import Kind, confirmed, open_source, receive, send
+from ..protocol.transfer import Kind, open_source, receive, send
 from ..tickets import Tickets
 
 WHERE = "in the sandbox"
@@ -31,31 +33,47 @@ class Transfers:
         """Receive a file or tree; it has its final name once all of it is here and checked."""
         target = _path(action.path)
         receiving = _receiving(action)
-        ticket = self._tickets.issue()
-        context.emit(TransferReady(action_id=context.action_id, ticket=ticket, kind=action.kind))
-        stream = await self._tickets.redeemed(ticket)
-        end = await receive(
-            stream, target, kind=action.kind, receiving=receiving, attributes=action.attributes
+        line = await self._line(context, kind=action.kind)
+        received = await receive(
+            line, target, kind=action.kind, receiving=receiving, attributes=action.attributes
         )
-        return _observation(target, action.kind, end)
+        return _observation(target, action.kind, received.noted)
 
     async def download(self, action: DownloadAction, context: Context) -> TransferObservation:
         """Send a file or tree, and wait until the server has all of it."""
         path = _path(action.path)
         with await open_source(path, WHERE, _packing(action)) as source:
+            kind = source.kind
+            line = await self._line(
+                context, kind=kind, size=source.size, attributes=source.attributes
+            )
+            end = await send(line, source)
+        return _observation(path, kind, end)
+
+    async def _line(
+        self,
+        context: Context,
+        *,
+        kind: Kind,
+        size: int | None = None,
+        attributes: FileAttributes | None = None,
+    ) -> BulkLine:
+        """Asks for a connection, and for another one each time it is lost."""
+
+        async def connection(patience_s: float | None = None) -> BulkStream:
             ticket = self._tickets.issue()
             context.emit(
                 TransferReady(
                     action_id=context.action_id,
                     ticket=ticket,
-                    kind=source.kind,
-                    size=source.size,
-                    attributes=source.attributes,
+                    kind=kind,
+                    size=size,
+                    attributes=attributes,
                 )
             )
-            stream = await self._tickets.redeemed(ticket)
-            end = await confirmed(stream, await send(stream, source))
-        return _observation(path, source.kind, end)
+            return await self._tickets.redeemed(ticket, patience_s)
+
+        return BulkLine(await connection(), lambda: connection(RESUME_TIMEOUT_S))
 
 
 def _path(text: str) -> Path:

@@ -20,7 +20,7 @@ from .channel import Channel
 from .errors import MalformedFrame, TetherError, TransferError
 from .exec_frames import ClosedFrame, EndedFrame, StreamFrame, TakenFrame
 from .frames import encode
-from .limits import MAX_HOLE
+from .limits import MAX_HOLE, MAX_SEQUENCE
 from .message import Message, changed
 from .notes import NOTES_LIMIT, Notes, NotesCount
 from .port_frames import BeginFrame, EofFrame, TicketsFrame, WantFrame
@@ -70,6 +70,17 @@ class EndFrame(Message):
         return changed(self, notes=both, notes_total=self.notes_total + total)
 
 
+class ReceivedFrame(Message):
+    """So many bytes have come, holes among them.
+
+    The receiver's first word on each connection, said again before `BULK_WINDOW` more have come:
+    the sender keeps what is behind, and begins there on a connection that is not the first.
+    """
+
+    type: Literal["received"] = "received"
+    bytes: Annotated[int, Field(ge=0, le=MAX_SEQUENCE)]
+
+
 class ResizeFrame(Message):
     """The terminal at the server's end has another size now."""
 
@@ -90,33 +101,22 @@ BulkFrame = Annotated[
     OpenFrame
     | HoleFrame
     | EndFrame
+    | ReceivedFrame
     | ResizeFrame
     | StreamFrame
     | TakenFrame
     | ClosedFrame
     | EndedFrame
+    | TicketsFrame
+    | WantFrame
+    | BeginFrame
+    | EofFrame
     | FailFrame,
     Field(discriminator="type"),
 ]
 bulk_adapter: TypeAdapter[BulkFrame] = TypeAdapter(BulkFrame)
 
 
-class BulkStream:
-    """A channel `Receiver` with back-pressure both ways, for coroutines. Single reader and writer.
-
-    `read` returns bytes, a frame, or None once the peer closed. `write` returns when the
-    transport takes more.
-    """
-    | TicketsFrame
-    | WantFrame
-    | BeginFrame
-    | EofFrame
-
-    def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.opened: asyncio.Future[None] = loop.create_future()
-        self.closed_because: str | None = None
-        self._channel: Channel | None = None
 class Lent(NamedTuple):
     """A bulk connection's socket, messages that had come before it was lent, what had come of a
     further one, and whether what is sent there is masked. No socket where it is closed.
@@ -128,6 +128,18 @@ class Lent(NamedTuple):
     masks: bool = False
 
 
+class BulkStream:
+    """A channel `Receiver` with back-pressure both ways, for coroutines. Single reader and writer.
+
+    `read` returns bytes, a frame, or None once the peer closed. `write` returns when the
+    transport takes more.
+    """
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.opened: asyncio.Future[None] = loop.create_future()
+        self.closed_because: str | None = None
+        self._channel: Channel | None = None
         self._refused = False
         self._messages: deque[bytes | BulkFrame] = deque()
         self._readable = asyncio.Event()
@@ -198,17 +210,6 @@ class Lent(NamedTuple):
         Meanwhile only `abort` and `close` may be called here, and both cut the connection. Of one
         that is closed there is what came before. Raises `TransferError` when it cannot be used.
         """
-        channel = self._channel
-        if channel is not None:
-            channel.pause_reading()
-        while channel is not None and channel.is_open and not channel.all_written():
-            self._writable.clear()
-            await self._writable.wait()
-        early = tuple(self._messages)
-        self._messages.clear()
-        if channel is None or not channel.is_open:
-            return Lent(None, early)
-        try:
         lent = await self.detach()
         if lent.connection is None:
             because = self.closed_because or "it was closed at one end"
@@ -220,6 +221,17 @@ class Lent(NamedTuple):
 
         Raises `TransferError` when it cannot be used; of one that is closed there is none.
         """
+        channel = self._channel
+        if channel is not None:
+            channel.pause_reading()
+        while channel is not None and channel.is_open and not channel.all_written():
+            self._writable.clear()
+            await self._writable.wait()
+        early = tuple(self._messages)
+        self._messages.clear()
+        if channel is None or not channel.is_open:
+            return Lent(None, early)
+        try:
             connection, rest = channel.lend()
         except ConnectionError as problem:
             raise TransferError(f"the bulk connection cannot be used: {problem}") from problem

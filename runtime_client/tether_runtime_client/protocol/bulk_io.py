@@ -1,46 +1,33 @@
-"""A bulk stream as blocking code sees it: files are read and written in threads of their own.
+"""A transfer as blocking code sees it: files are read and written in threads of their own.
 
-The thread has the connection's socket for as long as it works: see `bulk_socket`.
+The thread has the connection's socket for as long as it works: see `bulk_socket`. When the
+connection is lost it waits for the next (`bulk_line`), and goes on at the byte the receiver has.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import suppress
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from .bulk import BulkFrame, BulkStream, EndFrame, FailFrame, HoleFrame, bulk_adapter
-from .bulk_socket import BulkSocket
-from .errors import TransferError
+from .bulk import BulkFrame, EndFrame, FailFrame, HoleFrame, ReceivedFrame, bulk_adapter
+from .bulk_line import BulkLine
+from .errors import TicketInvalid, TransferError
 from .frames import encode
 from .holes import ZEROS, zeros
-from .limits import BULK_CHUNK, MAX_HOLE, MAX_HOLES
+from .limits import BULK_CHUNK, BULK_WINDOW, MAX_HOLE, MAX_HOLES
 from .notes import NoteBook
 
-T = TypeVar("T")
-Lent = BulkSocket[BulkFrame]
+TELL_EVERY = BULK_WINDOW // 8
+"""Bytes after which a receiver says again how many have come."""
+
 TransferProgress = Callable[[int, int | None], None]
 """Told on the loop how many bytes have crossed, and of how many where that is known."""
-
-
-async def on_socket(stream: BulkStream, work: Callable[[Lent], T]) -> T:
-    """Run blocking work with the stream's socket in a thread; cancelled, it cuts the connection.
-
-    Afterwards the stream can be read and written again. Raises `TransferError` when it is closed.
-    """
-    try:
-        lent = await stream.lend()
-    except asyncio.CancelledError:
-        stream.abort("cancelled")
-        raise
-    try:
-        return await in_thread(lambda: work(lent), lambda: stream.abort("cancelled"))
-    finally:
-        stream.take_back(lent)
 
 
 def told_on_loop(progress: TransferProgress | None) -> TransferProgress | None:
@@ -57,35 +44,8 @@ def _tell(
     loop.call_soon_threadsafe(progress, done, total)
 
 
-async def in_thread(work: Callable[[], T], stop: Callable[[], None]) -> T:
-    """Run blocking work in a thread of its own.
-
-    When the caller is cancelled, `stop` must make the work end soon; its end is waited for, so
-    that whatever it cleans up is gone when the cancellation goes on.
-    """
-    executor = ThreadPoolExecutor(1, "tether-bulk")
-    working = asyncio.get_running_loop().run_in_executor(executor, work)
-    executor.shutdown(wait=False)
-    try:
-        return await asyncio.shield(working)
-    except asyncio.CancelledError:
-        stop()
-        await _settled(working)
-        raise
-
-
-async def _settled(working: asyncio.Future[T]) -> None:
-    """Wait for the end, however often the caller is cancelled meanwhile."""
-    while not working.done():
-        try:
-            await asyncio.wait([working])
-        except asyncio.CancelledError:
-            continue
-    working.exception()  # it has been looked at
-
-
 class BulkReader:
-    """What the peer sends, for the thread that has the socket.
+    """What the peer sends, for the thread that has the line.
 
     At the end the peer's `EndFrame` is checked against what came. Every way of not getting there
     raises `TransferError`. `progress` is called by the thread.
@@ -93,20 +53,22 @@ class BulkReader:
 
     def __init__(
         self,
-        lent: Lent,
+        line: BulkLine,
         *,
         announced: int | None = None,
         progress: TransferProgress | None = None,
     ) -> None:
-        self._lent = lent
+        self._line = line
         self._announced = announced
         self._progress = progress
         self._digest = hashlib.sha256()
         self._count = 0
+        self._told = 0
         self._left = memoryview(b"")
         self._hole = 0
         self._holes = 0
         self.end: EndFrame | None = None
+        self._say_received()
 
     def chunk(self) -> memoryview:
         """The next bytes, good until the next call; empty when all came and were what was sent.
@@ -116,13 +78,17 @@ class BulkReader:
         while self.end is None:
             if self._hole:
                 return self._zeros()
-            message = self._lent.receive()
+            message = self._line.socket.receive()
             if isinstance(message, memoryview):
                 self._take(message)
                 if message:
                     return message
+                continue
+            frame = _frame(message) if isinstance(message, bytes) else message
+            if _is_lost(frame) and self._line.next():
+                self._say_received()
             else:
-                self._take_frame(_frame(message) if isinstance(message, bytes) else message)
+                self._take_frame(frame)
         return memoryview(b"")
 
     def read(self, size: int, /) -> memoryview:
@@ -138,6 +104,10 @@ class BulkReader:
             continue
         assert self.end is not None
         return self.end
+
+    def _say_received(self) -> None:
+        self._told = self._count
+        self._line.socket.tell(encode(ReceivedFrame(bytes=self._count + self._hole)))
 
     def _take_frame(self, frame: BulkFrame | None) -> None:
         if not isinstance(frame, HoleFrame):
@@ -159,15 +129,17 @@ class BulkReader:
         if self._announced is not None and self._count > self._announced:
             raise TransferError(f"more came than the {self._announced:,} bytes announced")
         self._digest.update(data)
+        if self._count - self._told >= TELL_EVERY:
+            self._say_received()
         if self._progress is not None:
             self._progress(self._count, self._announced)
 
     def _checked(self, message: BulkFrame | None) -> EndFrame:
+        if message is None:
+            why = self._line.lost_because
+            raise TransferError(f"the connection ended after {self._count:,} bytes: {why}")
         if isinstance(message, FailFrame):
             raise TransferError(f"the sender gave up: {message.message[:500]}")
-        if message is None:
-            why = self._lent.closed_because
-            raise TransferError(f"the connection ended after {self._count:,} bytes: {why}")
         if not isinstance(message, EndFrame):
             raise TransferError(f"a {message.type} message has no place in a transfer")
         if (message.bytes, message.sha256) != (self._count, self._digest.hexdigest()):
@@ -175,30 +147,55 @@ class BulkReader:
         return message
 
 
+class _Sent(NamedTuple):
+    """A message, and the place in the transfer that it begins at and goes on for."""
+
+    offset: int
+    length: int
+    message: memoryview | HoleFrame | EndFrame
+
+    def behind(self, offset: int) -> memoryview | HoleFrame | EndFrame | None:
+        """What of it is not before `offset`; the end never is."""
+        if isinstance(self.message, EndFrame):
+            return self.message
+        skip = max(0, offset - self.offset)
+        if skip >= self.length:
+            return None
+        if isinstance(self.message, HoleFrame):
+            return HoleFrame(bytes=self.length - skip)
+        return self.message[skip:]
+
+
 class BulkWriter:
-    """What we send, for the thread that has the socket. `progress` is called by the thread."""
+    """What we send, for the thread that has the line. `progress` is called by the thread.
+
+    What the receiver has not confirmed is kept, `BULK_WINDOW` bytes of it at most, and goes out
+    again over the next connection. So what `write` is given must not be changed afterwards.
+    """
 
     def __init__(
         self,
-        lent: Lent,
+        line: BulkLine,
         *,
         total: int | None = None,
         progress: TransferProgress | None = None,
     ) -> None:
-        self._lent = lent
+        self._line = line
         self._total = total
         self._progress = progress
         self._digest = hashlib.sha256()
         self._count = 0
+        self._received = 0
+        self._kept: deque[_Sent] = deque()
+        self._kept_bytes = 0
 
-    def write(self, data: bytes | bytearray | memoryview) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         """Send bytes as they come; raises `TransferError` once the peer wants no more."""
         view = memoryview(data)
         for start in range(0, len(view), BULK_CHUNK):
             piece = view[start : start + BULK_CHUNK]
             self._digest.update(piece)
-            self._lent.send(piece)
-            self._tell(len(piece))
+            self._send(piece, len(piece))
         return len(view)
 
     def hole(self, length: int) -> None:
@@ -208,24 +205,107 @@ class BulkWriter:
             length -= part
             for piece in zeros(part):
                 self._digest.update(piece)
-            self._say(HoleFrame(bytes=part))
-            self._tell(part)
+            self._send(HoleFrame(bytes=part), part)
 
     def finish(self, files: int = 1, notes: NoteBook | None = None) -> EndFrame:
         """Send the end, which is returned."""
         end = EndFrame(bytes=self._count, sha256=self._digest.hexdigest(), files=files)
         if notes is not None:
             end = end.noting(tuple(notes.first), notes.total)
-        self._say(end)
+        self._send(end, 0)
         return end
 
-    def _say(self, frame: EndFrame | HoleFrame) -> None:
-        self._lent.send(encode(frame), text=True)
+    def confirmation(self) -> EndFrame | None:
+        """Wait for the receiver's answer to the end. None: the connection was lost for good."""
+        while True:
+            try:
+                answer = self._hear()
+            except ConnectionError:
+                if not self._resumed():
+                    return None
+            else:
+                if answer is not None:
+                    return answer
 
-    def _tell(self, count: int) -> None:
-        self._count += count
-        if self._progress is not None:
+    # --- inside
+
+    def _send(self, message: memoryview | HoleFrame | EndFrame, length: int) -> None:
+        self._kept.append(_Sent(self._count, length, message))
+        self._count += length
+        self._kept_bytes += length if isinstance(message, memoryview) else 0
+        try:
+            self._listen()
+            self._put(message)
+        except ConnectionError as problem:
+            if not self._resumed():
+                raise TransferError(f"the bulk connection failed: {problem}") from problem
+        if length and self._progress is not None:
             self._progress(self._count, self._total)
+
+    def _put(self, message: memoryview | HoleFrame | EndFrame) -> None:
+        if isinstance(message, memoryview):
+            self._line.socket.send(message)
+        else:
+            self._line.socket.send(encode(message), text=True)
+
+    def _listen(self) -> None:
+        """Take what the receiver has said; with too much unconfirmed, wait until it says more."""
+        while self._kept_bytes > BULK_WINDOW or self._line.socket.readable:
+            if self._hear() is not None:
+                raise TransferError("the receiver says that it has everything, and has not")
+
+    def _hear(self) -> EndFrame | None:
+        """One word of the receiver; its answer to the end is returned."""
+        message = self._line.socket.receive()
+        frame = _frame(message) if isinstance(message, bytes) else message
+        if isinstance(frame, ReceivedFrame):
+            self._forget(frame.bytes)
+            return None
+        if isinstance(frame, EndFrame):
+            return frame
+        if isinstance(frame, memoryview):
+            raise TransferError("bytes came from the receiver of a transfer")
+        if frame is None or _is_lost(frame):
+            raise ConnectionError(self._line.lost_because)
+        if isinstance(frame, FailFrame):
+            raise TransferError(f"the receiver gave up: {frame.message[:500]}")
+        raise TransferError(f"a {frame.type} message has no place in a transfer")
+
+    def _forget(self, received: int) -> None:
+        """The receiver has that many bytes: they are not needed any more. The end may be."""
+        if not self._received <= received <= self._count:
+            raise TransferError(f"the receiver says that it has {received:,} bytes: it cannot")
+        self._received = received
+        while self._kept and self._kept[0].behind(received) is None:
+            sent = self._kept.popleft()
+            self._kept_bytes -= sent.length if isinstance(sent.message, memoryview) else 0
+
+    def _resumed(self) -> bool:
+        """Go on over the next connection; False when there is none."""
+        while self._line.next():
+            try:
+                self._send_again()
+            except ConnectionError:
+                continue
+            return True
+        return False
+
+    def _send_again(self) -> None:
+        """The receiver begins: it says where it is. One that has everything may be gone by now,
+        and its answer is left: what is read next shows that, or that the connection is lost too.
+        """
+        if self._hear() is not None:
+            raise TransferError("the receiver does not say where to go on")
+        with suppress(ConnectionError):
+            for sent in self._kept:
+                message = sent.behind(self._received)
+                assert message is not None
+                self._put(message)
+
+
+def _is_lost(frame: BulkFrame | None) -> bool:
+    """No more comes here: it was cut, or its ticket had been used by one that was."""
+    return frame is None or (isinstance(frame, FailFrame) and frame.code == TicketInvalid.code)
 
 
 def _frame(text: bytes) -> BulkFrame:

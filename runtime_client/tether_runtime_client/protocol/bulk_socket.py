@@ -91,20 +91,30 @@ class BulkSocket(Generic[F]):
             self._left, self._key = header.length, header.key
         return self._piece()
 
-    def send(self, data: bytes | bytearray | memoryview, *, text: bool = False) -> None:
-        """Send one message. Raises `TransferError` when the peer is gone or has something to say:
-        it speaks amid a transfer only to end it. What it says can be read afterwards.
+    def send(self, data: bytes | memoryview, *, text: bool = False) -> None:
+        """Send one message. Raises `ConnectionError` when the peer is gone: what it said before
+        can be read afterwards. Raises `TransferError` after a silence.
         """
         if self._socket is None:
-            raise TransferError(f"the bulk connection is closed: {self.closed_because}")
-        if self._early or self._readable.poll(0):
-            raise TransferError("the receiver ended the transfer")
+            raise ConnectionError(f"the bulk connection is closed: {self.closed_because}")
         key = _ZERO_KEY if self._masks else b""
         header = frame_header(TEXT if text else BINARY, len(data), key)
         try:
             _send(self._socket, self._writable, header, memoryview(data))
         except OSError as problem:
-            raise TransferError(f"the bulk connection failed: {problem}") from problem
+            raise ConnectionError(f"the bulk connection failed: {problem}") from problem
+
+    def tell(self, text: bytes) -> None:
+        """Send a frame that a peer which is gone need not get: reading shows that it is."""
+        with suppress(ConnectionError):
+            self.send(text, text=True)
+
+    @property
+    def readable(self) -> bool:
+        """Whether `receive` would return at once, if only with the beginning of a message."""
+        if self._early or self._left or self._rest:
+            return True
+        return self._socket is None or bool(self._readable.poll(0))
 
     def close(self) -> tuple[list[bytes | F], bytes]:
         """When the thread is done: what has come and was not taken, as it was lent.
@@ -130,6 +140,8 @@ class BulkSocket(Generic[F]):
         size = {126: 2, 127: 8}.get(head[1] & ~_MASKED, 0)
         masked = bool(head[1] & _MASKED)
         more = self._exactly(size + 4 * masked)
+        if len(more) < size + 4 * masked:
+            return None  # half a length is another one
         length = int.from_bytes(more[:size], "big") if size else head[1] & ~_MASKED
         kind, key = head[0] & ~_FIN, more[size:]
         whole = head[0] & _FIN and kind in (BINARY, TEXT) and masked is not self._masks

@@ -25,6 +25,10 @@ DELTA_SIZE = 256 * 1024
 BULK_CHUNK = 256 * 1024
 """The size of one binary frame on a bulk connection."""
 
+BULK_WINDOW = 8 * 1024 * 1024
+"""The most bytes of a transfer that its sender keeps, for the next connection, until the receiver
+has confirmed them. It sends no more before that."""
+
 MAX_HOLE = 256 * 1024 * 1024
 """The most zeros that one message on a bulk connection stands for."""
 
@@ -46,3 +50,6 @@ HANDSHAKE_TIMEOUT_S = 10.0
 
 TICKET_TIMEOUT_S = 60.0
 """A bulk ticket nobody used by then is void."""
+
+RESUME_TIMEOUT_S = 600.0
+"""How long a transfer whose connection was lost waits for the next."""

@@ -1,7 +1,8 @@
-"""Sending and receiving a file or a tree on a bulk stream. Both ends do the same.
+"""Sending and receiving a file or a tree on a bulk line. Both ends do the same.
 
 The sender's bytes end with an `EndFrame`. The receiver checks it, gives what came its final name
-and answers with the same frame; a side that gives up sends a `FailFrame` or drops the stream.
+and answers with the same frame; a side that gives up sends a `FailFrame`. A connection that is
+lost is followed by another, which goes on at the byte where it ended.
 Errors: `FileError` for this side's paths, `UnsafeArchive` and `TransferError` for the rest.
 """
 
@@ -15,19 +16,12 @@ from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import Literal, NamedTuple, Self, TypeVar
 
 from .attributes import FileAttributes, Receiving, attributes_of
-from .bulk import BulkStream, EndFrame, FailFrame
-from .bulk_io import (
-    BulkReader,
-    BulkWriter,
-    Lent,
-    TransferProgress,
-    in_thread,
-    on_socket,
-    told_on_loop,
-)
+from .bulk import BulkStream, EndFrame, FailFrame, ReceivedFrame
+from .bulk_io import BulkReader, BulkWriter, TransferProgress, told_on_loop
+from .bulk_line import BulkLine, in_thread
 from .errors import FileAlreadyExists, TetherError, TransferError
 from .holes import content
 from .landing import FileLanding, TreeLanding
@@ -114,39 +108,43 @@ async def open_source(path: Path, where: str, packing: Packing = DEFAULT_PACKING
 
 
 async def send(
-    stream: BulkStream, source: Source, progress: TransferProgress | None = None
+    line: BulkLine, source: Source, progress: TransferProgress | None = None
 ) -> EndFrame:
-    """Send all of a source and its end, which is returned. The stream stays open if it worked."""
-    tell = told_on_loop(progress)
-
-    def work(lent: Lent) -> EndFrame:
-        return _send(BulkWriter(lent, total=source.size, progress=tell), source)
-
-    try:
-        return await on_socket(stream, work)
-    except Exception as error:
-        told = await give_up(stream, error)
-        if told is not None and type(error) is TransferError:
-            raise TransferError(f"the receiver gave up: {told.message[:500]}") from error
-        raise
-
-
-async def confirmed(stream: BulkStream, end: EndFrame) -> EndFrame:
-    """Wait until the receiver says that all of it has its final name; close the stream.
+    """Send all of a source and its end, and wait until the receiver says that all of it has its
+    final name; close the line.
 
     Returns the end with the receiver's notes among its own.
     """
-    answer = await stream.read()
-    stream.close()
-    if isinstance(answer, FailFrame):
-        raise TransferError(f"the receiver gave up: {answer.message[:500]}")
-    if not isinstance(answer, EndFrame) or answer.content != end.content:
+    tell = told_on_loop(progress)
+
+    def work(line: BulkLine) -> tuple[EndFrame, EndFrame | None]:
+        writer = BulkWriter(line, total=source.size, progress=tell)
+        end = _send(writer, source)
+        return end, writer.confirmation()
+
+    end, answer = await _run(line, work)
+    line.stream.close()
+    if answer is None and line.over:
+        return end  # whoever says so has asked the receiver
+    if answer is None or answer.content != end.content:
         raise TransferError("the connection ended before the receiver said that it has everything")
     return end.noting(answer.notes, answer.notes_total)
 
 
+class Received(NamedTuple):
+    """The end as the sender announced it, and what it was answered."""
+
+    end: EndFrame
+    answer: EndFrame
+
+    @property
+    def noted(self) -> EndFrame:
+        """The end with the notes of both sides."""
+        return self.end.noting(self.answer.notes, self.answer.notes_total)
+
+
 async def receive(
-    stream: BulkStream,
+    line: BulkLine,
     target: Path,
     *,
     kind: Kind,
@@ -154,71 +152,76 @@ async def receive(
     attributes: FileAttributes | None = None,
     announced: int | None = None,
     progress: TransferProgress | None = None,
-) -> EndFrame:
-    """Receive a file or tree under the name `target`, whole or not at all, and close the stream.
+) -> Received:
+    """Receive a file or tree under the name `target`, whole or not at all, and close the line.
 
     `attributes` are for files: trees bring their own. More than `announced` bytes are an error.
-    The end that is returned has the notes of both sides.
     """
     tell = told_on_loop(progress)
     notes = NoteBook()
 
-    def work(lent: Lent) -> EndFrame:
-        reader = BulkReader(lent, announced=announced, progress=tell)
+    def work(line: BulkLine) -> EndFrame:
+        reader = BulkReader(line, announced=announced, progress=tell)
         with file_errors(target, receiving.where):
             if kind == "tree":
                 return _receive_tree(reader, target, receiving, notes)
             return _receive_file(reader, target, attributes or FileAttributes(), receiving)
 
-    end = await _received(stream, work)
-    told = (tuple(notes.first), notes.total)
-    with suppress(TransferError):  # the sender is gone; it is all here all the same
-        stream.send(changed(end, notes=told[0], notes_total=told[1]))
-    stream.close()
-    return end.noting(*told)
+    end = await _run(line, work)
+    answer = changed(end, notes=tuple(notes.first), notes_total=notes.total)
+    _answer(line.stream, answer)
+    return Received(end, answer)
 
 
-async def receive_bytes(stream: BulkStream, announced: int) -> bytes:
-    """Receive a file of at most `announced` bytes into memory, and close the stream."""
+async def receive_bytes(line: BulkLine, announced: int) -> tuple[bytes, EndFrame]:
+    """Receive a file of at most `announced` bytes into memory, and close the line."""
 
-    def work(lent: Lent) -> tuple[bytes, EndFrame]:
-        reader = BulkReader(lent, announced=announced)
+    def work(line: BulkLine) -> tuple[bytes, EndFrame]:
+        reader = BulkReader(line, announced=announced)
         data = BytesIO()  # it gives its bytes away without a copy
         while piece := reader.chunk():
             data.write(piece)
         return data.getvalue(), reader.drain()
 
-    data, end = await _received(stream, work)
-    with suppress(TransferError):  # as above
-        stream.send(end)
+    data, end = await _run(line, work)
+    _answer(line.stream, end)
+    return data, end
+
+
+def answer_again(stream: BulkStream, answer: EndFrame) -> None:
+    """Tell a sender that asks over another connection that everything has come."""
+    with suppress(TransferError):
+        stream.send(ReceivedFrame(bytes=answer.bytes))
+    _answer(stream, answer)
+
+
+def _answer(stream: BulkStream, answer: EndFrame) -> None:
+    with suppress(TransferError):  # the sender is gone; it is all here all the same
+        stream.send(answer)
     stream.close()
-    return data
 
 
-async def _received(stream: BulkStream, work: Callable[[Lent], T]) -> T:
+async def _run(line: BulkLine, work: Callable[[BulkLine], T]) -> T:
     try:
-        return await on_socket(stream, work)
+        return await line.run(work)
     except Exception as error:
-        await give_up(stream, error)
+        await give_up(line.stream, error)
         raise
 
 
-async def give_up(stream: BulkStream, error: Exception) -> FailFrame | None:
-    """Tell the peer why, and close; returns what the peer said, if it had given up before."""
+async def give_up(stream: BulkStream, error: Exception) -> None:
+    """Tell the peer why, and close."""
     message = error.message if isinstance(error, TetherError) else type(error).__name__
     with suppress(TransferError):  # it is closed already
         stream.send(FailFrame(message=message))
     stream.close()
-    told: FailFrame | None = None
     try:
         async with asyncio.timeout(GIVE_UP_TIMEOUT_S):
             # What is still on its way has to be read, or the peer cannot finish.
-            while (message_left := await stream.read()) is not None:
-                if isinstance(message_left, FailFrame):
-                    told = message_left
+            while await stream.read() is not None:
+                continue
     except TimeoutError:
         stream.abort("the peer did not notice that this side gave up")
-    return told
 
 
 def _send(writer: BulkWriter, source: Source) -> EndFrame:

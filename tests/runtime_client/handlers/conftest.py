@@ -17,7 +17,12 @@ import pytest_asyncio
 from tether_runtime_client.dispatcher import Context
 from tether_runtime_client.environment import Environment
 from tether_runtime_client.handlers.exec import Execs
-from tether_runtime_client.protocol.bulk import BulkStream, OpenFrame
+from tether_runtime_client.protocol.bulk import (
+    BulkFrame,
+    BulkStream,
+    OpenFrame,
+    ReceivedFrame,
+)
 from tether_runtime_client.protocol.channel import client_channel, server_channel
 from tether_runtime_client.protocol.events import Event, TransferReady
 from tether_runtime_client.protocol.frames import encode_numbered
@@ -103,6 +108,13 @@ async def connected_pair() -> Pair:
     await loop.create_connection(lambda: client_channel("/bulk", near), sock=left)
     await asyncio.gather(near.opened, far.opened)
     return near, far
+
+
+async def word(stream: BulkStream) -> bytes | BulkFrame | None:
+    """The next message that tells more than how much has come."""
+    while isinstance(message := await stream.read(), ReceivedFrame):
+        continue
+    return message
 
 
 @pytest.fixture

@@ -77,10 +77,10 @@ from .connection import (
     UnexpectedFrame,
     VersionMismatch,
 )
+from .ports import PortError, PortRefused, PortTaken, PortUnprotected, PortUnusable
 from .sandbox import (
     BuildFailed,
     EngineUnavailable,
-from .ports import PortError, PortRefused, PortTaken, PortUnprotected, PortUnusable
     EnvironmentUnavailable,
     ImageNotFound,
     NameTaken,
@@ -137,14 +137,14 @@ __all__ = [
     "PathIsADirectory",
     "PathNotADirectory",
     "PathUnreadable",
-    "ProcessError",
-    "ProtocolError",
-    "PushFailed",
     "PortError",
     "PortRefused",
     "PortTaken",
     "PortUnprotected",
     "PortUnusable",
+    "ProcessError",
+    "ProtocolError",
+    "PushFailed",
     "ReadOnlyFileSystem",
     "RotationFailed",
     "RuntimeClosed",
