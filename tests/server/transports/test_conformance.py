@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import socket
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -79,6 +80,54 @@ async def half_a_close(runtime: EventStreamRuntime, folder: Path) -> None:
     await writer.wait_closed()
     assert answer.startswith(b"HTTP/1.1 426 ")
     assert b"websocket" in answer.partition(b"\r\n\r\n")[2].lower()
+
+
+async def a_port_forward_and_one_reversed(runtime: EventStreamRuntime, folder: Path) -> None:
+    """Bytes, an end of either half first, and many at a time, both ways."""
+    program = [PYTHON, "-c", SERVICE, str(SIZE // 10)]
+    async with await runtime.spawn(program) as process:
+        forward = await runtime.forward(int(await process.stdout.readline()))
+        reverse = await runtime.reverse(forward.port, port=0)
+        own = await runtime.exec([PYTHON, "-c", ASK.format(port=reverse.port)])
+        assert own.stdout == f"{SIZE // 10} 6".encode(), own.stderr
+
+        async def talk(number: int) -> None:
+            reader, writer = await asyncio.open_connection("127.0.0.1", forward.port)
+            writer.write(b"x" * number)
+            writer.write_eof()
+            answer = await asyncio.wait_for(reader.read(), 60)
+            assert len(answer) == SIZE // 10 + len(str(number))
+            assert answer.endswith(str(number).encode())
+            writer.close()
+            await writer.wait_closed()
+
+        await asyncio.gather(*(talk(number) for number in range(1, 11)))
+        await reverse.close()
+        await forward.close()
+
+
+PYTHON = "/opt/tether/bin/python3"
+SERVICE = """
+import asyncio, sys
+async def serve(reader, writer):
+    count = len(await reader.read())
+    writer.write(bytes(int(sys.argv[1])) + b"%d" % count)
+    await writer.drain()
+    writer.close()
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+ASK = """
+import socket
+peer = socket.create_connection(("127.0.0.1", {port}))
+peer.sendall(b"inside")
+peer.shutdown(socket.SHUT_WR)
+data = peer.makefile("rb").read()
+print(len(data) - 1, data[-1:].decode(), end="")
+"""
 
 
 async def a_cut_amid_output(runtime: EventStreamRuntime, folder: Path) -> None:
@@ -177,6 +226,7 @@ async def test_it_holds(name: str, start_by: StartBy, tmp_path: Path) -> None:
     before = set(os.listdir("/proc/self/fd")), threads(), children()
     async with made as runtime:
         for check in CHECKS:
+    a_port_forward_and_one_reversed,
             try:
                 await check(runtime, tmp_path)
             except BaseException as problem:
