@@ -91,7 +91,10 @@ class Journal:
         except OSError as problem:
             self._current = self._fall_back(seq, running, problem)
             self._write(data)
-        self._current.last = seq
+        current = self._current
+        current.last = seq
+        if current.size >= current.next_mark:
+            current.mark()
 
     def end(self) -> Position:
         """The place behind the last frame written."""
@@ -303,7 +306,15 @@ def _step_over(position: Position, have: dict[str, int]) -> Position:
         if segment.deleted and not done:
             raise Trimmed
         if not done or segment.next is None:
-            return position
+            return _nearer(position, have.get(segment.epoch, 0) + 1)
         if segment.hole > position.since:
             raise Trimmed
         position = Position(segment.next, 0, segment.next.first, position.since)
+
+
+def _nearer(position: Position, wanted: int) -> Position:
+    """As near to frame `wanted` of the segment as is known; what is before it is not read."""
+    if wanted <= position.seq:
+        return position
+    seq, offset = position.segment.place_before(wanted)
+    return position if offset <= position.offset else position._replace(offset=offset, seq=seq)

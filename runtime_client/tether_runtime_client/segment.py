@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ _NUMBERED = re.compile(
     rb'\{"type":"(?:event|observation)","epoch":"([0-9a-f]{8,32})","seq":(\d{1,16}),'
 )
 _BLOCK = 256 * 1024
+MARK_EVERY = 64 * 1024
+"""Bytes between places that are remembered, for readers that have what is before."""
+
 MAX_HOLE = 10_000
 """The most numbers that may be missing in a row; a bigger jump is damage, not a hole."""
 
@@ -42,6 +47,18 @@ class Segment:
     deleted: bool = False
     next: Segment | None = None
     hole: int = 0
+    next_mark: int = MARK_EVERY
+    _marks: list[tuple[int, int]] = field(default_factory=list)
+
+    def mark(self) -> None:
+        """Remember the place behind the last frame. Called when the size reaches `next_mark`."""
+        self._marks.append((self.last + 1, self.size))
+        self.next_mark = self.size + MARK_EVERY
+
+    def place_before(self, seq: int) -> tuple[int, int]:
+        """The last remembered place before frame `seq`: the number of its frame, and its offset."""
+        index = bisect_right(self._marks, (seq, sys.maxsize))
+        return self._marks[index - 1] if index else (self.first, 0)
 
     def write(self, data: bytes) -> None:
         """Add whole lines, all or nothing; raises the `OSError` that stood against it."""

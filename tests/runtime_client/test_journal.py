@@ -22,7 +22,7 @@ from tether_runtime_client.protocol.frames import (
 )
 from tether_runtime_client.protocol.limits import MAX_FRAME
 from tether_runtime_client.recovery import recover
-from tether_runtime_client.segment import number_of, read_header, renumber, repaired
+from tether_runtime_client.segment import Segment, number_of, read_header, renumber, repaired
 
 from .full_disk import fill, small_disk
 
@@ -132,6 +132,29 @@ def test_segments_follow_each_other(journal: Journal, folder: Path) -> None:
 def test_what_a_server_has_is_left_out(journal: Journal, have: int) -> None:
     frames = write(journal, 100)
     assert everything(journal, {EPOCH: have}) == frames[have:]
+
+
+@pytest.mark.parametrize("limit", [1, 1000, 100_000])
+@pytest.mark.parametrize("small", [False, True])
+def test_what_a_server_has_is_hardly_read(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, limit: int, small: bool
+) -> None:
+    if small:
+        monkeypatch.setattr(module, "SEGMENT_SIZE", 200_000)
+    frames = write(journal, 10_000)
+    read: list[int] = []
+    whole = Segment.read
+
+    def counted(segment: Segment, offset: int, limit: int) -> tuple[list[bytes], int]:
+        lines, end = whole(segment, offset, limit)
+        read.append(end - offset)
+        return lines, end
+
+    monkeypatch.setattr(Segment, "read", counted)
+    for have in (0, 1, 4999, 5000, 9990, 9999, 10_000):
+        read.clear()
+        assert everything(journal, {EPOCH: have}, limit) == frames[have:]
+        assert sum(read) < sum(map(len, frames[have:])) + (10_000 - have) + 100_000, have
 
 
 def test_a_position_is_the_place_behind_the_last_frame(journal: Journal) -> None:
