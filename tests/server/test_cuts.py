@@ -1,4 +1,4 @@
-"""The event connection is cut at every byte of a conversation: nothing is lost, nothing runs twice."""
+"""The event connection is cut at every byte of a conversation: nothing is lost or runs twice."""
 
 from __future__ import annotations
 
