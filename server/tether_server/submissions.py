@@ -17,6 +17,7 @@ from tether_runtime_client.protocol.errors import (
     MalformedFrame,
     RuntimeClosed,
     SandboxGone,
+    StateUnusable,
     TetherError,
 )
 from tether_runtime_client.protocol.events import (
@@ -101,8 +102,8 @@ class Submissions:
     def submit(self, action: Action, action_id: str | None) -> Submission:
         """Store and send an action, or find what became of it.
 
-        Raises `FrameTooLarge` or `InvalidAction` before anything is stored, and `Fenced` when the
-        sandbox is another server's now.
+        Raises `FrameTooLarge` or `InvalidAction` before anything is stored, `StateUnusable` when it
+        cannot be stored (it was not sent then), and `Fenced` when the sandbox is another server's.
         """
         if not isinstance(action, Action):
             text = f"{action!r:.100} is no action"
@@ -310,11 +311,20 @@ class Submissions:
                 f"the action is {len(frame):,} bytes long, and {MAX_FRAME:,} is the most"
             )
         _check(frame)
-        self._history.store_action(action_id, body)
+        self._make_safe(action_id, body)
         self._frames[action_id] = frame
         self._events.wake()
         if self._link is not None:
             self._link.send_text(frame)
+
+    def _make_safe(self, action_id: str, body: bytes) -> None:
+        try:
+            self._history.store_action(action_id, body)
+        except OSError as problem:
+            raise StateUnusable(
+                f"the action cannot be stored, so it was not sent: {problem.strerror}",
+                hint=f"Free some room in {self._history.path.parent}, and run it again",
+            ) from problem
 
     def _stored(self, size: int) -> None:
         self._unsaved += size

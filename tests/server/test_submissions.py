@@ -15,6 +15,7 @@ from tether_runtime_client.protocol.errors import (
     FrameTooLarge,
     InvalidAction,
     RuntimeClosed,
+    StateUnusable,
     TetherError,
 )
 from tether_runtime_client.protocol.events import (
@@ -568,7 +569,7 @@ async def test_an_action_that_cannot_be_made_safe_is_not_sent(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(office.history, "store_action", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StateUnusable, match="not sent: No space"):
         office.submit("a")
     assert office.way.sent == []
     assert office.it._frames == {}
