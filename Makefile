@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo docs cast test images lint test-slow bench clean
+.PHONY: help setup engine demo docs cast test images lint test-slow chaos bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -33,7 +33,7 @@ cast: demo  ## draw the demo anew as docs/demo.svg
 test: setup  ## run all checks and all tests, the ones on the real engine included
 	@docker/ready
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not serial" $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not serial and not chaos" $(ARGS)
 	@$(BIN)/pytest -m serial
 
 images: setup  ## run the client in every odd image there is, ARGS="-k 07" in one
@@ -43,6 +43,10 @@ images: setup  ## run the client in every odd image there is, ARGS="-k 07" in on
 test-slow: setup  ## run the tests that take minutes
 	@docker/ready
 	@$(BIN)/pytest -m slow $(ARGS)
+
+chaos: setup  ## run what must lose nothing while everything fails, 500 times from another seed each time
+	@docker/ready
+	@CHAOS_SEED=$${CHAOS_SEED:-$$RANDOM} $(BIN)/pytest tests/chaos -n 2 -m chaos $(ARGS)
 
 lint: setup  ## ruff and mypy
 	@$(BIN)/ruff check

@@ -15,16 +15,21 @@ from rich.console import Console
 
 from . import (
     beside,
+    connections,
     crowd,
     execs,
     files,
     idle,
     injection,
+    journal,
     latency,
     machine,
+    reconnect,
+    replay,
     stages,
     startup,
     throughput,
+    transports,
 )
 from .display import show
 from .plan import PEERS, Plan
@@ -41,6 +46,11 @@ MEASUREMENTS: dict[str, Callable[[Plan], Awaitable[Report]]] = {
     "startup": startup.measure,
     "injection": injection.measure,
     "idle": idle.measure,
+    "journal": journal.measure,
+    "transports": transports.measure,
+    "reconnect": reconnect.measure,
+    "replay": replay.measure,
+    "connections": connections.measure,
 }
 IMAGE = "tether-test/debian:bookworm"
 

@@ -7,7 +7,6 @@ more than what `latency` shows.
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from bisect import bisect_left
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from tether_server import CmdRunAction, EventStreamRuntime
 
+from .hook import client_loads
 from .plan import Plan
 from .report import Report, Row, median, percentile
 from .stages_hook import sitecustomize as hook
@@ -52,20 +52,11 @@ async def measure(plan: Plan) -> Report:
 
 
 async def _run_noted(file: str, count: int) -> list[tuple[int, int]]:
-    former = os.environ.get("PYTHONPATH")
-    os.environ["TETHER_BENCH_STAGES"] = file
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HOOK), former]))
-    hook.note_points()
-    try:
+    with client_loads(HOOK, TETHER_BENCH_STAGES=file):
+        hook.note_points()
         async with EventStreamRuntime(None, backend="local") as runtime:
             await runtime.run(_TRUE)
             return [await _timed(runtime) for _ in range(count)]
-    finally:
-        del os.environ["TETHER_BENCH_STAGES"]
-        if former is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = former
 
 
 async def _timed(runtime: EventStreamRuntime) -> tuple[int, int]:

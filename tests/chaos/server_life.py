@@ -19,7 +19,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from tether_runtime_client.protocol.errors import Fenced, TetherError, TransferError
+from tether_runtime_client.protocol.errors import (
+    Fenced,
+    StateUnusable,
+    TetherError,
+    TransferError,
+)
 from tether_runtime_client.protocol.events import BackgroundOutput, ClientStarted, CmdOutputDelta
 from tether_runtime_client.protocol.observations import (
     CmdOutputObservation,
@@ -71,7 +76,8 @@ def live(life: Life, pipe: Connection) -> None:
     _skew_clock(life.folder / "server.clock")
     _go_through_proxy(life.port)
     # What is given up after seconds for real is given up sooner here, or a run would take minutes.
-    link.ATTACH_TIMEOUT_S = 1.5
+    # A client takes 2 s to find that the controller it has is silent.
+    link.ATTACH_TIMEOUT_S = 3.0
     link.PING_EVERY_S = 0.5
     asyncio.run(asyncio.wait_for(_Server(life, pipe).run(), LIFE_LIMIT_S))
 
@@ -255,6 +261,9 @@ class _Server:
                 else:
                     taken = self._life.folder / step.id
                     await runtime.download(f"{inside}/{step.id}", taken)
+            except StateUnusable:
+                await asyncio.sleep(REFUSED_RETRY_S)
+                continue
             except TransferError:
                 failed += 1
                 continue
@@ -274,7 +283,7 @@ class _Server:
         while True:
             try:
                 return await call()
-            except OSError:
+            except StateUnusable:
                 await asyncio.sleep(REFUSED_RETRY_S)
 
     async def _until_late(self, runtime: EventStreamRuntime) -> None:

@@ -1,0 +1,1 @@
+"""What takes the journal away from a client, for `benchmarks.journal`."""
