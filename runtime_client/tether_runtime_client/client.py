@@ -38,6 +38,8 @@ from .tickets import Tickets
 from .version import VERSION
 
 READY = "tether-runtime-client: ready"
+FLUSH_S = 4.0
+"""How long a stop waits for the server to store what there is: half of the supervisor's grace."""
 
 log = logging.getLogger("tether_runtime_client")
 
@@ -104,12 +106,24 @@ class RuntimeClient:
         await self._dispatcher.close()
         await sessions.close()
         await asyncio.sleep(0)  # futures tell of their ends in the loop's next round
+        await self._flush()
         if self._dialler is not None:
             await self._dialler.close()
         await self._endpoint.close()
         self._recorder.journal.close()
         self._oom.close()
         return self._exit_code
+
+    async def _flush(self) -> None:
+        """A controller that is there gets the last events too: where the sandbox is removed, its
+        journal goes with it.
+        """
+        try:
+            async with asyncio.timeout(FLUSH_S):
+                while self._control.is_controlled and not self._recorder.all_acknowledged:
+                    await self._recorder.next_acknowledgement()
+        except TimeoutError:
+            log.warning("stopped before the server had stored all events: the journal has them")
 
     def _tell_oom(self, kills: int) -> None:
         self._recorder.emit(OutOfMemory(oom_kills=kills))

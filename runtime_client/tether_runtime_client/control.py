@@ -39,6 +39,11 @@ class Control:
         self._probe: asyncio.TimerHandle | None = None
         self._lease: asyncio.TimerHandle | None = None
 
+    @property
+    def is_controlled(self) -> bool:
+        """Whether a controller is attached."""
+        return self._controller is not None
+
     def start(self) -> None:
         """Start the lease; the first peer ends it."""
         self._renew_lease()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import time
@@ -72,6 +73,7 @@ class Recorder:
         self._backlog = Backlog()
         self._omissions = Omissions()
         self._unwritten: deque[Event] = deque()
+        self._acknowledged = asyncio.Event()
 
     @property
     def epoch(self) -> str:
@@ -125,6 +127,7 @@ class Recorder:
 
     def acknowledge(self, epoch: str, seq: int) -> None:
         """The controller has stored everything up to `seq` of `epoch`: forget it."""
+        self._acknowledged.set()
         if epoch != self.epoch:
             self._acknowledge_earlier(epoch, seq)
             return
@@ -137,6 +140,16 @@ class Recorder:
         if not self._is_full:
             for event in self._omissions.about_sessions():
                 self._record(event)
+
+    @property
+    def all_acknowledged(self) -> bool:
+        """Whether a controller has stored everything there is, of earlier epochs too."""
+        return self.ledger.acknowledged >= self.last_seq and not self.recovered.epochs
+
+    async def next_acknowledgement(self) -> None:
+        """Return when something is acknowledged, or a connection goes."""
+        self._acknowledged.clear()
+        await self._acknowledged.wait()
 
     @property
     def last_seq(self) -> int:
@@ -155,6 +168,7 @@ class Recorder:
         """Stop that. Twice is safe."""
         if follower in self._followers:
             self._followers.remove(follower)
+        self._acknowledged.set()
 
     # --- a sandbox that was set back
 

@@ -347,7 +347,8 @@ class Calls(ABC):
         """Run an action; yields every event about it, its observation last. Raises as `run`."""
         since = 0 if id else self.events.last_seq
         submission = self._active.submit(action, id)
-        async for event in self.events.subscribe(since, action_id=submission.action_id):
+        id, answer = submission.action_id, submission.answer
+        async for event in self.events.subscribe(since, action_id=id, until=answer):
             if isinstance(event, o.Observation):
                 yield answer_to(action, event)
                 return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 from tether_runtime_client.protocol.events import Event
 
@@ -28,15 +29,20 @@ class EventStream:
         return self._history.since(seq)
 
     async def subscribe(
-        self, since: int = 0, *, action_id: str | None = None
+        self,
+        since: int = 0,
+        *,
+        action_id: str | None = None,
+        until: asyncio.Future[Any] | None = None,
     ) -> AsyncIterator[Event]:
         """The events after number `since`, then each new one as it comes.
 
         Ends when the runtime is closed and all was read. With `action_id` only the events about
-        that action. Any number of subscribers, each at its own pace.
+        that action, with `until` no more than there are when that is done. Any number of
+        subscribers, each at its own pace.
         """
         while True:
-            ended = self._ended
+            ended = self._ended or (until is not None and until.done())
             page = self._history.page(since, action_id)
             for event in page:
                 since = event.seq

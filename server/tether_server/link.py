@@ -7,8 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Protocol
+from contextlib import suppress
 
 from tether_runtime_client.protocol import auth
 from tether_runtime_client.protocol.channel import Channel, client_channel
@@ -22,7 +21,6 @@ from tether_runtime_client.protocol.errors import (
     Unauthorized,
     UnexpectedFrame,
 )
-from tether_runtime_client.protocol.events import SandboxStopCause
 from tether_runtime_client.protocol.frames import (
     AckFrame,
     EventFrame,
@@ -31,13 +29,14 @@ from tether_runtime_client.protocol.frames import (
     Role,
     RotatedFrame,
     RotatingFrame,
-    StoredEvent,
     WelcomeFrame,
     encode,
 )
 from tether_runtime_client.protocol.rotation import Agreed
 from tether_runtime_client.protocol.server_side import Gap, Incoming, Replaced, ServerSide
 
+from .link_user import Ended as Ended
+from .link_user import LinkUser as LinkUser
 from .rotation import UNCHANGED, Rotation
 from .transports import Transport
 
@@ -58,54 +57,6 @@ NOT_CONFIRMED = "the new secret is stored, and the sandbox has not confirmed it 
 WHEN_CONFIRMED = "The former one is refused as soon as a connection was made by the new one"
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The sandbox is gone, and how; `fenced` when it lives on and takes this server no more.
-
-    `refusal` is what it said then, if that was not that another server has it.
-    """
-
-    reason: str
-    exit_code: int | None = None
-    cause: SandboxStopCause = "unknown"
-    fenced: bool = False
-    refusal: SecretExpired | None = None
-
-
-class LinkUser(Protocol):
-    """What a link tells its owner, always on the loop."""
-
-    def progress(self) -> dict[str, int]:
-        """Per epoch the last event stored."""
-
-    def newest(self) -> StoredEvent | None:
-        """The last of them all."""
-
-    async def writable(self) -> None:
-        """Return when events can be stored; before that no connection is made anew."""
-
-    def on_connected(self, welcome: WelcomeFrame, outage_s: float) -> None:
-        """Attached; replay follows. Submit again what has no answer yet."""
-
-    def on_caught_up(self) -> None:
-        """Everything the welcome announced has come."""
-
-    def on_frame(self, frame: EventFrame | ObservationFrame, raw: bytes) -> None:
-        """The next numbered frame; each comes once, in order."""
-
-    def on_rejected(self, frame: RejectedFrame) -> None:
-        """A submission was not accepted."""
-
-    def on_gap(self, gap: Gap) -> None:
-        """Events that cannot be had; told before the `on_connected` of a connection."""
-
-    def on_disconnected(self, reason: str) -> None:
-        """The connection went; it is being made anew."""
-
-    def on_ended(self, ended: Ended) -> None:
-        """There will be no more connection: the sandbox is gone, or is another server's now."""
 
 
 class Link:
@@ -131,6 +82,7 @@ class Link:
         self._tried = ""
         self._made = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
 
     async def start(self) -> None:
         """Connect for the first time and take what there is to replay; one try.
@@ -199,6 +151,10 @@ class Link:
         except ConnectionError:
             await self._made.wait()
 
+    def hurry(self) -> None:
+        """Try again now, if it is only waited for the next try."""
+        self._hurry.set()
+
     async def close(self) -> None:
         """Close for good. Twice is safe."""
         if self._task is not None:
@@ -249,13 +205,14 @@ class Link:
             if self._connection.was_of_use:
                 pause = FIRST_RETRY_S
             else:
-                pause = await _back_off(pause)
+                pause = await self._back_off(pause)
             if (ended := await self._reconnect(pause)) is not None:
                 return ended
 
     async def _reconnect(self, pause: float) -> Ended | None:
         """Try until connected (None), or until the sandbox is known to be gone."""
         lost = time.monotonic()
+        interrupted = False
         while True:
             await self._user.writable()
             outage_s = time.monotonic() - lost
@@ -271,9 +228,22 @@ class Link:
             else:
                 return None
             ended = await self._look_after_sandbox()
-            if ended is not None:
+            if ended is not None and ended.stage == "gone":
                 return ended
-            pause = await _back_off(pause)
+            if ended is not None and not interrupted:
+                interrupted = True
+                self._user.on_interrupted(ended)
+            if ended is not None and ended.stage == "down":
+                self._user.on_down(ended)
+            pause = await self._back_off(pause)
+
+    async def _back_off(self, pause: float) -> float:
+        """Wait about this long; returns how long to wait the next time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause * random.uniform(0.7, 1.3)):
+                await self._hurry.wait()
+        self._hurry.clear()
+        return min(pause * 2, LAST_RETRY_S)
 
     async def _look_after_sandbox(self) -> Ended | None:
         try:
@@ -281,12 +251,6 @@ class Link:
         except Exception as problem:  # whatever an engine's library raises: it is asked again
             log.warning("cannot tell whether the sandbox lives: %s", problem)
             return None
-
-
-async def _back_off(pause: float) -> float:
-    """Wait about this long; returns how long to wait the next time."""
-    await asyncio.sleep(pause * random.uniform(0.7, 1.3))
-    return min(pause * 2, LAST_RETRY_S)
 
 
 class _Connection:

@@ -117,6 +117,7 @@ class _OwnActions(Submissions):
             super().on_connected(welcome, outage_s)
             return
         assert self._link is not None
+        self._down = False
         unsent, self._unsent = self._unsent & set(self._frames), set()
         for action_id in [i for i in self._frames if i in unsent]:
             self._link.send_text(self._frames[action_id])

@@ -26,6 +26,7 @@ from tether_runtime_client.protocol.events import (
     ConnectionLost,
     Event,
     HistoryGap,
+    SandboxInterrupted,
     SandboxStarted,
     SandboxStopped,
 )
@@ -58,6 +59,7 @@ SAVE_AFTER_BYTES = 1024 * 1024
 """Or once they are this much."""
 
 SAVE_RETRY_S = 1.0
+START_AGAIN = "Start its container again: this server goes on by itself then"
 HOLD_BYTES = 8 * SAVE_AFTER_BYTES
 """The most that waits in memory while the history cannot be written."""
 
@@ -91,6 +93,7 @@ class Submissions:
         self._failing = False
         self._writable = asyncio.Event()
         self._writable.set()
+        self._down = False
         self.ended: Ended | None = None
 
     def bind(self, link: Link, why_transport: str, started: SandboxStarted) -> None:
@@ -120,7 +123,9 @@ class Submissions:
             self._submit_new(action_id, action)
         self._waiting.setdefault(action_id, []).append(answer)
         if self.ended is not None:
-            self._give_up(action_id)
+            self._give_up(action_id, self.ended)
+        elif self._down and self._link is not None:
+            self._link.hurry()
         return Submission(action_id, answer)
 
     def submitted(self, action_id: str) -> Action | None:
@@ -186,6 +191,7 @@ class Submissions:
         is never sent again: its end is in the replay, or it is lost.
         """
         assert self._link is not None
+        self._down = False
         if not self._claimed:
             self._claim()
             self._gaps = [gap for gap in self._gaps if not self._is_filled(gap)]
@@ -254,6 +260,24 @@ class Submissions:
         """Say so; the link is at work."""
         self.record(ConnectionLost(reason=reason))
 
+    def on_interrupted(self, ended: Ended) -> None:
+        """Say so."""
+        self.record(
+            SandboxInterrupted(cause=ended.cause, reason=ended.reason, exit_code=ended.exit_code)
+        )
+
+    def on_down(self, ended: Ended) -> None:
+        """Who waits need not wait for somebody to start it again: what was accepted has its end
+        told then, and what was not is over.
+        """
+        self._down = True
+        for action_id in list(self._frames):
+            if action_id in self._accepted:
+                self._tell_waiting(action_id, _gone(ended))
+            else:
+                self._give_up(action_id, ended)
+        self._events.wake()
+
     def on_ended(self, ended: Ended) -> None:
         """Nothing more will come: answer everybody. Twice is safe."""
         if self.ended is not None:
@@ -264,7 +288,7 @@ class Submissions:
                 SandboxStopped(cause=ended.cause, reason=ended.reason, exit_code=ended.exit_code)
             )
         for action_id in list(self._frames):
-            self._give_up(action_id)
+            self._give_up(action_id, ended)
         self.save()
         self._events.end()
 
@@ -340,6 +364,9 @@ class Submissions:
     def _resolve(self, action_id: str, outcome: Observation | TetherError) -> None:
         self._frames.pop(action_id, None)
         self._accepted.discard(action_id)
+        self._tell_waiting(action_id, outcome)
+
+    def _tell_waiting(self, action_id: str, outcome: Observation | TetherError) -> None:
         for answer in self._waiting.pop(action_id, ()):
             if answer.done():
                 continue  # its caller was cancelled
@@ -355,16 +382,11 @@ class Submissions:
         assert isinstance(stored, Observation)
         self._resolve(observation.action_id or "", stored)
 
-    def _give_up(self, action_id: str) -> None:
-        assert self.ended is not None
-        if self.ended.fenced:
-            self._resolve(action_id, self.ended.refusal or Fenced(self.ended.reason))
+    def _give_up(self, action_id: str, ended: Ended) -> None:
+        if ended.fenced:
+            self._resolve(action_id, ended.refusal or Fenced(ended.reason))
             return
-        gone = SandboxGone(
-            f"the sandbox is gone: {self.ended.reason}",
-            cause=self.ended.cause,
-            exit_code=self.ended.exit_code,
-        )
+        gone = _gone(ended)
         self._end_here(
             ErrorObservation(
                 action_id=action_id,
@@ -374,6 +396,16 @@ class Submissions:
                 data=gone.data,
             )
         )
+
+
+def _gone(ended: Ended) -> SandboxGone:
+    here = ended.stage != "gone"
+    return SandboxGone(
+        f"the sandbox {'does not run' if here else 'is gone'}: {ended.reason}",
+        hint=START_AGAIN if here else None,
+        cause=ended.cause,
+        exit_code=ended.exit_code,
+    )
 
 
 def new_action_id() -> str:

@@ -272,6 +272,17 @@ class ConnectionLost(Event):
     reason: str
 
 
+class SandboxInterrupted(Event):
+    """The sandbox was stopped, and what ran in it has ended; it is not gone. Once it runs again it
+    is connected to again. `exit_code` is its main process's, where it is known.
+    """
+
+    event: Literal["sandbox_interrupted"] = "sandbox_interrupted"
+    cause: SandboxStopCause = "unknown"
+    reason: str
+    exit_code: int | None = None
+
+
 class SandboxStopped(Event):
     """The sandbox is gone. `exit_code` is its main process's, where it is known."""
 
@@ -345,6 +356,7 @@ AnyServerEvent = Annotated[
     | SandboxStarted
     | Connected
     | ConnectionLost
+    | SandboxInterrupted
     | SandboxStopped
     | PortOpened
     | PortTrouble

@@ -109,7 +109,10 @@ class Sandbox(ABC):
 
     @abstractmethod
     async def ended(self) -> Ended | None:
-        """How the sandbox ended, or None while it lives. Cheap; called after a lost connection."""
+        """How the sandbox ended, or None while it lives. Cheap; called after a lost connection.
+
+        One that may be started again is `down`, and one that was is `restarted`, told once.
+        """
 
     @abstractmethod
     def log_tail(self) -> str:

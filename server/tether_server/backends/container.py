@@ -8,6 +8,7 @@ import logging
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,11 @@ from .entry import (
     refused,
 )
 from .handover import Handover, own
-from .sandbox_end import container_ended, removed_container_ended
+from .sandbox_end import (
+    container_ended,
+    removed_container_ended,
+    restarted_container_ended,
+)
 
 if TYPE_CHECKING:
     import docker
@@ -158,9 +163,16 @@ class ContainerSandbox(Sandbox):
             return await self._ended_unless_restarting(state)
         self._exited_at = None
         if state["Running"] and state["StartedAt"] != self._started_at:
-            await self._handover.give_late(self._present_secret())
-            self._started_at = state["StartedAt"]
+            return await self._restarted(state["StartedAt"])
         return None
+
+    async def _restarted(self, started_at: str) -> Ended:
+        """It runs again, and needs its secret; how its life before ended."""
+        before = self._started_at
+        await self._handover.give_late(self._present_secret())
+        self._started_at = started_at
+        of = (self._engine, str(self._container.id), before)
+        return await asyncio.to_thread(restarted_container_ended, *of)
 
     async def _ended_unless_restarting(self, state: dict[str, Any]) -> Ended | None:
         """A restart looks like an end for a moment; one that is removed is gone at once."""
@@ -169,7 +181,12 @@ class ContainerSandbox(Sandbox):
         if now - self._exited_at < RESTART_S:
             return None
         container = str(self._container.id)
-        return await asyncio.to_thread(container_ended, self._engine, container, state)
+        ended = await asyncio.to_thread(container_ended, self._engine, container, state)
+        return replace(ended, stage="down") if self._can_return(state) else ended
+
+    def _can_return(self, state: dict[str, Any]) -> bool:
+        """Whether somebody may start it again: the engine removes those that were not kept."""
+        return state["Status"] == "exited" and not self._container.attrs["HostConfig"]["AutoRemove"]
 
     def log_tail(self) -> str:
         """What supervisor and client wrote last."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,10 @@ _BECAUSE_S = {_KILLED: 2.0, _GAVE_UP: 60.0}
 
 def ended_with(what: str, exit_code: int | None, *, memory_ran_out: bool = False) -> Ended:
     """The end of `what` with an exit code as shells have it."""
-    cause = _cause(exit_code, memory_ran_out)
+    return _ended_by(what, exit_code, _cause(exit_code, memory_ran_out))
+
+
+def _ended_by(what: str, exit_code: int | None, cause: SandboxStopCause) -> Ended:
     because = f": {_WORDS[cause]}" if cause in _WORDS else ""
     return Ended(f"{what} ended{because}", exit_code, cause)
 
@@ -62,10 +65,11 @@ def container_ended(engine: docker.DockerClient, container: str, state: dict[str
     """The end of a container, of which the engine says this.
 
     Its flag of a want of memory stays up when any process was ever killed for one, and the
-    container lived on. So the engine is asked when that was.
+    container lived on. So the engine is asked when that was; and, where a signal ended it, whether
+    that was to stop it, because it did not end when it was asked to.
     """
     code = int(state["ExitCode"])
-    if not state.get("OOMKilled"):
+    if not state.get("OOMKilled") and code != _KILLED:
         return ended_with("the container", code)
     end = moment(state["FinishedAt"])
     return _ended(code, end, _remembered(engine, container, end - max(_BECAUSE_S.values())))
@@ -73,22 +77,36 @@ def container_ended(engine: docker.DockerClient, container: str, state: dict[str
 
 def removed_container_ended(engine: docker.DockerClient, container: str, started: str) -> Ended:
     """The end of a container that is no more, as far as the engine remembers."""
+    known = _last_end(engine, container, started)
+    return known or Ended("the container was removed", cause="removed")
+
+
+def restarted_container_ended(engine: docker.DockerClient, container: str, started: str) -> Ended:
+    """The end of the life that began at `started`, of a container that runs again."""
+    known = _last_end(engine, container, started) or Ended("the container was restarted")
+    return replace(known, stage="restarted")
+
+
+def _last_end(engine: docker.DockerClient, container: str, started: str) -> Ended | None:
     happened = _remembered(engine, container, moment(started)) if started else []
     for last in reversed(happened):
         if last.what == "die" and last.exit_code is not None:
             return _ended(last.exit_code, last.at, happened)
-    return Ended("the container was removed", cause="removed")
+    return None
 
 
 def _ended(code: int, end: float, happened: list[_Happened]) -> Ended:
     since = end - _BECAUSE_S.get(code, 0.0)
     ran_out = code in _BECAUSE_S and any(x.what == "oom" and x.at >= since for x in happened)
+    stopped = any(x.what == "stop" and x.at >= end for x in happened)  # told when it has ended
+    if code == _KILLED and stopped and not ran_out:
+        return _ended_by("the container", code, "stopped")
     return ended_with("the container", code, memory_ran_out=ran_out)
 
 
 def _remembered(engine: docker.DockerClient, container: str, since: float) -> list[_Happened]:
     """In order. An engine keeps the last few hundred events of all its containers."""
-    kinds = {"container": container, "event": ["oom", "die"]}
+    kinds = {"container": container, "event": ["oom", "die", "stop"]}
     # To the nanosecond, which the SDK's types do not know of: the end has just been.
     period: dict[str, Any] = {"since": f"{since:.9f}", "until": f"{time.time():.9f}"}
     return list(_read(engine.events(**period, filters=kinds, decode=True)))

@@ -90,9 +90,10 @@ def _connected(x: e.Connected, width: int) -> str:
     return f"connected by {x.transport}{outage}: {shortened(x.reason, width)}"
 
 
-def _stopped(x: e.SandboxStopped, width: int) -> str:
+def _stopped(x: e.SandboxStopped | e.SandboxInterrupted, width: int) -> str:
     code = "" if x.exit_code is None else f" (exit code {x.exit_code})"
-    return f"sandbox stopped: {shortened(x.reason, width)}{code}"
+    what = "stopped" if isinstance(x, e.SandboxStopped) else "interrupted"
+    return f"sandbox {what}: {shortened(x.reason, width)}{code}"
 
 
 def _command(x: o.CmdOutputObservation, width: int) -> str:
@@ -218,6 +219,7 @@ _says(e.SandboxStarted, _sandbox_started)
 _says(e.Connected, _connected)
 _says(e.ConnectionLost, lambda x, width: f"connection lost: {shortened(x.reason, width)}")
 _says(e.SandboxStopped, _stopped)
+_says(e.SandboxInterrupted, _stopped)
 _says(e.CmdOutputDelta, lambda x, width: f"{x.session}: {shortened(x.content, width)}")
 _says(
     e.ExecOutputDelta,

@@ -12,6 +12,7 @@ from tether_server.backends.sandbox_end import (
     ended_with,
     moment,
     removed_container_ended,
+    restarted_container_ended,
 )
 
 END = "2026-11-22T05:54:43.326774832Z"
@@ -67,9 +68,21 @@ def test_memory_that_had_run_out(code: int, before_end: float, cause: str) -> No
     assert removed_container_ended(engine, "c", END).cause == cause
 
 
+@pytest.mark.parametrize(
+    ("after_end", "cause"),
+    [(0.05, "stopped"), (-5.0, "killed")],  # the earlier one ended another life
+)
+def test_a_stop_that_had_to_kill(after_end: float, cause: str) -> None:
+    engine: Any = Engine(("stop", -after_end, ""), ("die", 0.0, "137"))
+    state = {"ExitCode": 137, "OOMKilled": False, "FinishedAt": END}
+    assert container_ended(engine, "c", state).cause == cause
+    again = restarted_container_ended(engine, "c", END)
+    assert (again.cause, again.exit_code, again.stage) == (cause, 137, "restarted")
+
+
 def test_an_engine_is_asked_for_nothing_needless() -> None:
     engine: Any = Engine()
-    state = {"ExitCode": 137, "OOMKilled": False, "FinishedAt": END}
+    state = {"ExitCode": 139, "OOMKilled": False, "FinishedAt": END}
     assert container_ended(engine, "c", state).cause == "killed"
     assert engine.events_asked == []
 

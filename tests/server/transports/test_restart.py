@@ -7,7 +7,7 @@ import asyncio
 import docker
 import pytest
 
-from tether_server import CmdRunAction
+from tether_server import CmdRunAction, SandboxInterrupted
 from tether_server.record import load_record
 
 from .conftest import StartBy
@@ -15,7 +15,7 @@ from .conftest import StartBy
 pytestmark = pytest.mark.engine
 
 
-@pytest.mark.parametrize("name", ["netns", "tcp", "exec", "dial", "ssh"])
+@pytest.mark.parametrize("name", ["unix", "netns", "tcp", "exec", "dial", "ssh"])
 async def test_it_is_found_again(start_by: StartBy, name: str) -> None:
     client = docker.from_env(version="auto")
     try:
@@ -26,6 +26,8 @@ async def test_it_is_found_again(start_by: StartBy, name: str) -> None:
             again = runtime.run(CmdRunAction(command="echo found"))
             assert (await asyncio.wait_for(again, 60)).content == "found\n"
             assert before.startswith(f"{name}: ")
+            told = [e for e in runtime.events.since(0) if isinstance(e, SandboxInterrupted)]
+            assert [event.cause for event in told] == ["stopped"]
             await runtime.close(keep=False)
     finally:
         client.close()
