@@ -178,7 +178,7 @@ class Probe:
             if state == "0A":
                 self.talk(socket.AF_INET, ("127.0.0.1", int(local.split(":")[1], 16)))
 
-    def talk(self, family: int, address: object) -> None:
+    def talk(self, family: int, address: str | tuple[str, int]) -> None:
         """What is said to a stranger, at once and to a well-formed beginning."""
         for beginning in (b"", _upgrade("/events") + _hello(), _upgrade("/bulk")):
             connection = socket.socket(family)
