@@ -40,24 +40,10 @@ from tether_runtime_client.protocol.message import changed, to_json
 from tether_runtime_client.protocol.observations import Observation, observation_adapter
 
 from .action_log import ActionLog, forget_left_behind, left_behind
+from .history_schema import bring_up_to_date
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE events (
-    seq INTEGER PRIMARY KEY,
-    epoch TEXT NOT NULL,      -- '' for what the server itself saw
-    client_seq INTEGER NOT NULL,
-    action_id TEXT,
-    final INTEGER NOT NULL,   -- 1 for the observation that ends its action
-    body BLOB NOT NULL        -- the frame as it came, or the server's event as JSON
-);
-CREATE INDEX events_of_action ON events (action_id, seq) WHERE action_id IS NOT NULL;
-CREATE TABLE progress (epoch TEXT PRIMARY KEY, stored INTEGER NOT NULL);  -- newest last
-CREATE TABLE writer (id TEXT NOT NULL);   -- one row: whoever claimed the history last
-INSERT INTO writer VALUES ('');
-"""
 _SETTINGS = (
     "page_size = 16384",  # an event with 64 KiB of output is on 5 pages, not on 17
     "journal_mode = WAL",
@@ -91,7 +77,7 @@ class History:
         )
         for setting in _SETTINGS:
             self._database.execute(f"PRAGMA {setting}")
-        self._migrate()
+        bring_up_to_date(self._database, path)
         self._lock = threading.RLock()
         self._writer = secrets.token_hex(8)
         self._actions = ActionLog(path.parent, self._writer)
@@ -279,23 +265,6 @@ class History:
         }
 
     # --- inside
-
-    def _migrate(self) -> None:
-        (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            raise ValueError(f"{self.path} was written by a newer Tether (schema {version})")
-        if version == 0:
-            self._create()
-
-    def _create(self) -> None:
-        """Another process may do the same at this moment: one of them does it."""
-        with self._database:
-            self._database.execute("BEGIN IMMEDIATE")
-            (version,) = self._database.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
-                    self._database.execute(statement)
-                self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _insert(
         self, epoch: str, client_seq: int, action_id: str | None, final: bool, body: bytes

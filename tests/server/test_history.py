@@ -32,7 +32,7 @@ from tether_runtime_client.protocol.message import to_json
 from tether_runtime_client.protocol.observations import DoneObservation, ErrorObservation
 from tether_server import history as module
 from tether_server.action_log import ActionLog
-from tether_server.history import SCHEMA_VERSION, History
+from tether_server.history import History
 
 from ..runtime_client.full_disk import fill, small_disk
 
@@ -483,9 +483,3 @@ def test_an_event_another_version_wrote_is_a_gap_and_no_end(history: History, pa
     assert [event.seq for event in events] == [1, 2, 3, 4]
     assert [isinstance(event, HistoryGap) for event in events] == [False, True, True, True]
     assert all("cannot read" in e.reason for e in events if isinstance(e, HistoryGap))
-
-
-def test_a_newer_file_is_not_touched(history: History, path: Path) -> None:
-    history._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    with pytest.raises(ValueError, match="newer Tether"):
-        History(path)
