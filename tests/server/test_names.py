@@ -16,12 +16,18 @@ def test_every_name_is_there() -> None:
     own = {
         "Dial",
         "EventStreamRuntime",
+        "Forward",
+        "ForwardOptions",
         "OperatorRuntime",
         "Process",
+        "Reverse",
+        "ReverseOptions",
         "SpawnOptions",
         "Ssh",
         "SyncEventStreamRuntime",
+        "SyncForward",
         "SyncProcess",
+        "SyncReverse",
         "Tcp",
         "TransferOptions",
     }

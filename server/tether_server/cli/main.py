@@ -19,6 +19,8 @@ COMMANDS = {
     "ps": "List sandboxes.",
     "rm": "Remove sandboxes.",
     "cp": "Copy files into a sandbox, out of it, or between two.",
+    "forward": "Make ports of a sandbox reachable here.",
+    "reverse": "Make ports of here reachable in a sandbox.",
     "events": "Show what happened in a sandbox.",
     "rotate": "Change the secret of a sandbox.",
     "doctor": "Check this machine, or one sandbox.",

@@ -13,6 +13,7 @@ _PYTHON_TO_OPTION = (
     (r"\b(transport|inject|entrypoint|links|user|network)='([^']*)'", r"--\1 \2"),
     (r"`(?:cwd|workdir)`", "--workdir"),
     (r"`(user|network|transport)`", r"--\1"),
+    (r"token=True \(one is made\), token='...' or tls=...", "--token or --tls-cert"),
     (r"`runtime\.events`", "`tether events NAME`"),
     (r"`runtime\.process\(id\)`", "`tether exec NAME --attach ID`"),
 )

@@ -119,7 +119,7 @@ def _token(token: str | bool | None) -> str | None:
     if token is None or token is False:
         return None
     if len(token) < 16 or not _TOKEN_CHARACTERS.issuperset(token):
-        hint = "Use 16 letters, digits or any of -._~+/= at least; token=True makes one"
+        hint = "Use 16 letters, digits or any of -._~+/= at least, or have one made"
         raise InvalidAction(
             "the token is too short, or has characters that no header takes", hint=hint
         )

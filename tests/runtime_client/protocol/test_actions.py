@@ -23,6 +23,8 @@ from tether_runtime_client.protocol.actions import (
     FileReadAction,
     FileWriteAction,
     ListFilesAction,
+    PortForwardAction,
+    PortReverseAction,
     ProcessSignalAction,
     SessionResizeAction,
     SetEnvAction,
@@ -57,6 +59,8 @@ def _least(kind: type[Action]) -> Action:
     given = {
         CmdRunAction: {"command": "x"},
         CmdInputAction: {"text": "x"},
+        PortForwardAction: {"port": 1},
+        PortReverseAction: {"port": 1, "owner": "somebody"},
         SessionResizeAction: {"rows": 1, "cols": 1},
         ExecAction: {"command": "x"},
         ExecStartAction: {"command": "x"},

@@ -9,6 +9,7 @@ class PortError(ActionError):
     """The base of what goes wrong with a forwarded or reversed port."""
 
     code = "port_error"
+    default_hint = "Connect again; `runtime.events` tells what became of the sandbox"
 
 
 class PortTaken(PortError):

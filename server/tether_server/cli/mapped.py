@@ -1,0 +1,92 @@
+"""Holding mapped ports until somebody has enough of it, and listing what is mapped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from tether_runtime_client.protocol.events import PortTrouble
+
+from ..operator import OperatorRuntime
+from ..ports.records import listed
+from .failures import complain
+from .interrupts import Interrupts, run_async
+from .phrases import phrase
+from .progress import ProgressDisplay
+from .text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from ..ports import Forward, Reverse
+
+M = TypeVar("M", "Forward", "Reverse")
+WIDTH = 200
+
+
+def hold(
+    name: str,
+    make: Callable[[OperatorRuntime], Awaitable[Sequence[M]]],
+    describe: Callable[[M], str],
+) -> int:
+    """Map ports beside whoever controls the sandbox, and hold them; returns the exit code.
+
+    They go with this process, or with the sandbox, whose end is raised.
+    """
+    display = ProgressDisplay(quiet=False)
+
+    async def work(interrupts: Interrupts) -> int:
+        interrupts.farewell = "closing the ports; the same again leaves at once"
+        with display:
+            runtime = await OperatorRuntime.beside(name, progress=display.say).__aenter__()
+        try:
+            made = await make(runtime)
+            click.echo("".join(f"{describe(mapping)}\n" for mapping in made), nl=False)
+            await _until_one_ends(runtime, made)
+        finally:
+            await runtime.close()
+        return 0
+
+    return run_async(work)
+
+
+async def _until_one_ends(runtime: OperatorRuntime, made: Sequence[M]) -> None:
+    ended = asyncio.Event()
+    for mapping in made:
+        mapping.on_closed(lambda _: ended.set())
+    telling = asyncio.create_task(_tell_troubles(runtime))
+    try:
+        if not any(mapping.closed for mapping in made):
+            await ended.wait()
+    finally:
+        telling.cancel()
+        with suppress(asyncio.CancelledError):
+            await telling
+    for mapping in made:
+        if mapping.problem is not None:
+            raise mapping.problem
+
+
+async def _tell_troubles(runtime: OperatorRuntime) -> None:
+    async for event in runtime.events.subscribe():
+        if isinstance(event, PortTrouble):
+            complain(phrase(event, WIDTH))
+
+
+def show_list(name: str | None) -> None:
+    """What is mapped on this machine, of one sandbox or of all."""
+    rows = [("SANDBOX", "WHERE", "LEADS TO", "PROCESS", "NOTE")]
+    for one in listed(name):
+        forward = one.direction == "forward"
+        where = one.url if forward else f"{one.url} inside"
+        leads_to = f"{one.inside} inside" if forward else one.here
+        note = "token or TLS" if one.protected else ""
+        rows.append((one.sandbox, where, leads_to, str(one.pid), note))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [visible(cell).ljust(width) for cell, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(cells).rstrip())

@@ -1,0 +1,171 @@
+"""`tether forward` and `tether reverse`: beside a running server, until somebody has enough."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import click
+import pytest
+
+from tether_server import PortOpened, SyncEventStreamRuntime
+from tether_server.cli.pairs import port_pair
+
+from .conftest import StartTether, Tether, said
+
+SERVER = """
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f"{self.path} {self.headers.get('Authorization')}".encode())
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.fixture
+def inside(live: SyncEventStreamRuntime) -> int:
+    process = live.spawn([sys.executable, "-c", SERVER])
+    return int(process.stdout.readline())
+
+
+def fetched(url: str, token: str = "") -> str:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:
+        return str(answer.read().decode())
+
+
+def line_of(process: subprocess.Popen[bytes]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().decode().strip()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def test_a_port_beside_a_running_server(
+    live: SyncEventStreamRuntime, inside: int, start_tether: StartTether, tether: Tether
+) -> None:
+    here = free_port()
+    process = start_tether("forward", "live", f"{here}:{inside}")
+    url = f"http://127.0.0.1:{here}"
+    assert line_of(process) == f"{url} leads to {inside} in the sandbox"
+    assert fetched(f"{url}/x") == "/x None"
+    listed = said(tether("forward").stdout).splitlines()
+    assert listed[0].split() == ["SANDBOX", "WHERE", "LEADS", "TO", "PROCESS", "NOTE"]
+    assert listed[1].split() == ["live", url, str(inside), "inside", str(process.pid)]
+    taken = tether("forward", "live", f"{here}:{inside}")
+    assert taken.returncode == 125
+    assert f"sandbox live forwards {inside} there (process {process.pid})" in said(taken.stderr)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    assert len(said(tether("forward", "live").stdout).splitlines()) == 1
+    assert live.exec(["true"]).exit_code == 0
+    assert not [e for e in live.events.since(0) if isinstance(e, PortOpened)]
+
+
+def test_it_ends_with_the_sandbox(
+    live: SyncEventStreamRuntime, inside: int, start_tether: StartTether
+) -> None:
+    process = start_tether("forward", "live", f":{inside}")
+    assert "leads to" in line_of(process)
+    live.close()
+    assert process.wait(30) == 125
+    assert process.stderr is not None
+    assert b"the sandbox is gone" in process.stderr.read()
+
+
+def test_a_token_where_others_reach_it(
+    live: SyncEventStreamRuntime,
+    inside: int,
+    start_tether: StartTether,
+    tether: Tether,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refused = tether("forward", "live", f":{inside}", "--bind", "0.0.0.0")
+    assert refused.returncode == 125
+    assert "Give --token or --tls-cert, or bind to loopback" in said(refused.stderr)
+    process = start_tether("forward", "live", f":{inside}", "--bind", "0.0.0.0", "--token")
+    url, _, token = line_of(process).partition(f" leads to {inside} in the sandbox; token: ")
+    assert fetched(f"{url}/y", token) == "/y None"
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        fetched(f"{url}/y", "wrong")
+    monkeypatch.setenv("TETHER_FORWARD_TOKEN", "one-of-my-own-choice")
+    process = start_tether("forward", "live", f":{inside}", "--bind", "127.0.0.1", "--token")
+    assert line_of(process).endswith("; token: one-of-my-own-choice")
+
+
+def test_a_port_of_here_inside(
+    live: SyncEventStreamRuntime, inside: int, start_tether: StartTether
+) -> None:
+    there = free_port()
+    process = start_tether("reverse", "live", f"{there}:{inside}")
+    expected = f"http://127.0.0.1:{there} in the sandbox leads to 127.0.0.1:{inside} here"
+    assert line_of(process) == expected
+    program = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{there}/z').read())"
+    assert live.exec([sys.executable, "-c", program]).stdout == b"b'/z None'\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 143
+
+
+def test_refusals_are_told_while_it_holds(
+    live: SyncEventStreamRuntime, start_tether: StartTether
+) -> None:
+    nobody = free_port()
+    process = start_tether("forward", "live", f":{nobody}")
+    url = line_of(process).split()[0]
+    with pytest.raises(OSError, match="reset"):
+        fetched(url)
+    assert process.stderr is not None
+    assert b"connections fail" in process.stderr.readline()
+
+
+@pytest.mark.parametrize(
+    ("text", "pair"),
+    [
+        ("5050", (5050, 5050)),
+        ("5051:5050", (5051, 5050)),
+        (":5050", (0, 5050)),
+        ("5051:/run/app", (5051, "/run/app")),
+        ("/tmp/a:b:5050", ("/tmp/a:b", 5050)),
+    ],
+)
+def test_pairs(text: str, pair: tuple[object, object]) -> None:
+    assert port_pair(text) == pair
+
+
+@pytest.mark.parametrize("text", ["", "a", "0", "1:0", "70000", "x:1", "/a/path", "1:2:3", "-1"])
+def test_what_is_no_pair(text: str) -> None:
+    with pytest.raises(click.UsageError):
+        port_pair(text)
+
+
+def test_certificates_that_are_none(tether: Tether, tmp_path: Path) -> None:
+    (tmp_path / "cert").write_text("nothing")
+    done = tether("forward", "live", "80", "--tls-cert", str(tmp_path / "cert"))
+    assert done.returncode == 125
+    assert "the certificates cannot be used" in said(done.stderr)
+    done = tether("forward", "live", "80", "--tls-ca", str(tmp_path / "cert"))
+    assert "go with --tls-cert" in said(done.stderr)
+
+
+def test_the_sandbox_s_name_is_completed(live: SyncEventStreamRuntime, tether: Tether) -> None:
+    import os
+
+    environment = {
+        **os.environ,
+        "_TETHER_COMPLETE": "bash_complete",
+        "COMP_WORDS": "tether forward li",
+        "COMP_CWORD": "2",
+    }
+    assert "live" in said(tether(env=environment).stdout)
