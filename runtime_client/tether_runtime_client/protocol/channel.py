@@ -236,9 +236,11 @@ class Channel(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Feed the core and hand on what came of it."""
         self.heard = asyncio.get_running_loop().time()
+        if self._reader is None and self._head is not None:
+            data = self._feed_handshake(self._head, data)
         if self._reader is None:
-            self._feed_core(data)
-            self._begin_messages(data)
+            if data:
+                self._feed_core(data)
             return
         for kind, content in self._reader.feed(data):
             if self._aborted:
@@ -284,18 +286,23 @@ class Channel(asyncio.Protocol):
         self._core.receive_data(data)
         self._handle_received()
 
-    def _begin_messages(self, data: bytes) -> None:
-        """Past the core from here on, if nothing came with the handshake's end: else the core may
-        be amid a frame, and goes on with this connection.
+    def _feed_handshake(self, head: bytes, data: bytes) -> bytes:
+        """Give the core no more than the handshake, and return the rest.
+
+        It would look at what follows, and answer it, before the handshake was answered. From there
+        on messages go past it.
         """
-        if self._head is None:
-            return
-        head = self._head + data
-        end = head.find(_HEAD_END)
-        self._head = head[1 - len(_HEAD_END) :] if end < 0 else None
-        if end >= 0 and end + len(_HEAD_END) == len(head) and self._core.state is OPEN:
+        end = (head + data).find(_HEAD_END)
+        if end < 0:
+            self._head = (head + data)[1 - len(_HEAD_END) :]
+            self._feed_core(data)
+            return b""
+        self._head, behind = None, end + len(_HEAD_END) - len(head)
+        self._feed_core(data[:behind])
+        if self._core.state is OPEN:
             limit = MAX_FRAME if self.masks or self.trusted else MAX_HANDSHAKE_FRAME
             self._reader = FrameReader(masked=not self.masks, limit=limit)
+        return data[behind:]
 
     def _on_message(self, kind: int, message: bytes) -> None:
         assert self._receiver is not None
