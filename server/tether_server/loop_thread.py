@@ -10,7 +10,8 @@ import warnings
 import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, wait
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from tether_runtime_client.protocol.errors import RuntimeClosed
 
@@ -20,7 +21,10 @@ EXIT_TIMEOUT_S = 30.0
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Last = Coroutine[Any, Any, None]
+P = ParamSpec("P")
+Work = Callable[[], Coroutine[Any, Any, T]]
+Last = Work[None]
+"""Coroutines are made on the loop that runs them: none is left over where nothing is run."""
 
 
 class LoopThread:
@@ -31,7 +35,7 @@ class LoopThread:
     ever; the end of the process runs its farewell all the same.
     """
 
-    def __init__(self, owner: str, farewell: Callable[[], Last]) -> None:
+    def __init__(self, owner: str, farewell: Last) -> None:
         self._owner = owner
         self._farewell = farewell
         self._lock = threading.Lock()
@@ -45,22 +49,32 @@ class LoopThread:
         self._loop = self._started.result()
         _running.add(self)
 
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run `work` on the loop and return what it returns, or raise what it raises.
+    def call(
+        self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run what `function` makes on the loop; return what it returns, or raise what it raises.
 
         An exception in the waiting thread, such as `KeyboardInterrupt`, cancels the work, waits
         for the work's own clean-up and goes on; the loop stays usable. Raises `RuntimeClosed`
         when the loop ends first.
         """
-        self._refuse_own_thread(work)
-        call = _Call(work, self._tasks)
-        self._post(call)
+        self._refuse_own_thread()
+        call = _Call(partial(function, *args, **kwargs), self._tasks)
         try:
+            self._post(call)
             wait([call.outcome])
         except BaseException:
             self._cancel(call)
             raise
         return call.outcome.result()
+
+    def tell(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """The same for what is no coroutine, and has to be called on the loop."""
+
+        async def work() -> None:
+            function(*args, **kwargs)
+
+        self.call(work)
 
     @property
     def busy(self) -> bool:
@@ -73,7 +87,7 @@ class LoopThread:
         Other work that is still under way then is cancelled. An interrupted wait leaves the end
         going on in the background; the end of the process waits for it.
         """
-        self._refuse_own_thread(last)
+        self._refuse_own_thread()
         began = self._begin_end(last)
         wait([self._ended])
         self._thread.join()
@@ -86,7 +100,7 @@ class LoopThread:
 
     def abandon(self) -> None:
         """Nobody can call any more: end in the background, and warn unless the end was begun."""
-        if self._begin_end(self._farewell()):
+        if self._begin_end(self._farewell):
             text = f"the {self._owner} was not closed: use `with`, or call close()"
             warnings.warn(text, ResourceWarning, source=self, stacklevel=3)
 
@@ -94,9 +108,8 @@ class LoopThread:
         """Wait for an end that was begun; whether it came within `timeout_s`."""
         return bool(wait([self._ended], timeout=timeout_s).done)
 
-    def _refuse_own_thread(self, work: Coroutine[Any, Any, Any]) -> None:
+    def _refuse_own_thread(self) -> None:
         if threading.current_thread() is self._thread:
-            work.close()
             raise RuntimeError("called from the runtime's own event loop, which this would block")
 
     def _begin_end(self, last: Last) -> bool:
@@ -104,8 +117,6 @@ class LoopThread:
             was_open, self._open = self._open, False
             if was_open:
                 self._loop.call_soon_threadsafe(self._last.set_result, last)
-        if not was_open:
-            last.close()
         return was_open
 
     def _post(self, call: _Call[Any]) -> None:
@@ -113,11 +124,13 @@ class LoopThread:
         with self._lock:
             if self._open:
                 self._loop.call_soon_threadsafe(call.begin)
+                call.posted = True
                 return
-        call.work.close()
         raise RuntimeClosed("the runtime is closed")
 
     def _cancel(self, call: _Call[Any]) -> None:
+        if not call.posted:
+            return
         with self._lock:
             if self._open:
                 self._loop.call_soon_threadsafe(call.cancel)
@@ -141,7 +154,7 @@ class LoopThread:
         self._started.set_result(loop)
         last = await self._last
         try:
-            await last
+            await last()
         finally:
             await self._end_tasks()
 
@@ -156,15 +169,16 @@ class LoopThread:
 class _Call(Generic[T]):
     """One coroutine on its way to the loop, and its outcome on the way back."""
 
-    def __init__(self, work: Coroutine[Any, Any, T], tasks: set[asyncio.Task[Any]]) -> None:
-        self.work = work
+    def __init__(self, work: Work[T], tasks: set[asyncio.Task[Any]]) -> None:
+        self._work = work
         self._tasks = tasks
+        self.posted = False
         self.outcome: Future[T] = Future()
         self._task: asyncio.Task[T] | None = None
 
     def begin(self) -> None:
         """Start the work. On the loop."""
-        self._task = asyncio.get_running_loop().create_task(self.work)
+        self._task = asyncio.get_running_loop().create_task(self._work())
         self._tasks.add(self._task)
         self._task.add_done_callback(self._settle)
 

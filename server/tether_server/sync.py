@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack, overload
 
@@ -98,11 +98,11 @@ class SyncEventStreamRuntime:
 
     def cut_connection(self) -> None:
         """Drop the event connection as a broken network would: a drill. Nothing is lost by it."""
-        self._loop.call(_later(self._runtime.cut_connection))
+        self._loop.tell(self._runtime.cut_connection)
 
     def rotate_secret(self) -> None:
         """Change the sandbox's secret; returns when it refuses the former."""
-        self._loop.call(self._runtime.rotate_secret())
+        self._loop.call(self._runtime.rotate_secret)
 
     # --- lifetime
 
@@ -129,18 +129,18 @@ class SyncEventStreamRuntime:
             raise RuntimeClosed("a runtime is started once")
         self._thread = LoopThread(f"runtime {self.name!r}", self._runtime.close)
         try:
-            self._thread.call(self._runtime.start())
+            self._thread.call(self._runtime.start)
         except BaseException:
             if self._thread.busy:  # interrupted again, at its clean-up: that goes on by itself
-                self._thread.finish_later(_nothing())
+                self._thread.finish_later(_nothing)
             else:
-                self._thread.finish(_nothing())
+                self._thread.finish(_nothing)
             raise
 
     def close(self, *, keep: bool | None = None) -> None:
         """What leaving the block does; `keep` overrides the runtime's own. Twice is safe."""
         if self._thread is not None:
-            self._thread.finish(self._runtime.close(keep=keep))
+            self._thread.finish(lambda: self._runtime.close(keep=keep))
 
     # --- actions
 
@@ -191,7 +191,7 @@ class SyncEventStreamRuntime:
 
     def run(self, action: a.Action, *, id: str | None = None) -> o.Observation:
         """Run an action and return its observation; raises the `ActionError` it ended in."""
-        return self._loop.call(self._runtime.run(action, id=id))
+        return self._loop.call(self._runtime.run, action, id=id)
 
     def stream(
         self, action: a.Action, *, id: str | None = None
@@ -220,7 +220,8 @@ class SyncEventStreamRuntime:
         timeout_s: float | None = None,
     ) -> o.ExecObservation:
         """Run a process without a terminal: a list of arguments, or text for `sh -c`."""
-        work = self._runtime.exec(
+        return self._loop.call(
+            self._runtime.exec,
             command,
             stdin=stdin,
             env=env,
@@ -231,7 +232,6 @@ class SyncEventStreamRuntime:
             nice=nice,
             timeout_s=timeout_s,
         )
-        return self._loop.call(work)
 
     def spawn(
         self,
@@ -241,20 +241,20 @@ class SyncEventStreamRuntime:
         **options: Unpack[SpawnOptions],
     ) -> SyncProcess:
         """Start a process and return a handle on it at once."""
-        work = self._runtime.spawn(command, id=id, **options)
-        return SyncProcess(self._loop, self._loop.call(work))
+        process = self._loop.call(self._runtime.spawn, command, id=id, **options)
+        return SyncProcess(self._loop, process)
 
     def process(self, id: str) -> SyncProcess:
         """A handle on a process that was spawned, taken from whoever had it."""
-        return SyncProcess(self._loop, self._loop.call(self._runtime.process(id)))
+        return SyncProcess(self._loop, self._loop.call(self._runtime.process, id))
 
     def processes(self) -> tuple[ExecEntry, ...]:
         """The spawned processes of the sandbox: the newest that have ended, then what runs."""
-        return self._loop.call(self._runtime.processes())
+        return self._loop.call(self._runtime.processes)
 
     def set_env(self, env: Mapping[str, str | None]) -> None:
         """Set variables of everything that starts in the sandbox; None takes one away."""
-        self._loop.call(self._runtime.set_env(env))
+        self._loop.call(self._runtime.set_env, env)
 
     def upload(
         self,
@@ -265,8 +265,8 @@ class SyncEventStreamRuntime:
         **options: Unpack[TransferOptions],
     ) -> o.TransferObservation:
         """Copy a file or a folder's tree into the sandbox, under the name `target`."""
-        work = self._runtime.upload(source, target, progress=progress, **options)
-        return self._loop.call(work)
+        work = self._runtime.upload
+        return self._loop.call(work, source, target, progress=progress, **options)
 
     def download(
         self,
@@ -277,8 +277,8 @@ class SyncEventStreamRuntime:
         **options: Unpack[TransferOptions],
     ) -> o.TransferObservation:
         """Copy a file or a folder's tree out of the sandbox, under the name `target`."""
-        work = self._runtime.download(source, target, progress=progress, **options)
-        return self._loop.call(work)
+        work = self._runtime.download
+        return self._loop.call(work, source, target, progress=progress, **options)
 
     def copy_to(
         self,
@@ -291,16 +291,16 @@ class SyncEventStreamRuntime:
     ) -> o.TransferObservation:
         """Copy a file or a folder's tree to another sandbox, or within this one."""
         places = (self._runtime, source, other._runtime, target)
-        return self._loop.call(_copy_to(*places, progress, options))
+        return self._loop.call(_copy_to, *places, progress, options)
 
     def forward(self, target: int | str, **options: Unpack[ForwardOptions]) -> SyncForward:
         """Make a port inside reachable here, also one of its loopback, or a UNIX socket."""
-        forward = self._loop.call(self._runtime.forward(target, **options))
+        forward = self._loop.call(self._runtime.forward, target, **options)
         return SyncForward(self._loop, forward)
 
     def reverse(self, target: int | str, **options: Unpack[ReverseOptions]) -> SyncReverse:
         """Make a port of here, or a UNIX socket, reachable inside: that and no other."""
-        reverse = self._loop.call(self._runtime.reverse(target, **options))
+        reverse = self._loop.call(self._runtime.reverse, target, **options)
         return SyncReverse(self._loop, reverse)
 
     @property
@@ -355,10 +355,6 @@ async def _copy_to(
         return await runtime.copy_to(source, runtime, target, progress=progress, **options)
     async with OperatorRuntime.beside(other.name) as beside:
         return await runtime.copy_to(source, beside, target, progress=progress, **options)
-
-
-async def _later(function: Callable[[], None]) -> None:
-    function()
 
 
 async def _nothing() -> None:

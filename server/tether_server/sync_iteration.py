@@ -16,7 +16,7 @@ def iterate(thread: LoopThread, items: AsyncIterator[T]) -> Iterator[T]:
     """Take the items one by one; what made them is closed when the iteration is left."""
     generator = cast("AsyncGenerator[T, None]", items)
     try:
-        while (item := thread.call(_next(generator))) is not None:
+        while (item := thread.call(_next, generator)) is not None:
             yield item[0]
     finally:
         _close(thread, generator)
@@ -24,7 +24,7 @@ def iterate(thread: LoopThread, items: AsyncIterator[T]) -> Iterator[T]:
 
 def _close(thread: LoopThread, generator: AsyncGenerator[T, None]) -> None:
     try:
-        thread.call(_aclose(generator))
+        thread.call(_aclose, generator)
     except (RuntimeClosed, RuntimeError):
         # The loop has ended, or the collector found the iteration in the loop's own thread. In
         # both cases the loop closes what it knows of by itself.

@@ -38,7 +38,7 @@ class SyncMapping(Generic[M]):
 
     def close(self) -> None:
         """Take no more connections, and reset those that stand. Twice is safe."""
-        self._thread.call(self._mapping.close())
+        self._thread.call(self._mapping.close)
 
     def __enter__(self) -> Self:
         return self

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from tether_runtime_client.protocol.exec_frames import OutputName
 
@@ -44,11 +44,11 @@ class SyncProcess:
 
     def wait(self, timeout_s: float | None = None) -> int:
         """The exit code; raises `TimeoutError` when it has not ended by then, and goes on."""
-        return self._thread.call(_within(timeout_s, self._process.wait()))
+        return self._thread.call(_wait, self._process, timeout_s)
 
     def communicate(self, data: bytes = b"") -> tuple[bytes, bytes]:
         """Send `data` and the end of the input, read both streams to their ends, and wait."""
-        return self._thread.call(self._process.communicate(data))
+        return self._thread.call(self._process.communicate, data)
 
     def merged(self) -> Iterator[tuple[OutputName, bytes]]:
         """Both streams as they come, each piece with the name of its stream."""
@@ -56,23 +56,23 @@ class SyncProcess:
 
     def send_signal(self, number: int | str) -> None:
         """Signal its whole process group, by number or name. Nothing happens once it has ended."""
-        self._thread.call(self._process.send_signal(number))
+        self._thread.call(self._process.send_signal, number)
 
     def terminate(self) -> None:
         """SIGTERM to the whole group."""
-        self._thread.call(self._process.terminate())
+        self._thread.call(self._process.terminate)
 
     def kill(self) -> None:
         """SIGKILL to the whole group."""
-        self._thread.call(self._process.kill())
+        self._thread.call(self._process.kill)
 
     def resize(self, rows: int, cols: int) -> None:
         """Its terminal has another size now."""
-        self._thread.call(_on_loop(lambda: self._process.resize(rows, cols)))
+        self._thread.tell(self._process.resize, rows, cols)
 
     def close(self) -> None:
         """Let go of the process, which goes on. Twice is safe."""
-        self._thread.call(self._process.close())
+        self._thread.call(self._process.close)
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +83,7 @@ class SyncProcess:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._thread.call(self._process.__aexit__(kind, error, traceback))
+        self._thread.call(self._process.__aexit__, kind, error, traceback)
 
 
 class SyncProcessOutput:
@@ -95,11 +95,11 @@ class SyncProcessOutput:
 
     def read(self, limit: int = -1) -> bytes:
         """The next bytes, at most `limit` of them; all to the end when it is negative."""
-        return self._thread.call(self._output.read(limit))
+        return self._thread.call(self._output.read, limit)
 
     def readline(self) -> bytes:
         """The next line with its line feed, at most 1 MiB of it; empty at the end."""
-        return self._thread.call(self._output.readline())
+        return self._thread.call(self._output.readline)
 
     def __iter__(self) -> Iterator[bytes]:
         while line := self.readline():
@@ -107,7 +107,7 @@ class SyncProcessOutput:
 
     def discard(self) -> None:
         """What has not been read, and what will come, is not wanted."""
-        self._thread.call(_on_loop(self._output.discard))
+        self._thread.tell(self._output.discard)
 
 
 class SyncProcessInput:
@@ -119,17 +119,13 @@ class SyncProcessInput:
 
     def write(self, data: bytes) -> None:
         """Send to the process; raises `StdinClosed` when it reads no more."""
-        self._thread.call(self._stdin.write(data))
+        self._thread.call(self._stdin.write, data)
 
     def close(self) -> None:
         """Send the end of the input. Twice is safe."""
-        self._thread.call(_on_loop(self._stdin.close))
+        self._thread.tell(self._stdin.close)
 
 
-async def _within(timeout_s: float | None, work: Coroutine[Any, Any, int]) -> int:
+async def _wait(process: Process, timeout_s: float | None) -> int:
     async with asyncio.timeout(timeout_s):
-        return await work
-
-
-async def _on_loop(function: Callable[[], None]) -> None:
-    function()
+        return await process.wait()

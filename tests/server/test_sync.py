@@ -252,14 +252,14 @@ def test_a_call_from_its_own_loop_is_refused() -> None:
         """Do nothing."""
 
     async def call_back() -> None:
-        thread.call(nothing())
+        thread.call(nothing)
 
     thread = LoopThread("tether test", nothing)
     with pytest.raises(RuntimeError, match="own event loop"):
-        thread.call(call_back())
-    thread.finish(nothing())
+        thread.call(call_back)
+    thread.finish(nothing)
     with pytest.raises(RuntimeClosed):
-        thread.call(nothing())
+        thread.call(nothing)
 
 
 # --- Ctrl-C
