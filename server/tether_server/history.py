@@ -150,7 +150,7 @@ class History:
 
     def store_event(self, event: Event) -> Event:
         """Store what the server itself saw, or an observation it had to make up."""
-        stamped = changed(event, time=time.time())
+        stamped = changed(event, time=event.time or time.time())
         final = isinstance(event, Observation)
         seq = self._insert("", 0, event.action_id, final, to_json(stamped))
         return _with_seq(stamped, seq)

@@ -17,13 +17,14 @@ from tether_runtime_client.protocol.errors import RuntimeClosed, TransportUnavai
 from tether_runtime_client.protocol.events import SandboxStarted, SandboxStopped
 
 from .backends import Backend, Progress, Sandbox, SandboxSpec, open_backend, silent
-from .backends.base import START_TIMEOUT_S, with_log
+from .backends.base import START_TIMEOUT_S, WARM_START_TIMEOUT_S, with_log
 from .calls import Calls
 from .event_stream import EventStream
 from .history import History
 from .link import Link
 from .ports import Ports
 from .processes import Processes
+from .readiness import Budget, Readiness
 from .record import (
     SandboxRecord,
     changing_secret,
@@ -77,7 +78,7 @@ class EventStreamRuntime(Calls):
             instead of ~/.bashrc.
         secret_lifetime_s: seconds after which the sandbox takes no new connection by a secret; a
             runtime that is connected changes it well before. None: until it is changed.
-        start_timeout_s: how long a started sandbox may take until its client answers; a slow
+        start_timeout_s: how long a fresh sandbox may take until its client answers; a slow
             ENTRYPOINT that the client runs `through` counts.
         progress: told in short sentences what a person would be waiting for.
     """
@@ -149,12 +150,14 @@ class EventStreamRuntime(Calls):
         *,
         takeover: bool = False,
         transport: str | None = None,
+        start_timeout_s: float = WARM_START_TIMEOUT_S,
         progress: Progress = silent,
     ) -> EventStreamRuntime:
         """A runtime for the sandbox of that name, with its history; enter it to connect.
 
         It is reached as it was, or by another `transport` that it was set up for (`auto` tries
-        each): one that broke holds up nothing but itself.
+        each): one that broke holds up nothing but itself. `start_timeout_s` is how long it may
+        take until its client answers; one that was restarted has to come up first.
 
         Raises `SandboxNotFound` when none is known. Entering raises `ControllerBusy` while another
         server controls the sandbox and answers; `takeover=True` replaces it.
@@ -166,6 +169,7 @@ class EventStreamRuntime(Calls):
             name=name,
             keep=record.keep,
             transport=transport or record.transport,
+            start_timeout_s=start_timeout_s,
             progress=progress,
         )
         runtime._record = record
@@ -306,15 +310,20 @@ class EventStreamRuntime(Calls):
         except BaseException:
             drop_record(self.name)
             raise
-        self._sandbox = await self._backend.start(self._spec, self._progress)
+        assert self._submissions is not None
+        self._submissions.own()
+        readiness = self._begin_start("cold")
+        self._sandbox = await self._backend.start(self._spec, readiness.tell)
         self._save_record(self._sandbox)
-        await self._connect(self._sandbox, attached=False)
+        await self._connect(self._sandbox, readiness)
         self._keep_secret_young(attached=False)
 
     async def _find(self, record: SandboxRecord) -> None:
         self._open_history(sandbox_folder(record.name))
+        readiness = self._begin_start("warm")
+        readiness.tell(f"looking for sandbox {record.name}")
         self._sandbox = await self._backend.attach(record)
-        await self._connect(self._sandbox, attached=True)
+        await self._connect(self._sandbox, readiness)
         self._save_record(self._sandbox)
         self._keep_secret_young(attached=True)
 
@@ -323,14 +332,24 @@ class EventStreamRuntime(Calls):
         self._events = EventStream(self._history)
         self._submissions = Submissions(self._history, self._events)
 
-    async def _connect(self, sandbox: Sandbox, *, attached: bool) -> None:
+    def _begin_start(self, budget: Budget) -> Readiness:
+        assert self._submissions is not None
+        limit = self._start_timeout_s
+        return Readiness(budget, limit, self._progress, self._submissions.progress_made)
+
+    async def _connect(self, sandbox: Sandbox, readiness: Readiness) -> None:
         assert self._submissions is not None
         started = SandboxStarted(
-            name=self.name, backend=sandbox.backend, image=sandbox.image, attached=attached
+            name=self.name,
+            backend=sandbox.backend,
+            image=sandbox.image,
+            attached=readiness.budget == "warm",
         )
         try:
-            async with asyncio.timeout(self._start_timeout_s):
+            async with asyncio.timeout(readiness.limit_s):
+                readiness.tell("waiting for the runtime client to come up")
                 await sandbox.ready()
+                readiness.tell("looking for a way to the runtime client")
                 self._choice = await choose(
                     self._asked_for, sandbox.transports(), self._present_secret()
                 )
@@ -338,10 +357,11 @@ class EventStreamRuntime(Calls):
                 self._link = self._make_link(sandbox, transport)
                 self._submissions.bind(self._link, self._choice.why, started)
                 self._transfers = Transfers(self._follow, transport)
+                readiness.tell(f"taking over what there is, by {transport.name}")
                 await self._link.start()
         except TimeoutError:
-            reason = f"no answer within {self._start_timeout_s:g} s"
-            raise await sandbox.start_failed(reason) from None
+            failed = await sandbox.start_failed(readiness.too_long)
+            raise readiness.timeout(failed) from None
         except TransportUnavailable as problem:
             if await sandbox.ended() is None:
                 raise with_log(problem, sandbox.log_tail().strip()) from None

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import sqlite3
+import time
 from dataclasses import dataclass
 
 from tether_runtime_client.protocol.actions import Action
@@ -14,7 +15,6 @@ from tether_runtime_client.protocol.errors import (
     Fenced,
     FrameTooLarge,
     InvalidAction,
-    MalformedFrame,
     RuntimeClosed,
     SandboxGone,
     StateUnusable,
@@ -29,26 +29,25 @@ from tether_runtime_client.protocol.events import (
     SandboxInterrupted,
     SandboxStarted,
     SandboxStopped,
+    StartProgress,
 )
 from tether_runtime_client.protocol.frames import (
-    MAX_ID,
     EventFrame,
     ObservationFrame,
     RejectedFrame,
-    RejectedSubmission,
     StoredEvent,
     WelcomeFrame,
-    decode_from_server,
     encode_submit,
 )
 from tether_runtime_client.protocol.limits import MAX_FRAME
-from tether_runtime_client.protocol.message import to_json
+from tether_runtime_client.protocol.message import changed, to_json
 from tether_runtime_client.protocol.observations import ErrorObservation, Observation
 from tether_runtime_client.protocol.server_side import Gap
 
 from .event_stream import EventStream
 from .history import History
 from .link import Ended, Link
+from .submission_frame import body_of, check
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +80,8 @@ class Submissions:
         self._link: Link | None = None
         self._why_transport = ""
         self._started: Event = Event()
-        self._claimed = False
+        self._claimed = self._owned = False
+        self._early: list[StartProgress] = []
         self._waiting: dict[str, list[asyncio.Future[Observation]]] = {}
         self._frames: dict[str, bytes] = {}
         self._accepted: set[str] = set()
@@ -294,10 +294,26 @@ class Submissions:
 
     # --- inside
 
+    def own(self) -> None:
+        """The history is of a sandbox that is being made: nobody else writes it."""
+        self._history.claim()
+        self._owned = True
+
+    def progress_made(self, event: StartProgress) -> None:
+        """Store it, as soon as this server may write the history."""
+        if self._owned:
+            self.record(event)
+        else:
+            self._early.append(changed(event, time=time.time()))
+
     def _claim(self) -> None:
         """This server is the controller now: take up what a former one left unanswered."""
         self._claimed = True
-        self._history.claim()
+        if not self._owned:
+            self.own()
+        early, self._early = self._early, []
+        for event in early:
+            self.record(event)
         unfinished = self._history.unfinished()
         self._frames = {i: encode_submit(i, to_json(a)) for i, a in unfinished.items()}
         self._accepted = {i for i in unfinished if self._history.accepted(i)}
@@ -328,13 +344,13 @@ class Submissions:
             self._link.cut("the history cannot be written")
 
     def _submit_new(self, action_id: str, action: Action) -> None:
-        body = _body(action)
+        body = body_of(action)
         frame = encode_submit(action_id, body)
         if len(frame) > MAX_FRAME:
             raise FrameTooLarge(
                 f"the action is {len(frame):,} bytes long, and {MAX_FRAME:,} is the most"
             )
-        _check(frame)
+        check(frame)
         self._make_safe(action_id, body)
         self._frames[action_id] = frame
         self._events.wake()
@@ -411,24 +427,3 @@ def _gone(ended: Ended) -> SandboxGone:
 def new_action_id() -> str:
     """An id no action has."""
     return secrets.token_hex(12)
-
-
-def _body(action: Action) -> bytes:
-    try:
-        return to_json(action, lone="strict")
-    except UnicodeError:
-        raise InvalidAction(
-            "the action has text that is no Unicode",
-            hint="Send other bytes as data; name a file of other bytes in a command, by escapes",
-        ) from None
-
-
-def _check(frame: bytes) -> None:
-    """Refuse what the client would: an action built past its model's validation, or a bad id."""
-    try:
-        decode_from_server(frame)
-    except RejectedSubmission as rejected:
-        raise rejected.error from None
-    except MalformedFrame:  # the frame is ours: nothing else of it can be wrong
-        hint = f"An id is made of at most {MAX_ID} letters, digits, and any of _ . : -"
-        raise InvalidAction("the action's id cannot be used", hint=hint) from None

@@ -245,6 +245,17 @@ class ActionSubmitted(Event):
     action: AnyAction
 
 
+class StartProgress(Event):
+    """What was done, or waited for, on the way to a client that answers.
+
+    A `cold` start makes the sandbox, a `warm` one finds it.
+    """
+
+    event: Literal["start_progress"] = "start_progress"
+    start: Literal["cold", "warm"]
+    message: str
+
+
 class SandboxStarted(Event):
     """The place where the client runs was started, or found again by `attach`."""
 
@@ -353,6 +364,7 @@ AnySandboxEvent = Annotated[
 
 AnyServerEvent = Annotated[
     ActionSubmitted
+    | StartProgress
     | SandboxStarted
     | Connected
     | ConnectionLost

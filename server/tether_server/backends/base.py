@@ -26,7 +26,10 @@ INJECTS = ("build", "mount")
 TRANSPORTS = ("auto", "unix", "netns", "tcp", "exec", "dial", "ssh")
 ENTRYPOINTS = ("through", "beside", "skip")
 START_TIMEOUT_S = 60.0
-"""How long a started sandbox may take until its client answers, where nothing else is asked."""
+"""How long a fresh sandbox may take until its client answers, where nothing else is asked."""
+
+WARM_START_TIMEOUT_S = 30.0
+"""The same of one that is found: its client runs, or has only to be given its secret."""
 
 
 _OWN = {

@@ -215,6 +215,7 @@ _says(
 _says(e.ActionSubmitted, lambda x, width: phrase(x.action, width))
 _says(e.ActionAccepted, lambda x, _: f"accepted ({x.kind})")
 _says(e.ClientStarted, _client_started)
+_says(e.StartProgress, lambda x, width: f"{x.start} start: {shortened(x.message, width)}")
 _says(e.SandboxStarted, _sandbox_started)
 _says(e.Connected, _connected)
 _says(e.ConnectionLost, lambda x, width: f"connection lost: {shortened(x.reason, width)}")

@@ -12,6 +12,7 @@ _PYTHON_TO_OPTION = (
     (r"mem_limit='([^']*)'", r"--memory \1"),
     (r"\b(transport|inject|entrypoint|links|user|network)='([^']*)'", r"--\1 \2"),
     (r"`(?:cwd|workdir)`", "--workdir"),
+    (r"`start_timeout_s`", "--start-timeout"),
     (r"`(user|network|transport)`", r"--\1"),
     (r"token=True \(one is made\), token='...' or tls=...", "--token or --tls-cert"),
     (r"`runtime\.events`", "`tether events NAME`"),

@@ -77,6 +77,16 @@ class StartFailed(SandboxError):
     default_hint = "`tether doctor` checks this machine"
 
 
+class StartTimeout(StartFailed):
+    """The client did not answer in time.
+
+    `data` has `start` (`cold` or `warm`), its limit `limit_s`, and the last `progress`.
+    """
+
+    code = "start_timeout"
+    default_hint = "Give it longer with `start_timeout_s`; `tether doctor` checks this machine"
+
+
 class StateUnusable(SandboxError):
     """The folder where the server keeps its records and histories is full, or cannot be used."""
 
