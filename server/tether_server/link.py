@@ -60,7 +60,11 @@ log = logging.getLogger(__name__)
 
 
 class Link:
-    """One role's connection. `start` once, then `send_text` at any time, `close` at the end."""
+    """One role's connection. `start` once, then `send_text` at any time, `close` at the end.
+
+    `on_silent` is called when a connection is given up that no end of was told: others over the
+    same way, which nobody pings, may be as dead.
+    """
 
     def __init__(
         self,
@@ -71,8 +75,10 @@ class Link:
         *,
         role: Role = "controller",
         takeover: bool = False,
+        on_silent: Callable[[], None] | None = None,
     ) -> None:
         self.transport = transport
+        self._on_silent = on_silent
         self._secret = secret
         self._user = user
         self._ended = ended
@@ -199,6 +205,8 @@ class Link:
             assert self._connection is not None
             reason = await self._connection.watch()
             self._user.on_disconnected(reason)
+            if self._connection.was_silent and self._on_silent is not None:
+                self._on_silent()
             refusal = self._connection.refusal
             if isinstance(refusal, Fenced | ControllerBusy):
                 return Ended(refusal.message, fenced=True)
@@ -270,6 +278,7 @@ class _Connection:
         self._attached: asyncio.Future[None] = loop.create_future()
         self.caught_up: asyncio.Future[None] = loop.create_future()
         self.refusal: ProtocolError | None = None
+        self.was_silent = False
 
     @property
     def is_up(self) -> bool:
@@ -307,6 +316,7 @@ class _Connection:
                 return self._lost.result()
             silent = loop.time() - self._channel.heard
             if silent > 2 * PING_EVERY_S:
+                self.was_silent = True
                 self.abort(f"no sign of life for {silent:.0f} s")
             elif silent > PING_EVERY_S / 2:
                 self._channel.ping()
