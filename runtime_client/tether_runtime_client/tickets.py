@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
+from weakref import WeakValueDictionary
 
 from .protocol.bulk import BulkStream, expect_open
 from .protocol.errors import MalformedFrame, TicketInvalid, TransferError
@@ -17,6 +18,7 @@ class Tickets:
     def __init__(self) -> None:
         self._waiting: dict[str, asyncio.Future[BulkStream]] = {}
         self._takers: dict[str, Callable[[BulkStream], None]] = {}
+        self._used: WeakValueDictionary[str, BulkStream] = WeakValueDictionary()
 
     def issue(self) -> str:
         """A fresh ticket; follow with `redeemed`."""
@@ -56,7 +58,11 @@ class Tickets:
                 _turn_away(waiting)
 
     async def present(self, stream: BulkStream) -> None:
-        """Read a new stream's ticket and hand it to its action, or refuse it."""
+        """Read a new stream's ticket and hand it to its action, or refuse it.
+
+        Whoever shows a ticket again has lost the stream that it was for, which the network need not
+        have told here: that one ends, so that its action asks for the next.
+        """
         try:
             async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
                 ticket = expect_open(await stream.read())
@@ -70,9 +76,12 @@ class Tickets:
             return
         waiting = self._waiting.get(ticket)
         if waiting is None or waiting.done():
+            if (lost := self._used.get(ticket)) is not None:
+                lost.abort("its ticket was shown again")
             stream.refuse(TicketInvalid("the ticket is unknown, used or too old"))
         else:
             stream.trust()
+            self._used[ticket] = stream
             waiting.set_result(stream)
 
 

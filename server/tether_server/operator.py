@@ -78,8 +78,14 @@ class OperatorRuntime(EventStreamRuntime):
 
     def _make_link(self, sandbox: Sandbox, transport: Transport) -> Link:
         assert self._submissions is not None
-        user, secret = self._submissions, self._present_secret
-        return _OperatorLink(transport, secret, user, sandbox.ended, role="operator")
+        return _OperatorLink(
+            transport,
+            self._present_secret,
+            self._submissions,
+            sandbox.ended,
+            role="operator",
+            on_silent=self._cut_bulk,
+        )
 
     def _keep_secret_young(self, *, attached: bool) -> None:
         """The controller does."""

@@ -254,10 +254,7 @@ class EventStreamRuntime(Calls):
         """Drop the connections for events, processes, transfers and the mappings of ports, as a
         broken network would: a drill. Nothing is lost by it.
         """
-        self._spawned.cut()
-        self._mapped.cut()
-        if self._transfers is not None:
-            self._transfers.cut()
+        self._cut_bulk()
         if self._link is not None:
             self._link.cut()
 
@@ -377,7 +374,15 @@ class EventStreamRuntime(Calls):
             self._submissions,
             sandbox.ended,
             takeover=self._takeover,
+            on_silent=self._cut_bulk,
         )
+
+    def _cut_bulk(self) -> None:
+        """All that is not the event connection; each is made anew."""
+        self._spawned.cut()
+        self._mapped.cut()
+        if self._transfers is not None:
+            self._transfers.cut()
 
     def _save_record(self, sandbox: Sandbox) -> None:
         pid = os.getpid()

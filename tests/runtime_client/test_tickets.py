@@ -48,6 +48,21 @@ async def test_bytes_may_come_right_behind_the_ticket() -> None:
         assert await stream.read() == b"x" * 256 * 1024
 
 
+async def test_a_ticket_that_is_shown_again_ends_the_stream_it_was_for() -> None:
+    """The other end has lost it, and the network told that nobody here."""
+    tickets = Tickets()
+    ticket = tickets.issue()
+    async with presented(tickets) as (first, _):
+        first.send(OpenFrame(ticket=ticket))
+        stream = await tickets.redeemed(ticket)
+        async with presented(tickets) as (again, _):
+            again.send(OpenFrame(ticket=ticket))
+            assert await asyncio.wait_for(stream.read(), 5) is None
+            refused = await again.read()
+            assert isinstance(refused, FailFrame)
+            assert refused.code == "ticket_invalid"
+
+
 def test_tickets_cannot_be_guessed() -> None:
     async def issue() -> set[str]:
         tickets = Tickets()
