@@ -99,8 +99,7 @@ class History:
             with self._transaction():
                 self._database.execute("UPDATE writer SET id = ?", (self._writer,))
                 self._read_state()
-                query = "DELETE FROM progress WHERE rowid <= (SELECT MAX(rowid) FROM progress) - ?"
-                self._database.execute(query, (_EPOCHS_KEPT,))
+                self._forget_lives()
                 self._database.executemany(_INSERT, self._left_actions())
             forget_left_behind(self.path.parent)
 
@@ -279,9 +278,16 @@ class History:
         if writer != self._writer:
             raise Fenced("another server took the sandbox over, and its history with it")
         self._database.executemany(_INSERT, rows)
-        for epoch in epochs:
+        for epoch in [known for known in self.progress if known in epochs]:  # newest last
             row = (epoch, self.progress[epoch])
             self._database.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", row)
+        if len(self.progress) > 2 * _EPOCHS_KEPT:  # none but a hostile client has so many
+            self._forget_lives()
+            self.progress = dict(list(self.progress.items())[-_EPOCHS_KEPT:])
+
+    def _forget_lives(self) -> None:
+        query = "DELETE FROM progress WHERE rowid <= (SELECT MAX(rowid) FROM progress) - ?"
+        self._database.execute(query, (_EPOCHS_KEPT,))
 
     def _page(self, seq: int, action_id: str | None) -> list[tuple[int, str, int, bytes]]:
         query = "SELECT seq, epoch, final, body FROM events WHERE seq > ? {} ORDER BY seq LIMIT ?"
