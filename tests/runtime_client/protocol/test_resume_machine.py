@@ -2,8 +2,9 @@
 
 The sandbox here is `SandboxSide` and `Ledger` with a journal in memory; the server `ServerSide`
 with a history in memory that is durable up to its last commit. Between them are two queues that a
-cut empties. Whatever happens: no event is missing, none is stored twice, no action runs twice,
-every action ends once.
+cut empties. Servers take over from each other, and the secret is changed, amid all of it. Whatever
+happens: no event is missing, none is stored twice, no action runs twice, every action ends once,
+nobody is locked out, and nothing is kept but what was not acknowledged.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import itertools
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from unittest import mock
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from tether_runtime_client.protocol import auth, rotation
 from tether_runtime_client.protocol.actions import CmdRunAction
-from tether_runtime_client.protocol.errors import ActionLost
+from tether_runtime_client.protocol.errors import ActionLost, Fenced
 from tether_runtime_client.protocol.events import (
     ActionAccepted,
     ClientStarted,
@@ -27,9 +30,13 @@ from tether_runtime_client.protocol.events import (
 )
 from tether_runtime_client.protocol.frames import (
     AckFrame,
+    ConfirmFrame,
     EpochRange,
     EventFrame,
     ObservationFrame,
+    RotatedFrame,
+    RotateFrame,
+    RotatingFrame,
     SubmitFrame,
     WelcomeFrame,
     encode,
@@ -41,9 +48,12 @@ from tether_runtime_client.protocol.observations import (
     ErrorObservation,
     Observation,
 )
+from tether_runtime_client.protocol.rotation import Agreed, Half
 from tether_runtime_client.protocol.sandbox_side import (
     Acknowledge,
     Attach,
+    BeginRotation,
+    FinishRotation,
     SandboxSide,
     Send,
     Step,
@@ -61,6 +71,7 @@ class Sandbox:
 
     def __init__(self) -> None:
         self.lives = 0
+        self.secrets = Known(SECRET)
         self.replays_all = False
         self.ran: Counter[str] = Counter()
         self.written: dict[str, list[bytes]] = {}
@@ -75,7 +86,6 @@ class Sandbox:
         lost = self.ledger.running if self.lives else ()
         if self.lives:
             self.ended_before |= dict.fromkeys(self.ledger.ended, self.ledger.epoch)
-            self.journal = {epoch: frames for epoch, frames in self.journal.items() if frames}
         self.lives += 1
         self.side = None
         self.ledger = Ledger(f"{self.lives:016x}")
@@ -112,6 +122,10 @@ class Sandbox:
                 self.submit(step)
             case Acknowledge():
                 self.acknowledge(step)
+            case BeginRotation():
+                self.secrets.begin(step.secret)
+            case FinishRotation():
+                self.secrets.finish()
             case _:
                 raise AssertionError(step)
 
@@ -119,8 +133,9 @@ class Sandbox:
         assert self.side is not None
         self.side.admit(step.role)
         epoch = self.ledger.epoch
-        spans = [span for e, frames in self.journal.items() if (span := span_of(e, frames))]
-        spans = [span for span in spans if span.epoch != epoch] + [self.ledger.outstanding()]
+        earlier = [(e, frames) for e, frames in self.journal.items() if e != epoch]
+        spans = [span_of(e, frames, len(self.written[e])) for e, frames in earlier]
+        spans.append(self.ledger.outstanding())
         running = self.ledger.running
         frame = WelcomeFrame(epoch=epoch, fence=1, epochs=tuple(spans), running=running)
         self.send(encode(frame))
@@ -142,14 +157,15 @@ class Sandbox:
             assert self.ledger.acknowledge(step.epoch, step.seq)
             kept = [(seq, f) for seq, f in self.journal[step.epoch] if seq > step.seq]
             self.journal[step.epoch] = kept
-        elif step.epoch in self.journal and step.seq >= self.journal[step.epoch][-1][0]:
+        elif step.epoch in self.journal and step.seq >= len(self.written[step.epoch]):
             del self.journal[step.epoch]
             before = self.ended_before
             self.ended_before = {i: e for i, e in before.items() if e != step.epoch}
 
 
-def span_of(epoch: str, frames: list[tuple[int, bytes]]) -> EpochRange | None:
-    return EpochRange(epoch=epoch, first=frames[0][0], last=frames[-1][0]) if frames else None
+def span_of(epoch: str, frames: list[tuple[int, bytes]], last: int) -> EpochRange:
+    """A life is told of until all of it was acknowledged to the next."""
+    return EpochRange(epoch=epoch, first=frames[0][0] if frames else last + 1, last=last)
 
 
 @dataclass
@@ -180,6 +196,10 @@ class Server:
         self.now = self.safe.copy()
         self.side: ServerSide | None = None
         self.send: Callable[[bytes], None] = lambda text: None
+        self.secret = SECRET
+        self.half: Half | None = None
+        self.agreed: Agreed | None = None
+        self.dies_before_storing = False
 
     @property
     def attached(self) -> bool:
@@ -210,12 +230,31 @@ class Server:
                 self.on_welcome(item)
             case EventFrame() | ObservationFrame():
                 self.store(item, text)
+            case RotatingFrame():
+                self.on_rotating(item)
+            case RotatedFrame():
+                self.agreed = None
             case Gap():
                 raise AssertionError(f"only what this server stored was ever trimmed: {item}")
             case _:
                 raise AssertionError(item)
 
+    def rotate(self, dies_before_storing: bool) -> None:
+        self.half, self.dies_before_storing = Half(), dies_before_storing
+        self.send(encode(RotateFrame(public=self.half.public)))
+
+    def on_rotating(self, frame: RotatingFrame) -> None:
+        """The secret is stored at once, or never: then this server was killed before."""
+        assert self.half is not None
+        agreed = self.half.for_server(self.secret, frame.public)
+        assert auth.matches(frame.proof, agreed.client_proof)
+        self.half = None
+        if not self.dies_before_storing:
+            self.secret, self.agreed = agreed.secret, agreed
+            self.send(encode(ConfirmFrame(proof=agreed.server_proof)))
+
     def on_welcome(self, welcome: WelcomeFrame) -> None:
+        self.now.progress.setdefault(welcome.epoch, 0)
         unknown = set(self.now.unanswered) - set(welcome.running)
         self.doubtful = unknown & self.now.accepted
         for action_id, frame in self.now.unanswered.items():
@@ -253,6 +292,9 @@ class Resume(RuleBasedStateMachine):
         self.sandbox.send = self.to_server.append
         self.server.send = self.to_sandbox.append
         self.ids = (f"a{number}" for number in itertools.count())
+        # A small group: what holds of the order of things holds in it, a hundred times faster.
+        self.group = mock.patch.object(rotation, "_PRIME", 2**255 - 19)
+        self.group.start()
         self.submitted: list[str] = []
 
     # --- work
@@ -295,9 +337,10 @@ class Resume(RuleBasedStateMachine):
     @rule(replays_all=st.booleans(), whole=st.booleans())
     def connect(self, replays_all: bool, whole: bool) -> None:
         """A client may replay more than is asked for; the handshake may be cut anywhere."""
-        self.sandbox.side = SandboxSide(Known(SECRET), THEIRS)
+        self.sandbox.side = SandboxSide(self.sandbox.secrets, THEIRS)
         self.sandbox.replays_all = replays_all
-        self.server.side = ServerSide(SECRET, OURS, dict(self.server.now.progress))
+        secret, progress = self.server.secret, dict(self.server.now.progress)
+        self.server.side = ServerSide(secret, OURS, progress)
         self.to_sandbox.append(self.server.side.hello())
         if whole:
             self.settle()
@@ -314,19 +357,45 @@ class Resume(RuleBasedStateMachine):
         for _ in range(min(count, len(self.to_server))):
             self.server.receive(self.to_server.popleft())
 
+    @precondition(lambda self: self.server.attached and self.server.half is None)
+    @rule(dies_before_storing=st.booleans())
+    def rotate(self, dies_before_storing: bool) -> None:
+        self.server.rotate(dies_before_storing)
+
     # --- calamities
 
     @precondition(lambda self: self.server.side is not None)
-    @rule(what=st.sampled_from(["cut", "cut", "kill sandbox", "kill server"]))
+    @rule(what=st.sampled_from(["cut", "cut", "kill sandbox", "restart sandbox", "kill server"]))
     def strike(self, what: str) -> None:
         """What a server had not committed goes with it; it was not acknowledged either."""
         self.cut()
         if what == "kill sandbox":
             self.sandbox.begin_life()
+        elif what == "restart sandbox":  # its new life is handed the secret that is stored
+            self.sandbox.secrets = Known(self.server.secret)
+            self.sandbox.begin_life()
         elif what == "kill server":
             self.server.now = self.server.safe.copy()
 
+    @precondition(lambda self: self.server.attached)
+    @rule(late=st.lists(st.sampled_from(["submit", "acknowledge"]), max_size=3))
+    def take_over(self, late: list[str]) -> None:
+        """Another server begins with what is safe; the former one speaks on to nobody."""
+        former, waiting = self.sandbox.side, list(self.to_sandbox)
+        assert former is not None
+        self.to_sandbox.clear()
+        former.fail(Fenced("another server took the sandbox over"))
+        if "submit" in late:
+            frame = SubmitFrame(id="of-the-former", action=CmdRunAction(command="x"))
+            waiting.append(encode(frame))
+        if "acknowledge" in late:
+            waiting.append(encode(AckFrame(epoch=self.sandbox.ledger.epoch, seq=2**40)))
+        assert [former.receive(text) for text in waiting] == [[] for _ in waiting]
+        self.cut()
+        self.server.now = self.server.safe.copy()
+
     def cut(self) -> None:
+        self.server.half = self.server.agreed = None
         self.sandbox.side = self.server.side = None
         self.to_sandbox.clear()
         self.to_server.clear()
@@ -346,8 +415,27 @@ class Resume(RuleBasedStateMachine):
             assert text == self.sandbox.written[epoch][seq - 1]
         assert all(count == 1 for count in self.server.now.finals.values())
 
+    @invariant()
+    def nothing_is_kept_but_what_is_not_acknowledged(self) -> None:
+        ledger, journal = self.sandbox.ledger, self.sandbox.journal
+        assert len(journal[ledger.epoch]) == ledger.last_seq - ledger.acknowledged
+        assert all(final > ledger.acknowledged for final in ledger.ended.values())
+        assert set(ledger.running) | set(ledger.ended) <= set(self.submitted)
+        assert set(self.server.now.unanswered) <= set(self.submitted)
+
+    @invariant()
+    def nobody_is_locked_out(self) -> None:
+        secrets = self.sandbox.secrets
+        assert self.server.secret in (secrets.current, secrets.next)
+
     def teardown(self) -> None:
         """When the storm is over, all of it is there."""
+        try:
+            self.all_is_there()
+        finally:
+            self.group.stop()
+
+    def all_is_there(self) -> None:
         self.cut()
         self.connect(replays_all=False, whole=True)
         for action_id in self.sandbox.ledger.running:
@@ -366,6 +454,10 @@ class Resume(RuleBasedStateMachine):
         self.settle()
         assert self.sandbox.ledger.ended == {}
         assert self.sandbox.ended_before == {}
+        assert self.server.secret in (self.sandbox.secrets.current, self.sandbox.secrets.next)
+        self.server.rotate(dies_before_storing=False)
+        self.settle()
+        assert self.sandbox.secrets == Known(self.server.secret), "the former is refused"
         assert not any(self.sandbox.journal.values())
 
     def settle(self) -> None:
