@@ -37,6 +37,10 @@ ROWS = {
           "SFTP, asyncssh", "SFTP, paramiko", "tar over asyncssh")),
     ],
     "startup": ["Tether, local: connected", "Tether, local: first result"],
+    "ports": [
+        *(f"{what}: {who}" for what in ("a new connection", "5 round trips", "1 MB out", "1 MB in")
+          for who in ("the service itself", "Tether, local", "ssh -L")),
+    ],
     "idle": ["processor time", "task switches", "supervisor RSS", "client RSS"],
 }  # fmt: skip
 
