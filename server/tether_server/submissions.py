@@ -161,6 +161,20 @@ class Submissions:
                 self._link.acknowledge(epoch, self._history.progress[epoch])
             self._unacknowledged.clear()
 
+    def stopped(self) -> None:
+        """The sandbox was stopped with its runtime: what has not ended, ends with it."""
+        if self.ended is not None:
+            return
+        self.record(SandboxStopped(cause="closed", reason="the runtime was closed"))
+        closed = RuntimeClosed("the runtime was closed before the answer came")
+        for action_id in list(self._frames):
+            self._end_here(
+                ErrorObservation(
+                    action_id=action_id, code=closed.code, message=closed.message, hint=closed.hint
+                )
+            )
+        self.save()
+
     def close(self) -> None:
         """No answers will come any more. Twice is safe."""
         self.save()
