@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 from tether_runtime_client.protocol import auth
 from tether_runtime_client.protocol.errors import RuntimeClosed, TransportUnavailable
-from tether_runtime_client.protocol.events import SandboxStarted, SandboxStopped
+from tether_runtime_client.protocol.events import SandboxStarted
 
 from .backends import Backend, Progress, Sandbox, SandboxSpec, open_backend, silent
 from .backends.base import START_TIMEOUT_S, WARM_START_TIMEOUT_S, with_log
@@ -421,8 +421,6 @@ class EventStreamRuntime(Calls):
             await sandbox.release()
             return
         await sandbox.stop()
-        if self._submissions is not None and self._submissions.ended is None:
-            closed = SandboxStopped(cause="closed", reason="the runtime was closed")
-            self._submissions.record(closed)
-            self._submissions.save()
+        if self._submissions is not None:
+            self._submissions.stopped()
         drop_record(self.name)

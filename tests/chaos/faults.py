@@ -152,6 +152,8 @@ class Delayed(Fault):
         run.proxy.delay_s, run.proxy.delay_left = 0.002 + self.amount * 0.02, count
         run.proxy.go_on()
         await run.progress(2_000)
+        while run.proxy.pieces_delayed == before:
+            await run.progress(1)  # what waited for this fault to begin was not delayed
         pieces = run.proxy.pieces_delayed - before
         run.proxy.delay_left = 0
         return seen(pieces > 0, f"{pieces} pieces came late")

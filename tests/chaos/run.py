@@ -287,7 +287,7 @@ async def carried_out(plan: Plan, folder: Path, image: str | None) -> AsyncItera
     for name in ("server.clock", "sandbox.clock"):
         (folder / name).write_bytes(bytes(8))
     for step in plan.steps:
-        if step.kind in ("upload", "download"):
+        if step.is_transfer:
             place = folder if step.kind == "upload" else folder / "box"
             (place / step.id).write_bytes(step.content)
     with ExitStack() as machine:

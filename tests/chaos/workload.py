@@ -37,6 +37,11 @@ class Step:
         return CmdRunAction(command=f"{self.entry} {self.script}", session=self.session)
 
     @property
+    def is_transfer(self) -> bool:
+        """Whether it brings a file in or out."""
+        return self.kind in ("upload", "download")
+
+    @property
     def entry(self) -> str:
         """Writes the line that must be there once. One small write: it is whole or not there."""
         return f'echo {self.id} >>"$BOX/ledger";'

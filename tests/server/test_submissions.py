@@ -483,6 +483,24 @@ async def test_a_claim_by_another_is_noticed_when_saving(tmp_path: Path) -> None
     first.close()
 
 
+async def test_a_sandbox_that_is_stopped_leaves_no_action_without_an_end(office: Office) -> None:
+    office.connect()
+    answer = office.submit("a")
+    office.come(ActionAccepted(action_id="a", kind="run"))
+    office.it.stopped()
+    assert error_of(answer) == "runtime_closed"
+    assert office.kinds()[-2:] == ["SandboxStopped", "ErrorObservation"]
+    final = office.history.final("a")
+    assert isinstance(final, ErrorObservation)
+
+
+async def test_one_that_is_gone_is_not_stopped_once_more(office: Office) -> None:
+    office.connect()
+    office.it.on_ended(Ended("killed", 137))
+    office.it.stopped()
+    assert office.kinds().count("SandboxStopped") == 1
+
+
 async def test_who_waits_when_the_runtime_closes_is_not_cancelled(office: Office) -> None:
     """A cancellation nobody asked for would look like the caller's own."""
     office.connect()
