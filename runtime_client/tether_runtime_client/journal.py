@@ -192,15 +192,17 @@ class Journal:
         return life, segments
 
     def _open_earlier(self, path: Path, epoch: str) -> Segment | None:
-        """A file that holds no whole line was begun and nothing more: it goes."""
-        size = path.stat().st_size
-        segment = Segment(path, epoch, first=1, last=0, size=size)
-        line = next(segment.lines(), None)
-        fields = read_header(line, epoch) if line is not None else None
+        """A file whose header cannot be read goes, and is told of: each is written with one."""
+        try:
+            segment = Segment(path, epoch, first=1, last=0, size=path.lstat().st_size)
+            line = next(segment.lines(), b"")
+        except OSError as problem:  # it is a link, or no file at all
+            log.error("a file of the journal cannot be read: %s", problem)
+            line = b""
+        fields = read_header(line, epoch)
         if fields is None:
-            if line is not None:
-                self.damaged.append(epoch)
-            path.unlink()
+            self.damaged.append(epoch)
+            _remove(path)
             return None
         segment.first, segment.last = fields["first"], fields["first"] - 1
         return segment
@@ -290,6 +292,13 @@ class Journal:
             before = self._segments[index - 1]
             before.next, before.hole = segment.next, self._deletions
         del self._segments[index]
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as problem:  # a folder of that name: it is passed over each time
+        log.error("what is no file of the journal stays: %s", problem)
 
 
 def _link(segments: list[Segment], segment: Segment) -> None:

@@ -69,7 +69,10 @@ def recover(journal: Journal) -> Recovered:
     for segment in list(journal.earlier()):
         if before is not None and before.epoch == segment.epoch:
             _join(journal, found, before, segment)
-        _scan(found, segment)
+        try:
+            _scan(found, segment)
+        except OSError:  # it was readable a moment ago: somebody is at work there
+            _note_gap(found, segment.epoch, "a file of the journal cannot be read")
         known = found.epochs.get(segment.epoch)
         first = known.first if known else segment.first
         span = EpochRange(epoch=segment.epoch, first=first, last=segment.last)

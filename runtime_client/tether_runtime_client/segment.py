@@ -107,7 +107,9 @@ class Segment:
             yield self.descriptor
             return
         assert self.path is not None
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # A pipe planted in the file's place must not be waited for.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(self.path, flags)
         try:
             yield descriptor
         finally:

@@ -37,6 +37,7 @@ from tether_runtime_client.protocol.server_side import Gap, Incoming, Replaced, 
 
 from .link_user import Ended as Ended
 from .link_user import LinkUser as LinkUser
+from .link_user import Obstacles
 from .rotation import UNCHANGED, Rotation
 from .transports import Transport
 
@@ -220,6 +221,7 @@ class Link:
     async def _reconnect(self, pause: float) -> Ended | None:
         """Try until connected (None), or until the sandbox is known to be gone."""
         lost = time.monotonic()
+        obstacles = Obstacles(self._user.on_trouble)
         interrupted = False
         while True:
             await self._user.writable()
@@ -233,6 +235,7 @@ class Link:
                     return Ended(refusal.message, fenced=True)
             except (OSError, ProtocolError) as problem:
                 log.debug("reconnecting failed: %s", problem)
+                obstacles.met(problem)
             else:
                 return None
             ended = await self._look_after_sandbox()

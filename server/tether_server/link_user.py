@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from tether_runtime_client.protocol.errors import SecretExpired
+from tether_runtime_client.protocol.errors import ProtocolError, SecretExpired
 from tether_runtime_client.protocol.events import SandboxStopCause
 from tether_runtime_client.protocol.frames import (
     EventFrame,
@@ -15,6 +16,8 @@ from tether_runtime_client.protocol.frames import (
     WelcomeFrame,
 )
 from tether_runtime_client.protocol.server_side import Gap
+
+from .transports.base import NotTheClient
 
 Stage = Literal["gone", "down", "restarted"]
 """How far an end went: for good; it may be started again; it was, and runs."""
@@ -33,6 +36,28 @@ class Ended:
     fenced: bool = False
     refusal: SecretExpired | None = None
     stage: Stage = "gone"
+
+
+class Obstacles:
+    """What keeps a connection from being made anew during one outage, as far as it is strange.
+
+    That nothing answers is no news: the sandbox may be starting, or the network be gone.
+    """
+
+    _MOST = 10
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._told: set[str] = set()
+
+    def met(self, problem: OSError | ProtocolError) -> None:
+        """An attempt failed of this."""
+        if isinstance(problem, OSError) and not isinstance(problem, NotTheClient):
+            return
+        reason = str(problem)[:1000]
+        if reason not in self._told and len(self._told) < self._MOST:
+            self._told.add(reason)
+            self._tell(reason)
 
 
 class LinkUser(Protocol):
@@ -64,6 +89,9 @@ class LinkUser(Protocol):
 
     def on_disconnected(self, reason: str) -> None:
         """The connection went; it is being made anew."""
+
+    def on_trouble(self, reason: str) -> None:
+        """Something that is not the client is in its place: each reason once an outage."""
 
     def on_interrupted(self, ended: Ended) -> None:
         """All that ran has ended, and the sandbox is or can be started again: once an outage."""

@@ -24,6 +24,7 @@ from tether_runtime_client.protocol.events import (
     ActionAccepted,
     Connected,
     ConnectionLost,
+    ConnectionTrouble,
     Event,
     HistoryGap,
     SandboxInterrupted,
@@ -85,7 +86,9 @@ class Submissions:
         self._waiting: dict[str, list[asyncio.Future[Observation]]] = {}
         self._frames: dict[str, bytes] = {}
         self._accepted: set[str] = set()
-        self._doubtful: set[str] = set()
+        self._epoch = ""
+        self._unknown: set[str] = set()
+        self._in_doubt = False
         self._gaps: list[Gap] = []
         self._unacknowledged: set[str] = set()
         self._unsaved = 0
@@ -220,16 +223,30 @@ class Submissions:
         gaps, self._gaps = self._gaps, []
         for gap in gaps:
             self._store_gap(gap)
+        self._history.skip(welcome.epoch, self._history.progress.get(welcome.epoch, 0))
         self._unacknowledged |= {span.epoch for span in welcome.epochs} & set(self.progress())
-        unknown = set(self._frames) - set(welcome.running)
-        self._doubtful = unknown if gaps else unknown & self._accepted
-        for action_id in [i for i in self._frames if i in unknown - self._doubtful]:
+        self._unknown = set(self._frames) - set(welcome.running)
+        self._in_doubt = bool(gaps)
+        if welcome.epoch == self._epoch and not gaps:
+            self._send_again()  # it is the same client, and knows what it has accepted
+        self._epoch = welcome.epoch
+
+    def _send_again(self) -> None:
+        assert self._link is not None
+        sendable = self._unknown - self._accepted
+        self._unknown -= sendable
+        for action_id in [i for i in self._frames if i in sendable]:
             self._link.send_text(self._frames[action_id])
 
     def on_caught_up(self) -> None:
-        """The replay is over: what it did not end, and the client does not run, is lost."""
-        doubtful, self._doubtful = self._doubtful, set()
-        for action_id in doubtful & set(self._frames):
+        """The replay is over: what it did not end, and the client does not run, is lost.
+
+        So is what it may have accepted in a part that is gone; nothing else was accepted.
+        """
+        if not self._in_doubt:
+            self._send_again()
+        unknown, self._unknown = self._unknown, set()
+        for action_id in [i for i in self._frames if i in unknown]:
             lost = ActionLost("the sandbox knows nothing of this action any more; it may have run")
             self._end_here(
                 ErrorObservation(
@@ -245,6 +262,7 @@ class Submissions:
         self._unacknowledged.add(frame.epoch)
         self._stored(len(raw))
         if event.action_id is None:
+            self._in_doubt |= isinstance(event, HistoryGap)
             return
         if isinstance(event, Observation):
             self._resolve(event.action_id, event)
@@ -273,6 +291,10 @@ class Submissions:
     def on_disconnected(self, reason: str) -> None:
         """Say so; the link is at work."""
         self.record(ConnectionLost(reason=reason))
+
+    def on_trouble(self, reason: str) -> None:
+        """Say what is in the way."""
+        self.record(ConnectionTrouble(reason=reason))
 
     def on_interrupted(self, ended: Ended) -> None:
         """Say so."""
@@ -336,6 +358,8 @@ class Submissions:
     def _is_filled(self, gap: Gap) -> bool:
         """Whether the controller before had those events, and stored them after we had looked."""
         stored = self._history.progress.get(gap.epoch, 0)
+        if gap.last is None:
+            return False
         return stored >= gap.last if gap.stored == gap.last else stored <= gap.stored
 
     def _store_gap(self, gap: Gap) -> None:

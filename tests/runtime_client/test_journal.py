@@ -305,14 +305,24 @@ def test_a_torn_last_line_was_never_sent(folder: Path, cut: int) -> None:
     again.close()
 
 
-def test_a_file_that_was_only_begun_goes(folder: Path) -> None:
+@pytest.mark.parametrize("what", ["torn", "empty", "a pipe", "a folder", "a link", "a dead link"])
+def test_a_file_without_a_header_goes_and_is_told_of(folder: Path, what: str) -> None:
     path, _ = last_life(folder)
-    path.write_bytes(b'{"epoch":"0123')
-    (folder / f"000009-{EPOCH}-000001.jsonl").write_bytes(b"")
+    path.unlink()
+    if what == "torn":
+        path.write_bytes(b'{"epoch":"0123')
+    elif what == "empty":
+        path.touch()
+    elif what == "a pipe":
+        os.mkfifo(path)
+    elif what == "a folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/etc/passwd" if what == "a link" else "nowhere")
     again = Journal(folder, NEXT)
     assert everything(again) == []
-    assert again.damaged == []
-    assert len(segments(folder)) == 1
+    assert again.damaged == [EPOCH]
+    assert len(segments(folder)) == (2 if what == "a folder" else 1)
     again.close()
 
 

@@ -35,12 +35,24 @@ class Cutter(Transport):
         self._left: tuple[Way, int] | None = None
         self._open: set[socket.socket] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._gate = asyncio.Event()
+        self._gate.set()
+
+    def outage(self) -> None:
+        """Cut everything, and let no connection through until `end_outage`."""
+        self._gate.clear()
+        self.cut()
+
+    def end_outage(self) -> None:
+        """Connections are made again."""
+        self._gate.set()
 
     def cut_after(self, way: Way, count: int) -> None:
         """Cut everything, of all connections, once so many more bytes of one way have crossed."""
         self._left = (way, count)
 
     async def connect(self) -> socket.socket:
+        await self._gate.wait()
         far = await self.inner.connect()
         ours, near = socket.socketpair()
         for connection in (ours, near):

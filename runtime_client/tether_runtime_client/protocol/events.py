@@ -283,6 +283,15 @@ class ConnectionLost(Event):
     reason: str
 
 
+class ConnectionTrouble(Event):
+    """The connection cannot be made anew, and not because nothing answers: something else stands in
+    the client's place, or answers there. It is tried on; each reason is told once an outage.
+    """
+
+    event: Literal["connection_trouble"] = "connection_trouble"
+    reason: str
+
+
 class SandboxInterrupted(Event):
     """The sandbox was stopped, and what ran in it has ended; it is not gone. Once it runs again it
     is connected to again. `exit_code` is its main process's, where it is known.
@@ -368,6 +377,7 @@ AnyServerEvent = Annotated[
     | SandboxStarted
     | Connected
     | ConnectionLost
+    | ConnectionTrouble
     | SandboxInterrupted
     | SandboxStopped
     | PortOpened

@@ -43,11 +43,14 @@ from .sandbox_side import too_large, version_mismatch
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Events `first`..`last` of `epoch` cannot be had, and why; `stored` is its progress now."""
+    """Events `first`..`last` of `epoch` cannot be had, and why; `stored` is its progress now.
+
+    Without `last` nobody knows how many there were, if any.
+    """
 
     epoch: str
     first: int
-    last: int
+    last: int | None
     reason: str
     stored: int
 
@@ -168,7 +171,7 @@ class ServerSide:
     def _on_welcome(self, frame: WelcomeFrame) -> list[Incoming]:
         """The gaps come first: whoever takes the welcome knows what the history lacks."""
         self.welcome = frame
-        incoming: list[Incoming] = []
+        incoming: list[Incoming] = [*self._forgotten(frame)]
         for span in frame.epochs:
             stored = self.progress.get(span.epoch, 0)
             gap = _gap(span, stored, live=span.epoch == frame.epoch)
@@ -177,6 +180,15 @@ class ServerSide:
                 stored = gap.stored
             self._expected[span.epoch] = stored + 1
         return [*incoming, frame]
+
+    def _forgotten(self, frame: WelcomeFrame) -> list[Gap]:
+        """A client never loses its last life but with its journal."""
+        newest = next(reversed(self.progress), None)
+        if newest is None or any(span.epoch == newest for span in frame.epochs):
+            return []
+        stored = self.progress[newest]
+        reason = "the client knows nothing of them any more: its journal was removed or damaged"
+        return [Gap(newest, stored + 1, None, reason, stored)]
 
     def _on_numbered(self, epoch: str, seq: int, item: Incoming) -> list[Incoming]:
         expected = self._expected.get(epoch)
@@ -216,6 +228,9 @@ def _gap(span: EpochRange, stored: int, *, live: bool) -> Gap | None:
     if live and span.last < stored:
         reason = "the sandbox was set back: what it numbered since then replaces these events"
         return Gap(span.epoch, span.last + 1, stored, reason, span.last)
+    if span.last < stored:
+        reason = "the client's journal has fewer events than it told: it was cut short"
+        return Gap(span.epoch, stored + 1, None, reason, stored)
     return None
 
 

@@ -219,6 +219,10 @@ _says(e.StartProgress, lambda x, width: f"{x.start} start: {shortened(x.message,
 _says(e.SandboxStarted, _sandbox_started)
 _says(e.Connected, _connected)
 _says(e.ConnectionLost, lambda x, width: f"connection lost: {shortened(x.reason, width)}")
+_says(
+    e.ConnectionTrouble,
+    lambda x, width: f"no connection can be made: {shortened(x.reason, width)}",
+)
 _says(e.SandboxStopped, _stopped)
 _says(e.SandboxInterrupted, _stopped)
 _says(e.CmdOutputDelta, lambda x, width: f"{x.session}: {shortened(x.content, width)}")

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from .probe import NoAnswer
 
 
+class NotTheClient(OSError):
+    """What is in the client's place cannot be the client."""
+
+
 class Transport(ABC):
     """One way to the client of one sandbox.
 

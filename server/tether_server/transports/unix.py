@@ -9,7 +9,7 @@ import stat
 import struct
 from pathlib import Path
 
-from .base import Transport
+from .base import NotTheClient, Transport
 
 QUEUE_TIMEOUT_S = 5.0
 """How long a client may take to make room among the connections it has not accepted yet."""
@@ -32,7 +32,7 @@ class UnixTransport(Transport):
         descriptor = os.open(self._path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-                raise OSError(f"{self._path} is not a socket")
+                raise NotTheClient(f"{self._path} is not a socket")
             return _connect_now(descriptor) or await _connect_patiently(descriptor)
         finally:
             os.close(descriptor)

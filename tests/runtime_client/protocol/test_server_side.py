@@ -104,7 +104,7 @@ def test_the_straight_path() -> None:
         proof=proof, role="operator", takeover=True, have={OLD: 4}, newest=newest
     )
     assert not side.caught_up
-    frame = welcome((LIVE, 1, 0))
+    frame = welcome((OLD, 5, 4), (LIVE, 1, 0))
     assert side.receive(encode(frame)) == ([frame], None)
     assert side.welcome == frame
     assert side.caught_up
@@ -217,7 +217,7 @@ def test_another_version_may_say_so_at_once() -> None:
         ({}, (LIVE, 4, 3), 4, (1, 3, 3)),
         ({LIVE: 9}, (LIVE, 1, 5), 6, (6, 9, 5)),
         ({LIVE: 9}, (LIVE, 1, 0), 1, (1, 9, 0)),
-        ({OLD: 9}, (OLD, 1, 5), 10, None),
+        ({OLD: 9}, (OLD, 1, 5), 10, (10, None, 9)),
         ({OLD: 2}, (OLD, 1, 5), 3, None),
         ({OLD: 2}, (OLD, 5, 5), 5, (3, 4, 4)),
     ],
@@ -226,7 +226,7 @@ def test_gaps_and_where_to_go_on(
     progress: dict[str, int],
     span: tuple[str, int, int],
     expected: int,
-    gap: tuple[int, int, int] | None,
+    gap: tuple[int, int | None, int] | None,
 ) -> None:
     side = challenged(progress)
     incoming, _ = side.receive(encode(welcome(span)))
