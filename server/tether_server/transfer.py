@@ -182,6 +182,6 @@ def _checked(observation: Observation, end: EndFrame) -> TransferObservation:
     """Both ends have to agree on what crossed."""
     if not isinstance(observation, TransferObservation):
         raise TransferError(f"the sandbox answered a transfer with {observation.observation!r}")
-    if (observation.bytes, observation.sha256) != (end.bytes, end.sha256):
+    if (observation.bytes, observation.crc32) != (end.bytes, end.crc32):
         raise TransferError("the sandbox and this machine do not agree on what was transferred")
     return observation

@@ -120,7 +120,7 @@ async def test_a_sparse_file_stays_sparse(state_dir: Path, tmp_path: Path) -> No
         down = await runtime.download(
             f"{home}/up", tmp_path / "down", progress=cut_at(cutter, 95 * MIB)
         )
-        assert (up.bytes, up.sha256) == (down.bytes, down.sha256) == (size, up.sha256)
+        assert (up.bytes, up.crc32) == (down.bytes, down.crc32) == (size, up.crc32)
         assert sum(cutter.crossed.values()) < 30 * MIB
     assert (tmp_path / "down").stat().st_blocks * 512 < 10 * MIB
 

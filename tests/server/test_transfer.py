@@ -13,6 +13,7 @@ import subprocess
 import tarfile
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 import pytest_asyncio
@@ -22,6 +23,7 @@ from tether_runtime_client.protocol.actions import Action, DownloadAction, Uploa
 from tether_runtime_client.protocol.attributes import FileAttributes
 from tether_runtime_client.protocol.bulk import BulkStream, EndFrame, FailFrame, OpenFrame
 from tether_runtime_client.protocol.channel import server_channel
+from tether_runtime_client.protocol.checksum import Checksum
 from tether_runtime_client.protocol.events import ClientStarted, Event, TransferReady
 from tether_runtime_client.protocol.observations import ExecObservation, TransferObservation
 from tether_server import EventStreamRuntime, passage
@@ -131,10 +133,10 @@ async def test_a_file_up_and_down(make_runtime: MakeRuntime, place: Path) -> Non
         assert (up.kind, up.bytes, up.files) == ("file", len(data), 1)
         seen = await runtime.exec(f"sha256sum {home}/new/file; stat -c %a {home}/new/file")
         digest, _, mode = seen.stdout.decode().split()
-        assert digest == up.sha256 == hashlib.sha256(data).hexdigest()
+        assert (digest, up.crc32) == (hashlib.sha256(data).hexdigest(), f"{crc32(data):08x}")
         assert mode == "750"
         down = await runtime.download(f"{home}/new/file", place / "back" / "file")
-        assert down.sha256 == up.sha256
+        assert down.crc32 == up.crc32
     assert (place / "back" / "file").read_bytes() == data
     assert stat.S_IMODE((place / "back" / "file").stat().st_mode) == 0o750
     assert everything(place) == ["back", "back/file", "file"]
@@ -235,11 +237,11 @@ def client_pid(runtime: EventStreamRuntime) -> int:
 
 
 async def test_two_hundred_megabytes_in_flat_memory(local: EventStreamRuntime, place: Path) -> None:
-    digest = hashlib.sha256()
+    checksum = Checksum()
     with (place / "big").open("wb") as file:
         for _ in range(200):
             block = os.urandom(MIB)
-            digest.update(block)
+            checksum.update(block)
             file.write(block)
     client = client_pid(local)
     here, there = forget_peak("self"), forget_peak(client)
@@ -247,14 +249,14 @@ async def test_two_hundred_megabytes_in_flat_memory(local: EventStreamRuntime, p
     up = await local.upload(
         place / "big", str(place / "up"), progress=lambda done, total: calls.append((done, total))
     )
-    assert (up.bytes, up.sha256) == (200 * MIB, digest.hexdigest())
+    assert (up.bytes, up.crc32) == (200 * MIB, str(checksum))
     assert calls[-1] == (200 * MIB, 200 * MIB)
     assert [done for done, _ in calls] == sorted({done for done, _ in calls})
     calls.clear()
     down = await local.download(
         str(place / "up"), place / "down", progress=lambda done, total: calls.append((done, total))
     )
-    assert down.sha256 == up.sha256
+    assert down.crc32 == up.crc32
     assert calls[-1] == (200 * MIB, 200 * MIB)
     assert peak_growth("self", here) < 40
     assert peak_growth(client, there) < 40
@@ -323,7 +325,7 @@ async def test_a_cut_of_the_event_connection_does_not_matter(
 
     up = await local.upload(place / "big", str(place / "up"), progress=cut_once)
     down = await local.download(str(place / "up"), place / "down", progress=cut_once)
-    assert up.sha256 == down.sha256
+    assert up.crc32 == down.crc32
 
 
 async def test_a_client_that_dies_in_the_middle(local: EventStreamRuntime, place: Path) -> None:
@@ -400,13 +402,13 @@ class Sandbox:
     def end(self, data: bytes, **changes: object) -> None:
         seen = end_of(data)
         observation = TransferObservation(
-            path="x", kind="file", bytes=seen.bytes, sha256=seen.sha256, files=1
+            path="x", kind="file", bytes=seen.bytes, crc32=seen.crc32, files=1
         )
         self.final.set_result(observation.model_copy(update=changes))
 
 
 def end_of(data: bytes) -> EndFrame:
-    return EndFrame(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    return EndFrame(bytes=len(data), crc32=f"{crc32(data):08x}")
 
 
 @pytest_asyncio.fixture
@@ -521,7 +523,7 @@ async def test_an_answer_that_does_not_agree(sandbox: Sandbox, place: Path) -> N
     assert await stream.read() == b"data"
     assert await stream.read() == end_of(b"data")
     stream.send(end_of(b"data"))
-    sandbox.end(b"data", sha256="0" * 64)
+    sandbox.end(b"data", crc32="00000000")
     with pytest.raises(e.TransferError, match="do not agree"):
         await task
     (asked,) = sandbox.asked

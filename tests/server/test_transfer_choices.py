@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 import shutil
@@ -11,6 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 import pytest_asyncio
@@ -113,7 +113,7 @@ async def test_a_file_keeps_its_mode_and_its_time(
     (tmp_path / "file").chmod(0o640)
     os.utime(tmp_path / "file", ns=(0, 1_234_567_890_123_456_789))
     up = await runtime.upload(tmp_path / "file", f"{there}/file")
-    assert (up.bytes, up.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert (up.bytes, up.crc32) == (len(data), f"{crc32(data):08x}")
     assert await said(runtime, f"stat -c '%a %Y' {there}/file") == "640 1234567890\n"
     await runtime.download(f"{there}/file", tmp_path / "back")
     found = (tmp_path / "back").stat()
@@ -157,7 +157,7 @@ async def test_a_sparse_file_stays_sparse(
         assert size == 64 * MIB
         assert blocks * 512 < MIB
     down = await runtime.download(f"{there}/alone", tmp_path / "back")
-    assert down.sha256 == up.sha256
+    assert down.crc32 == up.crc32
     await runtime.download(f"{there}/tree", tmp_path / "tree-back")
     for copy in (tmp_path / "back", tmp_path / "tree-back" / "sparse"):
         assert copy.stat().st_blocks * 512 < MIB

@@ -107,7 +107,7 @@ def _observation(path: Path, kind: Kind, end: EndFrame) -> TransferObservation:
         path=str(path),
         kind=kind,
         bytes=end.bytes,
-        sha256=end.sha256,
+        crc32=end.crc32,
         files=end.files,
         notes=end.notes,
         notes_total=end.notes_total,

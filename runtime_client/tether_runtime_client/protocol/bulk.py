@@ -46,7 +46,7 @@ class HoleFrame(Message):
 
 
 class EndFrame(Message):
-    """All bytes were sent: how many, holes among them, and their sha256 in hexadecimal.
+    """All bytes were sent: how many, holes among them, and their CRC-32 in hexadecimal.
 
     Either end tells in `notes` what it did not copy like the rest, and in `notes_total` of how
     much there was to tell.
@@ -54,7 +54,7 @@ class EndFrame(Message):
 
     type: Literal["end"] = "end"
     bytes: int
-    sha256: str
+    crc32: str
     files: int = 1
     notes: Notes = ()
     notes_total: NotesCount = 0
@@ -62,7 +62,7 @@ class EndFrame(Message):
     @property
     def content(self) -> tuple[int, str, int]:
         """What both ends have to agree on."""
-        return self.bytes, self.sha256, self.files
+        return self.bytes, self.crc32, self.files
 
     def noting(self, notes: Notes, total: int) -> EndFrame:
         """This end with more notes."""
@@ -210,17 +210,24 @@ class BulkStream:
         Meanwhile only `abort` and `close` may be called here, and both cut the connection. Of one
         that is closed there is what came before. Raises `TransferError` when it cannot be used.
         """
-        lent = await self.detach()
+        lent = await self._parted()
         if lent.connection is None:
             because = self.closed_because or "it was closed at one end"
             return BulkSocket(None, lent.early, closed_because=because)
         return BulkSocket(lent.connection, lent.early, lent.rest, masks=lent.masks)
 
     async def detach(self) -> Lent:
-        """The socket as it is, for good: `abort` the stream once it is closed.
+        """The socket as it is, for good: the stream is closed, and what it was made of is freed.
 
         Raises `TransferError` when it cannot be used; of one that is closed there is none.
         """
+        lent = await self._parted()
+        if self._channel is not None and lent.connection is not None:
+            self._channel.take_back(b"")
+            self._channel.abort("its socket was given away")  # which closes the channel's own
+        return lent
+
+    async def _parted(self) -> Lent:
         channel = self._channel
         if channel is not None:
             channel.pause_reading()

@@ -7,7 +7,6 @@ connection is lost it waits for the next (`bulk_line`), and goes on at the byte 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 
 from .bulk import BulkFrame, EndFrame, FailFrame, HoleFrame, ReceivedFrame, bulk_adapter
 from .bulk_line import BulkLine
+from .checksum import Checksum
 from .errors import TicketInvalid, TransferError
 from .frames import encode
 from .holes import ZEROS, zeros
@@ -61,7 +61,7 @@ class BulkReader:
         self._line = line
         self._announced = announced
         self._progress = progress
-        self._digest = hashlib.sha256()
+        self._checksum = Checksum()
         self._count = 0
         self._told = 0
         self._left = memoryview(b"")
@@ -128,7 +128,7 @@ class BulkReader:
         self._count += len(data)
         if self._announced is not None and self._count > self._announced:
             raise TransferError(f"more came than the {self._announced:,} bytes announced")
-        self._digest.update(data)
+        self._checksum.update(data)
         if self._count - self._told >= TELL_EVERY:
             self._say_received()
         if self._progress is not None:
@@ -142,7 +142,7 @@ class BulkReader:
             raise TransferError(f"the sender gave up: {message.message[:500]}")
         if not isinstance(message, EndFrame):
             raise TransferError(f"a {message.type} message has no place in a transfer")
-        if (message.bytes, message.sha256) != (self._count, self._digest.hexdigest()):
+        if (message.bytes, message.crc32) != (self._count, str(self._checksum)):
             raise TransferError("what arrived is not what was sent: size or checksum differ")
         return message
 
@@ -183,7 +183,7 @@ class BulkWriter:
         self._line = line
         self._total = total
         self._progress = progress
-        self._digest = hashlib.sha256()
+        self._checksum = Checksum()
         self._count = 0
         self._received = 0
         self._kept: deque[_Sent] = deque()
@@ -194,7 +194,7 @@ class BulkWriter:
         view = memoryview(data)
         for start in range(0, len(view), BULK_CHUNK):
             piece = view[start : start + BULK_CHUNK]
-            self._digest.update(piece)
+            self._checksum.update(piece)
             self._send(piece, len(piece))
         return len(view)
 
@@ -204,12 +204,12 @@ class BulkWriter:
             part = min(length, MAX_HOLE)
             length -= part
             for piece in zeros(part):
-                self._digest.update(piece)
+                self._checksum.update(piece)
             self._send(HoleFrame(bytes=part), part)
 
     def finish(self, files: int = 1, notes: NoteBook | None = None) -> EndFrame:
         """Send the end, which is returned."""
-        end = EndFrame(bytes=self._count, sha256=self._digest.hexdigest(), files=files)
+        end = EndFrame(bytes=self._count, crc32=str(self._checksum), files=files)
         if notes is not None:
             end = end.noting(tuple(notes.first), notes.total)
         self._send(end, 0)

@@ -338,7 +338,7 @@ class FileWatchObservation(Observation):
 
 
 class TransferObservation(Observation):
-    """A transfer that is whole: bytes and sha256 of what crossed, and the number of files.
+    """A transfer that is whole: bytes and CRC-32 of what crossed, and the number of files.
 
     For a file these are its own; a tree crosses as tar. `notes` tells what was not copied like
     the rest, each with its `path` below the tree's top, a `reason` (`special_file`,
@@ -350,7 +350,7 @@ class TransferObservation(Observation):
     path: str
     kind: Literal["file", "tree"]
     bytes: int
-    sha256: str
+    crc32: str
     files: int
     notes: Notes = ()
     notes_total: NotesCount = 0

@@ -12,12 +12,12 @@ named pipes, sparse files, links that escape. A file has its final name only onc
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from typing import Protocol
 
 from .attributes import DEFAULT_RECEIVING, Receiving
+from .checksum import Checksum
 from .notes import Notes
 from .tarpack import DEFAULT_PACKING, Packer, Packing, Write
 from .tarsource import Read, Source
@@ -33,14 +33,14 @@ class Packed:
     """What was packed.
 
     `members` counts everything, `files` regular files (hard links to one among them count too).
-    `bytes` and `sha256` (hexadecimal) are of the stream; `notes` tells what was not copied like
+    `bytes` and `crc32` (hexadecimal) are of the stream; `notes` tells what was not copied like
     the rest, the first hundred.
     """
 
     members: int
     files: int
     bytes: int
-    sha256: str
+    crc32: str
     notes: Notes
 
 
@@ -51,7 +51,7 @@ class Unpacked:
     members: int
     files: int
     bytes: int
-    sha256: str
+    crc32: str
     notes: Notes
 
 
@@ -85,7 +85,7 @@ def pack(
     packer = Packer(counted.write, packing=packing)
     packer.pack(whole, os.fsencode(arcname))
     return Packed(
-        packer.members, packer.files, counted.bytes, counted.sha256, tuple(packer.notes.first)
+        packer.members, packer.files, counted.bytes, counted.crc32, tuple(packer.notes.first)
     )
 
 
@@ -110,9 +110,7 @@ def unpack(
     done = unpack_tree(
         counted, destination, limits=limits, receiving=receiving, root_attributes=root_attributes
     )
-    return Unpacked(
-        done.members, done.files, counted.bytes, counted.sha256, tuple(done.notes.first)
-    )
+    return Unpacked(done.members, done.files, counted.bytes, counted.crc32, tuple(done.notes.first))
 
 
 def unpack_tree(
@@ -149,15 +147,15 @@ class _Count:
     """The bytes and the checksum of what has passed."""
 
     def __init__(self) -> None:
-        self._digest = hashlib.sha256()
+        self._checksum = Checksum()
         self.bytes = 0
 
     @property
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
+    def crc32(self) -> str:
+        return str(self._checksum)
 
     def _pass(self, data: bytes | memoryview) -> None:
-        self._digest.update(data)
+        self._checksum.update(data)
         self.bytes += len(data)
 
 

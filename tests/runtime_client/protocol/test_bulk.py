@@ -68,7 +68,7 @@ async def test_a_slow_reader_holds_the_writer_back_and_nothing_is_lost() -> None
                 sent.update(chunk)
                 await here.write(chunk)
                 written += 1
-            here.send(EndFrame(bytes=1, sha256=""))
+            here.send(EndFrame(bytes=1, crc32=""))
 
         writing = asyncio.create_task(write())
         await asyncio.sleep(0.2)
@@ -85,7 +85,7 @@ async def test_many_small_messages_are_bounded_too() -> None:
     async with bulk_pair() as (here, there):
         for _ in range(20_000):
             await here.write(b"x")
-        here.send(EndFrame(bytes=20_000, sha256=""))
+        here.send(EndFrame(bytes=20_000, crc32=""))
         count = 0
         while await there.read() == b"x":
             count += 1
@@ -100,7 +100,7 @@ async def test_a_writer_learns_that_the_connection_went() -> None:
         with pytest.raises(TransferError, match="closed"):
             await writing
         with pytest.raises(TransferError):
-            here.send(EndFrame(bytes=0, sha256=""))
+            here.send(EndFrame(bytes=0, crc32=""))
         assert await here.read() is None
 
 
@@ -117,7 +117,7 @@ async def test_nothing_is_written_to_a_peer_that_is_closing() -> None:
         with pytest.raises(TransferError):
             await here.write(b"x")
         with pytest.raises(TransferError, match="closed at one end"):
-            there.send(EndFrame(bytes=0, sha256=""))
+            there.send(EndFrame(bytes=0, crc32=""))
 
 
 @pytest.mark.parametrize("text", [b"x", b"{}", b'{"type":"open"}', b'{"type":"end","bytes":"x"}'])
@@ -163,7 +163,7 @@ async def test_an_opener_learns_that_nothing_opened() -> None:
 
 def test_the_first_message_is_the_ticket() -> None:
     assert expect_open(OpenFrame(ticket="t")) == "t"
-    others: list[Any] = [b"t", None, EndFrame(bytes=0, sha256=""), FailFrame(message="")]
+    others: list[Any] = [b"t", None, EndFrame(bytes=0, crc32=""), FailFrame(message="")]
     for other in others:
         with pytest.raises(MalformedFrame, match="opens with its ticket"):
             expect_open(other)

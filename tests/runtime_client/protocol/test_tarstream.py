@@ -37,7 +37,7 @@ def test_round_trip(tmp_path: Path) -> None:
     received = unpacked(stream, tmp_path / "target")
     assert snapshot(tmp_path / "target") == snapshot(source)
     assert (sent.members, sent.files, sent.bytes) == (13, 5, len(stream))
-    assert received == Unpacked(sent.members, sent.files, sent.bytes, sent.sha256, ())
+    assert received == Unpacked(sent.members, sent.files, sent.bytes, sent.crc32, ())
 
 
 def test_same_tree_same_stream(tmp_path: Path) -> None:
