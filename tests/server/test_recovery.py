@@ -198,7 +198,7 @@ def stop(runtime: EventStreamRuntime) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("transport", ["unix", "netns", "exec"])
+@pytest.mark.parametrize("transport", ["unix", "exec"])
 async def test_a_pause_loses_nothing(
     debian: str, find: Find, monkeypatch: pytest.MonkeyPatch, transport: str
 ) -> None:
