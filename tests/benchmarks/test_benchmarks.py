@@ -59,6 +59,29 @@ def test_a_measurement_has_its_rows(name: str, tmp_path: Path) -> None:
     assert all(_is_sensible(row) for row in report["rows"])
 
 
+LAST = {
+    "journal": ["a client that writes no journal", "Tether, local"],
+    "transports": ["unix"],
+    "reconnect": ["a bare websocket", "local: from a cut to the first", "local: a new server"],
+    "replay": ["read and checked", "read, checked and stored"],
+    "connections": ["memory a connection", "descriptors a connection", "all 9 idle", "3 of 9 busy"],
+}
+
+
+def test_measurements_without_peers_have_their_rows(tmp_path: Path) -> None:
+    """All in one run: loading takes the longest."""
+    file = tmp_path / "figures.json"
+    done = _run("--quick", *(f"--only={name}" for name in LAST), "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    reports = json.loads(file.read_text())["reports"]
+    assert [report["name"] for report in reports] == list(LAST)
+    for report in reports:
+        found = [row["name"] for row in report["rows"]]
+        for expected in LAST[report["name"]]:
+            assert any(expected in row for row in found), (expected, found)
+        assert all(_is_sensible(row) for row in report["rows"])
+
+
 @pytest.mark.engine
 @pytest.mark.slow
 def test_there_is_a_row_for_each_peer_that_is_slow(debian: str, tmp_path: Path) -> None:
