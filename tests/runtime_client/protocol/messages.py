@@ -97,7 +97,7 @@ def _plain(kind: Any, metadata: Iterable[Any]) -> st.SearchStrategy[Any]:
 
 def _string(metadata: list[Any]) -> st.SearchStrategy[str]:
     patterns = [p for item in metadata if (p := getattr(item, "pattern", None))]
-    longest = _limit(metadata, MaxLen, 200)
+    longest = _limit(metadata, MaxLen, 600)
     if patterns:
         matching = st.from_regex(patterns[0].replace("$", r"\Z"), fullmatch=True)
         return matching.filter(lambda value: len(value) <= longest and value.isprintable())
