@@ -16,6 +16,7 @@ from ..protocol.errors import PortTaken, PortUnusable, TetherError, TransferErro
 from ..protocol.port_actions import PortReverseAction
 from ..protocol.port_frames import BeginFrame, EofFrame, TicketsFrame
 from ..protocol.port_pump import pump, reset
+from ..protocol.port_sockets import remove_dead
 from ..tickets import Tickets
 from .leases import Streams
 
@@ -194,12 +195,14 @@ def _listen(action: PortReverseAction) -> tuple[socket.socket, Path | None]:
 
 
 def _listen_unix(path: Path) -> socket.socket:
-    """Through its folder's descriptor: the kernel takes 107 bytes at most. Nothing is replaced."""
+    """Through its folder's descriptor: the kernel takes 107 bytes at most."""
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     with contextlib.ExitStack() as stack:
         stack.callback(os.close, folder)
         listening = stack.enter_context(socket.socket(socket.AF_UNIX))
-        listening.bind(f"/proc/self/fd/{folder}/{path.name}")
+        reached = f"/proc/self/fd/{folder}/{path.name}"
+        remove_dead(reached)
+        listening.bind(reached)
         os.chmod(path.name, 0o666, dir_fd=folder)
         listening.listen(BACKLOG)
         listening.setblocking(False)

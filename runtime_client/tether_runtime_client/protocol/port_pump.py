@@ -26,6 +26,7 @@ from .frames import encode
 from .framing import BINARY, CLOSE, TEXT, frame_header, unmasked
 from .limits import BULK_CHUNK, MAX_FRAME
 from .port_frames import BeginFrame, EofFrame
+from .port_sockets import at_once, notice_death
 
 MAX_WORD: Final = 8 * 1024
 """The longest text message there: an error with its message."""
@@ -62,11 +63,7 @@ async def pump(
     if lent.connection is None:
         reset(port)
         raise _told(lent) or TransferError(f"no connection: {stream.closed_because}")
-    work = _Pump(lent.connection, lent, port, on_broken)
-    try:
-        return await work.run(first)
-    finally:
-        stream.abort("the connection to the port has ended")
+    return await _Pump(lent.connection, lent, port, on_broken).run(first)
 
 
 def reset(port: socket.socket) -> None:
@@ -75,12 +72,6 @@ def reset(port: socket.socket) -> None:
         with suppress(OSError):
             port.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     port.close()
-
-
-def at_once(connection: socket.socket) -> None:
-    """What is small is sent at once, as whoever sent it meant it to be."""
-    if connection.family in (socket.AF_INET, socket.AF_INET6):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class _Pump:
@@ -113,6 +104,8 @@ class _Pump:
         if self._bulk.family == socket.AF_UNIX:
             self._bulk.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         at_once(self._port)
+        at_once(self._bulk)
+        notice_death(self._bulk)
         self._loop.add_reader(self._port, self._port_readable)
         self._loop.add_reader(self._bulk, self._bulk_readable)
         try:

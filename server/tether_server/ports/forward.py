@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from tether_runtime_client.protocol.accepting import Acceptor
 from tether_runtime_client.protocol.errors import PortRefused, TetherError
 from tether_runtime_client.protocol.port_actions import PortForwardAction
-from tether_runtime_client.protocol.port_pump import at_once, pump, reset
+from tether_runtime_client.protocol.port_pump import pump, reset
+from tether_runtime_client.protocol.port_sockets import at_once
 
 from .guard import Admitted, Guard
 from .listener import Listener

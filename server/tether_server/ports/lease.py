@@ -32,8 +32,9 @@ OnTickets = Callable[[tuple[str, ...]], Awaitable[None]]
 class Lease:
     """One mapping's. Each is asked for by an action, and lives on a connection of its own.
 
-    `on_tickets` gets what comes on it; while it waits, no more is read. `on_change` is called when
-    it was lost and when there is a new one, `on_failed` when there will be none any more.
+    It is asked for by `action`, and later by whatever that is then. `on_tickets` gets what comes;
+    while it waits, no more is read. `on_change` is called when it was lost and when there is a new
+    one, `on_failed` when there will be none any more.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Lease:
         on_failed: Callable[[TetherError], None],
     ) -> None:
         self._calls = calls
-        self._action = action
+        self.action = action
         self._on_tickets = on_tickets
         self._on_change = on_change
         self._on_failed = on_failed
@@ -120,7 +121,7 @@ class Lease:
         pause = FIRST_RETRY_S
         while True:
             with suppress(ActionLost, ActionCancelled, TransferError):  # nothing has happened
-                ready = await self._calls.run(self._action)
+                ready = await self._calls.run(self.action)
                 return ready, await self._calls._bulk.connect(ready.ticket)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LAST_RETRY_S)

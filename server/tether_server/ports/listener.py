@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import stat
 from contextlib import suppress
 from pathlib import Path
 
 from tether_runtime_client.protocol.errors import PortTaken, PortUnusable, TetherError
+from tether_runtime_client.protocol.port_sockets import remove_dead
 
 from .options import Place
 from .records import owner_of
@@ -51,7 +51,7 @@ class Listener:
         listening = socket.socket(socket.AF_UNIX)
         reached = f"/proc/self/fd/{folder}/{path.name}"
         try:
-            _remove_stale(reached)
+            remove_dead(reached)
             listening.bind(reached)
             os.chmod(reached, 0o600)  # before anybody can connect
             self._inode = os.lstat(reached).st_ino
@@ -67,21 +67,6 @@ class Listener:
 def _bind_tcp(where: Place) -> socket.socket:
     family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
     return socket.create_server((where.host, where.port), family=family, backlog=BACKLOG)
-
-
-def _remove_stale(path: str) -> None:
-    """A socket that nobody listens on; anything else is in the way."""
-    try:
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise OSError(errno.EADDRINUSE, "it is there already")
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
 
 
 def _error(where: Place, problem: OSError) -> TetherError:

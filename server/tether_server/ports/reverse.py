@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tether_runtime_client.protocol.bulk import BulkStream
 from tether_runtime_client.protocol.errors import PortRefused, TetherError
+from tether_runtime_client.protocol.message import changed
 from tether_runtime_client.protocol.port_actions import PortReverseAction
 from tether_runtime_client.protocol.port_frames import BeginFrame
 from tether_runtime_client.protocol.port_pump import pump, reset
@@ -49,7 +50,7 @@ class Reverse(Mapping):
         self.asked = inside
         self._place = inside
         self._room = asyncio.Semaphore(MAX_CONNECTIONS)
-        action = PortReverseAction(
+        self._action = PortReverseAction(
             owner=secrets.token_urlsafe(12),
             port=None if inside.path else inside.port,
             bind=inside.host or "127.0.0.1",
@@ -57,7 +58,7 @@ class Reverse(Mapping):
         )
         self._lease = Lease(
             calls,
-            action,
+            self._action,
             on_tickets=self._on_tickets,
             on_change=lambda: None,
             on_failed=self._lost,
@@ -73,6 +74,8 @@ class Reverse(Mapping):
             raise
         if self._place.path is None and ready.port is not None:
             self._place = Place(self._place.host, ready.port)
+            # A client that is started anew is to listen where the former did.
+            self._lease.action = changed(self._action, port=ready.port)
         self._opened()
 
     @property

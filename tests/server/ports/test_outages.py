@@ -174,3 +174,24 @@ for turn in range(3):
         seen = await other.exec(["/opt/tether/bin/python3", "-c", program])
         assert seen.stdout == b"1 1\n2 2\n3 3\n", seen.stderr
         assert [forward.counts.connections for forward in both] == [1, 1]
+
+
+async def test_a_reverse_is_to_be_had_at_the_same_place_after_the_client_was_killed(
+    outside: int, tmp_path: Path
+) -> None:
+    async with EventStreamRuntime(backend="local") as runtime:
+        by_port = await runtime.reverse(outside, port=0)
+        path = str(tmp_path / "inside")
+        await runtime.reverse(outside, path=path)
+        old = by_port.port
+        os.kill(client_of(runtime), signal.SIGKILL)
+        await eventually(lambda: not by_port._lease.held)
+        await eventually(lambda: by_port._lease.held)
+        assert by_port.port == old
+        assert await told(("127.0.0.1", old), "echo", b"again ") == b"again bye"
+        async with asyncio.timeout(30):
+            while True:
+                with suppress(OSError):
+                    assert await told(path, "echo", b"by path ") == b"by path bye"
+                    break
+                await asyncio.sleep(0.05)

@@ -1,0 +1,41 @@
+"""What is asked of sockets: haste, a sign of the other machine's death, and a path that is free."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+
+
+def remove_dead(path: str) -> None:
+    """Remove a socket that nobody listens on; raises `OSError` for anything else that is there."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise OSError(errno.EADDRINUSE, "it is there already")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        except BlockingIOError:  # it has more callers than it can take: it is alive
+            return
+
+
+def at_once(connection: socket.socket) -> None:
+    """What is small is sent at once, as whoever sent it meant it to be."""
+    if connection.family in (socket.AF_INET, socket.AF_INET6):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def notice_death(connection: socket.socket) -> None:
+    """Have the kernel find out in a minute that the other machine is gone, without a word of it."""
+    if connection.family in (socket.AF_INET, socket.AF_INET6):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 60_000)
