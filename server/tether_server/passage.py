@@ -17,6 +17,7 @@ from tether_runtime_client.protocol.channel import client_channel
 from tether_runtime_client.protocol.errors import RuntimeClosed, TetherError, TransferError
 from tether_runtime_client.protocol.events import Event, TransferReady
 from tether_runtime_client.protocol.observations import Observation
+from tether_runtime_client.protocol.port_sockets import notice_death
 from tether_runtime_client.protocol.transfer import answer_again
 from tether_runtime_client.protocol.tree_actions import CancelAction
 
@@ -230,6 +231,7 @@ async def open_bulk(transport: Transport, ticket: str) -> BulkStream:
     stream = BulkStream()
     try:
         connection = await transport.connect()
+        notice_death(connection)
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: client_channel("/bulk", stream), sock=connection)
     except OSError as problem:
