@@ -24,7 +24,7 @@ import pytest
 
 from tether_runtime_client.protocol import auth
 from tether_runtime_client.protocol.actions import ExecAction
-from tether_runtime_client.protocol.bulk import BulkStream, EndFrame, OpenFrame
+from tether_runtime_client.protocol.bulk import BulkStream, OpenFrame
 from tether_runtime_client.protocol.channel import Channel, client_channel
 from tether_runtime_client.protocol.errors import ERRORS_BY_CODE, TransferError
 from tether_runtime_client.protocol.frames import (
@@ -76,9 +76,7 @@ CONVERSATIONS = [
     EVENTS + frame(encode(ATTACH)) + frame(encode(SUBMIT)),
     EVENTS + frame(b"x", 9) + frame(b"{", fin=False) + frame(b"}", 0) + frame(b"\x03\xe8", 8),
     UPGRADE % b"bulk" + frame(OpenFrame(ticket="x" * 32).model_dump_json().encode()),
-    UPGRADE % b"bulk"
-    + frame(b"bytes", 2)
-    + frame(EndFrame(bytes=5, sha256="0" * 64).model_dump_json().encode()),
+    UPGRADE % b"bulk" + frame(b"bytes", 2) + frame(b'{"type":"end","bytes":5}'),
 ]
 
 

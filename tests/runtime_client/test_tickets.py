@@ -38,6 +38,19 @@ async def test_who_shows_the_ticket_gets_the_action() -> None:
     assert tickets._waiting == {}
 
 
+async def test_a_ticket_opens_its_own_action_s_stream_and_no_other_s() -> None:
+    tickets = Tickets()
+    one, two = tickets.issue(), tickets.issue()
+    of_one = asyncio.create_task(tickets.redeemed(one))
+    of_two = asyncio.create_task(tickets.redeemed(two))
+    async with presented(tickets) as (here, there):
+        here.send(OpenFrame(ticket=two))
+        assert await of_two is there
+        assert not of_one.done()
+    of_one.cancel()
+    await asyncio.gather(of_one, return_exceptions=True)
+
+
 async def test_bytes_may_come_right_behind_the_ticket() -> None:
     tickets = Tickets()
     ticket = tickets.issue()

@@ -7,11 +7,13 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
 from tether_runtime_client.protocol.joint import Joints
 from tether_runtime_client.protocol.tls import presenting, secured, trusting
+from tether_server.transports import identity as identity_module
 from tether_server.transports.identity import Identity, make_identity
 
 
@@ -81,6 +83,26 @@ async def test_nothing_but_its_own_authority_s_is_taken(joints: Joints, other: s
         return
     refused = await refusal(joints, trust, shown(identity))
     assert isinstance(refused, ssl.SSLCertVerificationError)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"LIFE": timedelta(days=-1)}, "expired"),
+        ({"SLACK": timedelta(days=-2), "LIFE": timedelta(days=9)}, "not yet valid"),
+        ({"DOMAIN": "elsewhere.invalid"}, "ostname mismatch"),
+    ],
+)
+async def test_a_certificate_out_of_its_time_or_of_another_name(
+    joints: Joints, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], why: str
+) -> None:
+    """Though the authority is the right one."""
+    for name, value in changes.items():
+        monkeypatch.setattr(identity_module, name, value)
+    identity = make_identity()
+    refused = await refusal(joints, trusting(identity.authority), shown(identity))
+    assert isinstance(refused, ssl.SSLCertVerificationError)
+    assert why in str(refused)
 
 
 async def test_a_cut_is_no_end(joints: Joints) -> None:

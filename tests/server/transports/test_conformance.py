@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tether_runtime_client.protocol import auth
-from tether_runtime_client.protocol.errors import Unauthorized
+from tether_runtime_client.protocol.errors import SecretExpired, Unauthorized
 from tether_server import (
     ActionSubmitted,
     CmdOutputDelta,
@@ -248,6 +248,22 @@ async def test_it_holds(name: str, start_by: StartBy, tmp_path: Path) -> None:
     assert len(set(os.listdir("/proc/self/fd")) - before[0]) <= 2  # the engine's client
     assert threads() <= before[1]
     assert children() <= before[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRANSPORTS)
+async def test_a_secret_whose_time_is_over(name: str, start_by: StartBy) -> None:
+    """What stands goes on; nobody else comes in by it, and who has it is told why."""
+    async with start_by(name, secret_lifetime_s=15.0) as runtime:
+        assert runtime._renewal is not None
+        runtime._renewal.cancel()  # as if this server had been away
+        await asyncio.sleep(15.1)
+        assert (await runtime.run(CmdRunAction(command="echo on"))).content == "on\n"
+        secret = load_record(runtime.name).secret
+        link = Link(_Borrowed(transport_of(runtime)), lambda: secret, _Nobody(), _alive)  # type: ignore[arg-type]
+        with pytest.raises(SecretExpired, match="expired"):
+            await link.start()
+        await link.close()
 
 
 @pytest.mark.parametrize("name", ["netns", "exec", "dial"])

@@ -43,7 +43,7 @@ async def listening(secret: str, address: tuple[str, int] = ANY) -> AsyncIterato
 @asynccontextmanager
 async def dialling_to(
     address: tuple[str, int],
-    secret: str,
+    secret: str | KeptSecret,
     proxy: str | None = None,
     authority: str | None = None,
 ) -> AsyncIterator[list[socket.socket]]:
@@ -55,8 +55,8 @@ async def dialling_to(
         taken.append(connection)
         echoes.append(asyncio.create_task(_echo(connection)))
 
-    secret_fd = keep_secret(secret.encode())
-    kept = KeptSecret(secret_fd)
+    secret_fd = keep_secret(b"unused" if isinstance(secret, KeptSecret) else secret.encode())
+    kept = secret if isinstance(secret, KeptSecret) else KeptSecret(secret_fd)
     dialler = Dialler(address, kept, serve, proxy=proxy, authority=authority)
     dialler.start()
     try:
@@ -103,6 +103,35 @@ async def test_one_listener_for_two_sandboxes_and_their_secrets_apart() -> None:
             assert len(ones) == 1
             await echoes(second)
             assert len(ones) == 1
+
+
+@pytest.mark.parametrize("renewed", [False, True])
+async def test_a_client_with_two_secrets_dials_by_each(renewed: bool) -> None:
+    """Whether the server that changes it was killed before it had stored the new one or not."""
+    first, second = auth.new_secret(), auth.new_secret()
+    descriptor = keep_secret(first.encode())
+    kept = KeptSecret(descriptor)
+    async with listening(first) as transport, dialling_to(transport.listen(), kept):
+        await asyncio.gather(*(echoes(transport) for _ in range(8)))
+        kept.begin(second)
+        if renewed:
+            transport.renew(second)
+        await asyncio.gather(*(echoes(transport) for _ in range(8)))
+        if renewed:
+            kept.finish()
+            transport.renew(second)
+            await asyncio.gather(*(echoes(transport) for _ in range(8)))
+    os.close(descriptor)
+
+
+async def test_what_is_on_offer_by_the_former_secret_goes() -> None:
+    first, second = auth.new_secret(), auth.new_secret()
+    async with listening(first) as transport, dialling_to(transport.listen(), first) as taken:
+        await echoes(transport)
+        transport.renew(second)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(transport.connect(), 0.5)
+        assert len(taken) == 1
 
 
 async def test_a_second_user_of_the_same_sandbox_leaves_the_first_alone() -> None:
