@@ -52,7 +52,8 @@ Compression is off, and a message is at most
 A connection goes so: the server says `hello`, the client answers with a `challenge`, the server
 proves that it knows the secret and asks for a role with `attach`, the client says `welcome` and
 replays what the server has not stored. From then on the server submits actions and acknowledges
-events, and the client sends events and observations, each with the next number of its epoch. An
+events, and the client sends events and observations, each with the next number of its epoch.
+`rotate` begins a change of the secret, which `rotating`, `confirm` and `rotated` go on with. An
 `error` may come at any point and is the last frame of its connection.
 """
 
