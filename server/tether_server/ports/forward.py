@@ -134,7 +134,7 @@ class Forward(Mapping):
         try:
             at_once(connection)
             admitted = await self._guard.admit(connection)
-        except OSError:
+        except (OSError, asyncio.CancelledError):  # or it took too long to show anything
             self.counts.turned_away += 1
             raise
         self._carry(asyncio.create_task(self._connect(admitted)))
