@@ -6,10 +6,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tether_runtime_client.protocol.actions import Action
 from tether_runtime_client.protocol.errors import ActionLost, RuntimeClosed, SandboxNotFound
 from tether_runtime_client.protocol.frames import EventFrame, ObservationFrame, WelcomeFrame
-from tether_runtime_client.protocol.observations import ErrorObservation, Observation
+from tether_runtime_client.protocol.observations import Observation
 from tether_runtime_client.protocol.server_side import Gap
 
 from .backends import Progress, Sandbox, silent
@@ -112,7 +111,6 @@ class _OwnActions(Submissions):
     def __init__(self, history: History, events: EventStream, folder: Path) -> None:
         super().__init__(history, events)
         self._folder = folder
-        self._unsent: set[str] = set()
         self._missing: set[str] = set()
         self._was_connected = False
 
@@ -122,11 +120,9 @@ class _OwnActions(Submissions):
             self._was_connected = True
             super().on_connected(welcome, outage_s)
             return
-        assert self._link is not None
         self._down = False
-        unsent, self._unsent = self._unsent & set(self._frames), set()
-        for action_id in [i for i in self._frames if i in unsent]:
-            self._link.send_text(self._frames[action_id])
+        unsent, self._doubt.unsent = self._doubt.unsent & set(self._frames), set()
+        self._send_again(unsent)
         self._missing = set(self._frames) - set(welcome.running) - unsent
 
     def on_caught_up(self) -> None:
@@ -152,11 +148,6 @@ class _OwnActions(Submissions):
         self._claimed = True
         self.record(self._started)
 
-    def _submit_new(self, action_id: str, action: Action) -> None:
-        if self._link is None or not self._link.connected:
-            self._unsent.add(action_id)
-        super()._submit_new(action_id, action)
-
     def _look_up(self, action_id: str) -> None:
         final = _final(self._folder, action_id)
         if final is not None:
@@ -165,11 +156,7 @@ class _OwnActions(Submissions):
             self._resolve(action_id, final)
             return
         lost = ActionLost("the connection was cut before the sandbox confirmed the action")
-        self._end_here(
-            ErrorObservation(
-                action_id=action_id, code=lost.code, message=lost.message, hint=lost.hint
-            )
-        )
+        self._end_by(lost, action_id)
 
 
 def _controllers_history(folder: Path) -> History | None:

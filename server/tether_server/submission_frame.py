@@ -1,11 +1,23 @@
-"""What is sent for an action, and what never is."""
+"""What is sent for an action, what never is, and what ends one that was not answered."""
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
+
 from tether_runtime_client.protocol.actions import Action
-from tether_runtime_client.protocol.errors import InvalidAction, MalformedFrame
+from tether_runtime_client.protocol.errors import InvalidAction, MalformedFrame, TetherError
 from tether_runtime_client.protocol.frames import MAX_ID, RejectedSubmission, decode_from_server
 from tether_runtime_client.protocol.message import to_json
+from tether_runtime_client.protocol.observations import ErrorObservation, Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """An action under its id, and the future that gets its observation."""
+
+    action_id: str
+    answer: asyncio.Future[Observation]
 
 
 def body_of(action: Action) -> bytes:
@@ -28,3 +40,14 @@ def check(frame: bytes) -> None:
     except MalformedFrame:  # the frame is ours: nothing else of it can be wrong
         hint = f"An id is made of at most {MAX_ID} letters, digits, and any of _ . : -"
         raise InvalidAction("the action's id cannot be used", hint=hint) from None
+
+
+def ended_by(error: TetherError, action_id: str) -> ErrorObservation:
+    """The end of an action that this server has to tell, for want of the sandbox."""
+    return ErrorObservation(
+        action_id=action_id,
+        code=error.code,
+        message=error.message,
+        hint=error.hint,
+        data=error.data,
+    )

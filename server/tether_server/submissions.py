@@ -7,7 +7,6 @@ import logging
 import secrets
 import sqlite3
 import time
-from dataclasses import dataclass
 
 from tether_runtime_client.protocol.actions import Action
 from tether_runtime_client.protocol.errors import (
@@ -45,10 +44,11 @@ from tether_runtime_client.protocol.message import changed, to_json
 from tether_runtime_client.protocol.observations import ErrorObservation, Observation
 from tether_runtime_client.protocol.server_side import Gap
 
+from .doubt import Doubt, second_end
 from .event_stream import EventStream
 from .history import History
 from .link import Ended, Link
-from .submission_frame import body_of, check
+from .submission_frame import Submission, body_of, check, ended_by
 
 log = logging.getLogger(__name__)
 
@@ -64,14 +64,6 @@ HOLD_BYTES = 8 * SAVE_AFTER_BYTES
 """The most that waits in memory while the history cannot be written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """An action under its id, and the future that gets its observation."""
-
-    action_id: str
-    answer: asyncio.Future[Observation]
-
-
 class Submissions:
     """The `LinkUser` of a controller. Every event goes into the history once, then to readers."""
 
@@ -85,10 +77,7 @@ class Submissions:
         self._early: list[StartProgress] = []
         self._waiting: dict[str, list[asyncio.Future[Observation]]] = {}
         self._frames: dict[str, bytes] = {}
-        self._accepted: set[str] = set()
-        self._epoch = ""
-        self._unknown: set[str] = set()
-        self._in_doubt = False
+        self._doubt = Doubt()
         self._gaps: list[Gap] = []
         self._unacknowledged: set[str] = set()
         self._unsaved = 0
@@ -171,11 +160,7 @@ class Submissions:
         self.record(SandboxStopped(cause="closed", reason="the runtime was closed"))
         closed = RuntimeClosed("the runtime was closed before the answer came")
         for action_id in list(self._frames):
-            self._end_here(
-                ErrorObservation(
-                    action_id=action_id, code=closed.code, message=closed.message, hint=closed.hint
-                )
-            )
+            self._end_by(closed, action_id)
         self.save()
 
     def close(self) -> None:
@@ -225,16 +210,10 @@ class Submissions:
             self._store_gap(gap)
         self._history.skip(welcome.epoch, self._history.progress.get(welcome.epoch, 0))
         self._unacknowledged |= {span.epoch for span in welcome.epochs} & set(self.progress())
-        self._unknown = set(self._frames) - set(welcome.running)
-        self._in_doubt = bool(gaps)
-        if welcome.epoch == self._epoch and not gaps:
-            self._send_again()  # it is the same client, and knows what it has accepted
-        self._epoch = welcome.epoch
+        self._send_again(self._doubt.meet(welcome, self._frames, gaps=bool(gaps)))
 
-    def _send_again(self) -> None:
+    def _send_again(self, sendable: set[str]) -> None:
         assert self._link is not None
-        sendable = self._unknown - self._accepted
-        self._unknown -= sendable
         for action_id in [i for i in self._frames if i in sendable]:
             self._link.send_text(self._frames[action_id])
 
@@ -243,35 +222,39 @@ class Submissions:
 
         So is what it may have accepted in a part that is gone; nothing else was accepted.
         """
-        if not self._in_doubt:
-            self._send_again()
-        unknown, self._unknown = self._unknown, set()
+        sendable, unknown = self._doubt.decide()
+        self._send_again(sendable)
         for action_id in [i for i in self._frames if i in unknown]:
             lost = ActionLost("the sandbox knows nothing of this action any more; it may have run")
-            self._end_here(
-                ErrorObservation(
-                    action_id=action_id, code=lost.code, message=lost.message, hint=lost.hint
-                )
-            )
+            self._end_by(lost, action_id)
 
     def on_frame(self, frame: EventFrame | ObservationFrame, raw: bytes) -> None:
         """Store, wake readers, answer who waits."""
         if frame.seq <= self._history.progress.get(frame.epoch, 0):
             return  # a former controller had stored it after this connection asked for it
+        if isinstance(frame, ObservationFrame) and self._has_ended(frame.observation.action_id):
+            frame, raw = second_end(frame)
         event = self._history.store_frame(frame, raw)
         self._unacknowledged.add(frame.epoch)
         self._stored(len(raw))
         if event.action_id is None:
-            self._in_doubt |= isinstance(event, HistoryGap)
+            if isinstance(event, HistoryGap):
+                self._doubt.note_gap()
             return
         if isinstance(event, Observation):
             self._resolve(event.action_id, event)
         elif isinstance(event, ActionAccepted) and event.action_id in self._frames:
-            self._accepted.add(event.action_id)
+            self._doubt.accepted.add(event.action_id)
+
+    def _has_ended(self, action_id: str | None) -> bool:
+        """What is waited for has not; of others, such as an operator's, the history knows."""
+        if action_id is None or action_id in self._frames:
+            return False
+        return self._history.final(action_id) is not None
 
     def on_rejected(self, frame: RejectedFrame) -> None:
         """The submission has its end here: the client knows nothing of it."""
-        if frame.id not in self._frames or frame.id in self._accepted:
+        if frame.id not in self._frames or frame.id in self._doubt.accepted:
             log.warning("the client rejected %r, which it was not asked", frame.id)
             return
         self._end_here(
@@ -308,7 +291,7 @@ class Submissions:
         """
         self._down = True
         for action_id in list(self._frames):
-            if action_id in self._accepted:
+            if action_id in self._doubt.accepted:
                 self._tell_waiting(action_id, _gone(ended))
             else:
                 self._give_up(action_id, ended)
@@ -352,7 +335,7 @@ class Submissions:
             self.record(event)
         unfinished = self._history.unfinished()
         self._frames = {i: encode_submit(i, to_json(a)) for i, a in unfinished.items()}
-        self._accepted = {i for i in unfinished if self._history.accepted(i)}
+        self._doubt.accepted = {i for i in unfinished if self._history.accepted(i)}
         self.record(self._started)
 
     def _is_filled(self, gap: Gap) -> bool:
@@ -392,8 +375,10 @@ class Submissions:
         self._make_safe(action_id, body)
         self._frames[action_id] = frame
         self._events.wake()
-        if self._link is not None:
+        if self._link is not None and self._link.connected:
             self._link.send_text(frame)
+        else:
+            self._doubt.unsent.add(action_id)
 
     def _make_safe(self, action_id: str, body: bytes) -> None:
         try:
@@ -417,7 +402,7 @@ class Submissions:
 
     def _resolve(self, action_id: str, outcome: Observation | TetherError) -> None:
         self._frames.pop(action_id, None)
-        self._accepted.discard(action_id)
+        self._doubt.forget(action_id)
         self._tell_waiting(action_id, outcome)
 
     def _tell_waiting(self, action_id: str, outcome: Observation | TetherError) -> None:
@@ -436,20 +421,15 @@ class Submissions:
         assert isinstance(stored, Observation)
         self._resolve(observation.action_id or "", stored)
 
+    def _end_by(self, error: TetherError, action_id: str) -> None:
+        self._end_here(ended_by(error, action_id))
+
     def _give_up(self, action_id: str, ended: Ended) -> None:
         if ended.fenced:
             self._resolve(action_id, ended.refusal or Fenced(ended.reason))
             return
         gone = _gone(ended)
-        self._end_here(
-            ErrorObservation(
-                action_id=action_id,
-                code=gone.code,
-                message=gone.message,
-                hint=gone.hint,
-                data=gone.data,
-            )
-        )
+        self._end_by(gone, action_id)
 
 
 def _gone(ended: Ended) -> SandboxGone:
