@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from tether_runtime_client import stop
+from tether_runtime_client import prctl, stop
 from tether_runtime_client.beside import Beside
 from tether_runtime_client.secret import (
     DEFAULT_SECRET_TIMEOUT_S,
@@ -21,7 +21,7 @@ from tether_runtime_client.supervisor import (
     Handover,
     supervise,
 )
-from tether_runtime_client.supervisor_io import log
+from tether_runtime_client.supervisor_io import log, where_possible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -186,6 +186,8 @@ def _secret_before_anything(options: Options) -> bytes:
     """Wait for the secret; a stop signal ends the wait, also in PID 1, which has no defaults."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, _end_at_once)
+    # Behind an entrypoint of the image's own others may run already.
+    where_possible(prctl.set_not_dumpable)
     log(WAITING)
     if options.secret_file is not None:
         secret = read_secret_file(options.secret_file, options.secret_timeout_s)

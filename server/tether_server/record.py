@@ -157,8 +157,12 @@ def store_secret(name: str, secret: str) -> None:
 
 @contextmanager
 def changing_secret(name: str) -> Iterator[None]:
-    """For the one process that may change a sandbox's secret now; raises `RotationFailed`."""
-    with (sandbox_folder(name) / "rotation.lock").open("w") as file:
+    """For the one process that may change a sandbox's secret now.
+
+    Raises `RotationFailed` when another does, and `SandboxNotFound`.
+    """
+    folder = sandbox_folder(load_record(name).name)
+    with (folder / "rotation.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -13,12 +13,13 @@ import pytest
 from tether_runtime_client.protocol import auth
 from tether_runtime_client.protocol.errors import (
     RotationFailed,
+    SandboxNotFound,
     SecretExpired,
     Unauthorized,
 )
 from tether_server import CmdRunAction, EventStreamRuntime, OperatorRuntime, Tcp
 from tether_server.link import Link
-from tether_server.record import changing_secret, load_record, store_secret
+from tether_server.record import changing_secret, load_record, sandbox_folder, store_secret
 from tether_server.transports import NoAnswer, Transport, TransportSettings, probe
 
 from .conftest import MakeRuntime
@@ -198,6 +199,12 @@ async def test_a_record_that_cannot_be_written(local: EventStreamRuntime) -> Non
     assert secret_of(local) == former
     local.cut_connection()
     await works(local)
+
+
+async def test_a_sandbox_that_was_removed_meanwhile(local: EventStreamRuntime) -> None:
+    (sandbox_folder(local.name) / "sandbox.json").unlink()
+    with pytest.raises(SandboxNotFound):
+        await local.rotate_secret()
 
 
 async def test_one_process_at_a_time(local: EventStreamRuntime) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tether_server import ActionLost, EventStreamRuntime, ExecAction, Tcp
+from tether_server import ActionLost, CmdRunAction, EventStreamRuntime, ExecAction, Tcp
 from tether_server.record import load_record
 
 pytestmark = pytest.mark.engine
@@ -99,13 +99,15 @@ async def test_another_user_finds_it_nowhere(request: pytest.FixtureRequest, ima
 
 async def test_the_same_user_does_not_either(debian: str) -> None:
     """By the same means. He can do without: what he can do is in docs/security.md."""
-    async with EventStreamRuntime(debian, user="4321") as runtime:
+    async with EventStreamRuntime(debian, user="4321", transport="exec") as runtime:
         needles = secrets_of(runtime.name)
         await runtime.rotate_secret()
+        await runtime.run(CmdRunAction(command="sleep 100 &"))
         needles += secrets_of(runtime.name)
         told = await search(runtime, needles, None)
         assert told["uid"] == 4321
         assert told["found"] == []
+        assert told["looked"]["mem"] > 10, "of the shell, its child and the way in: those are open"
 
 
 def assert_invisible(runtime: EventStreamRuntime, needles: list[bytes]) -> None:
