@@ -31,7 +31,7 @@ from tether_server import (
     link,
 )
 from tether_server.backends import container as container_backend
-from tether_server.record import load_record
+from tether_server.record import load_record, sandbox_folder
 
 from .conftest import MakeRuntime
 
@@ -105,6 +105,8 @@ async def test_one_that_is_started_much_later_is_gone_on_with(
             await echo(runtime)
         assert (down.value.data["cause"], down.value.data["exit_code"]) == (cause, code)
         assert "Start its container again" in down.value.hint
+        sockets = os.listdir(sandbox_folder(runtime.name) / "socket")
+        assert sockets == ([] if how == "stop" else ["client.sock"])  # it removes its own
         await asyncio.to_thread(container.start)
         assert await echo(runtime) == "again\n"
         assert len(told(runtime, SandboxInterrupted)) == 1
@@ -125,12 +127,16 @@ async def test_a_restart_tells_what_was_lost(debian: str, find: Find) -> None:
         container = find(runtime)
         running = begin(runtime, COUNT)
         await comes(runtime, CmdOutputDelta)
+        sockets = sandbox_folder(runtime.name) / "socket"
         await asyncio.to_thread(container.kill)
+        stale = (sockets / "client.sock").stat().st_ctime_ns
         await asyncio.to_thread(container.start)
         with pytest.raises(ActionLost) as lost:
             await running
         assert "line 1\n" in lost.value.data["partial"]
         assert await echo(runtime) == "again\n"
+        assert os.listdir(sockets) == ["client.sock"]  # the killed one's is replaced
+        assert (sockets / "client.sock").stat().st_ctime_ns > stale
         [interrupted] = told(runtime, SandboxInterrupted)
         assert (interrupted.cause, interrupted.exit_code) == ("killed", 137)
         assert told(runtime, Connected)[-1].outage_s > 0
