@@ -16,6 +16,7 @@ from tether_runtime_client.protocol.bulk_line import BulkLine
 from tether_runtime_client.protocol.channel import client_channel
 from tether_runtime_client.protocol.errors import RuntimeClosed, TetherError, TransferError
 from tether_runtime_client.protocol.events import Event, TransferReady
+from tether_runtime_client.protocol.limits import HANDSHAKE_TIMEOUT_S
 from tether_runtime_client.protocol.observations import Observation
 from tether_runtime_client.protocol.port_sockets import notice_death
 from tether_runtime_client.protocol.transfer import answer_again
@@ -29,8 +30,10 @@ REASON_TIMEOUT_S = 10.0
 LAST_WORDS_TIMEOUT_S = 5.0
 """After the action's end, how long what was said before may still be on its way."""
 
-FIRST_CONNECTION_TIMEOUT_S = 10.0
-"""How long a transfer that cannot even begin is tried."""
+FIRST_CONNECTION_TIMEOUT_S = 2.5 * HANDSHAKE_TIMEOUT_S
+"""How long a transfer that cannot even begin is tried: there are further attempts after one that the
+network has swallowed.
+"""
 
 FIRST_RETRY_S = 0.02
 LAST_RETRY_S = 2.0

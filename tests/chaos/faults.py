@@ -256,7 +256,7 @@ class ClockJumped(Fault):
         with (run.folder / which).open("r+b") as clock:  # mapped: it may not be truncated
             clock.write(struct.pack("d", seconds))
         run.proxy.go_on()
-        run.jumps.append((which, seconds))
+        run.jumps[which] = seconds
         return f"{which} is off by {seconds:.0f} s from now on"
 
 

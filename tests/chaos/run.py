@@ -61,7 +61,7 @@ class Run:
         self.proxy = Proxy(self._connect)
         self.servers: list[_Server] = []
         self.struck: list[str] = []
-        self.jumps: list[tuple[str, float]] = []
+        self.jumps: dict[str, float] = {}
         self.failed_writes = 0
         self.warm_descriptors: list[str] | None = None
         self.quiet_descriptors: list[str] = []

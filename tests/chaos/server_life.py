@@ -252,7 +252,7 @@ class _Server:
         """Again until it is whole; one that fails leaves nothing half there, which is looked at."""
         box = self._life.folder / "box"
         inside = "/box" if self._life.image else str(box)
-        failed = 0
+        failures: list[str] = []
         while True:
             try:
                 if step.kind == "upload":
@@ -264,10 +264,10 @@ class _Server:
             except StateUnusable:
                 await asyncio.sleep(REFUSED_RETRY_S)
                 continue
-            except TransferError:
-                failed += 1
+            except TransferError as failure:
+                failures.append(str(failure))
                 continue
-            return {"whole": taken.read_bytes() == step.content, "failed": failed}
+            return {"whole": taken.read_bytes() == step.content, "failures": failures}
 
     async def _answer(self, do: Callable[[], Coroutine[Any, Any, dict[str, Any]]]) -> Any:
         """What it came to, an error as its code."""
