@@ -141,7 +141,8 @@ class BulkSocket(Generic[F]):
         masked = bool(head[1] & _MASKED)
         more = self._exactly(size + 4 * masked)
         if len(more) < size + 4 * masked:
-            return None  # half a length is another one
+            self._rest = head + more  # half a length is another one
+            return None
         length = int.from_bytes(more[:size], "big") if size else head[1] & ~_MASKED
         kind, key = head[0] & ~_FIN, more[size:]
         whole = head[0] & _FIN and kind in (BINARY, TEXT) and masked is not self._masks
