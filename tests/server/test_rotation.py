@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -213,11 +215,51 @@ async def test_one_process_at_a_time(local: EventStreamRuntime) -> None:
     await local.rotate_secret()
 
 
+ROTATING = """
+import asyncio, sys
+from tether_server import OperatorRuntime
+
+async def main():
+    async with OperatorRuntime.beside(sys.argv[1]) as runtime:
+        print("begins", flush=True)
+        while True:
+            await runtime.rotate_secret()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+async def test_processes_that_are_killed_at_any_moment(local: EventStreamRuntime) -> None:
+    """Of those that change it over and over; now and then the client is, too."""
+    chance = random.Random(20261122)
+    changed = 0
+    for number in range(16):
+        former = secret_of(local)
+        process = subprocess.Popen(
+            [sys.executable, "-c", ROTATING, local.name], stdout=subprocess.PIPE
+        )
+        with process:
+            assert process.stdout is not None
+            await asyncio.to_thread(process.stdout.readline)
+            await asyncio.sleep(chance.uniform(0, 0.08))
+            if number % 4 == 3:
+                await kill_client(local)
+            process.kill()
+        changed += secret_of(local) != former
+        await works(local)
+        assert not await is_refused(local, secret_of(local))
+    assert changed > 0
+
+
 # --- a container -------------------------------------------------------------------------------
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("transport", ["unix", "dial", Tcp(tls=True)])
+@pytest.mark.parametrize(
+    "transport",
+    ["dial", *(pytest.param(x, marks=pytest.mark.slow) for x in ("unix", Tcp(tls=True)))],
+)
 async def test_a_restarted_container_gets_the_new_one(
     debian: str, transport: TransportSettings
 ) -> None:
