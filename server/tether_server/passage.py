@@ -31,8 +31,8 @@ LAST_WORDS_TIMEOUT_S = 5.0
 """After the action's end, how long what was said before may still be on its way."""
 
 FIRST_CONNECTION_TIMEOUT_S = 2.5 * HANDSHAKE_TIMEOUT_S
-"""How long a transfer that cannot even begin is tried: there are further attempts after one that the
-network has swallowed.
+"""How long a transfer that cannot even begin is tried: also again after an attempt that the network
+has swallowed.
 """
 
 FIRST_RETRY_S = 0.02
