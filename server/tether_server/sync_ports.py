@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import TracebackType
 from typing import Generic, Self, TypeVar
+
+from tether_runtime_client.protocol.errors import RuntimeClosed
 
 from .loop_thread import LoopThread
 from .ports import Forward, Reverse
@@ -38,7 +41,8 @@ class SyncMapping(Generic[M]):
 
     def close(self) -> None:
         """Take no more connections, and reset those that stand. Twice is safe."""
-        self._thread.call(self._mapping.close)
+        with suppress(RuntimeClosed):  # it went with its runtime
+            self._thread.call(self._mapping.close)
 
     def __enter__(self) -> Self:
         return self

@@ -10,7 +10,7 @@ from contextlib import suppress
 from ..protocol.bulk import BulkStream
 from ..protocol.errors import PortRefused, TetherError, TransferError
 from ..protocol.port_frames import BeginFrame, TicketsFrame, WantFrame
-from ..protocol.port_pump import pump
+from ..protocol.port_pump import pump, reset
 from ..tickets import Tickets
 from .inside import Inside
 
@@ -108,4 +108,9 @@ async def _connect_and_carry(stream: BulkStream, target: Inside) -> None:
         why = problem.strerror or "no answer in time"
         stream.refuse(PortRefused(f"{target} in the sandbox takes no connection: {why}"))
         return
+    try:
+        stream.send(BeginFrame())
+    except TransferError:
+        reset(connection)
+        raise
     await pump(stream, connection)

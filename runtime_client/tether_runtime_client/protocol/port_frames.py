@@ -35,7 +35,9 @@ class WantFrame(Message):
 
 
 class BeginFrame(Message):
-    """There is somebody: connect. Of a reverse stream: the server has connected."""
+    """There is somebody: connect. It is answered with the same by whoever has connected; of a
+    reverse stream the ticket says the first, and this the second.
+    """
 
     type: Literal["begin"] = "begin"
 

@@ -63,12 +63,12 @@ class Forward(Mapping):
         """Have a lease, then take connections. Frees everything when that fails."""
         try:
             await self._ready.lease.start()
+            self._acceptor = Acceptor(self._listener.socket, self._meet)
+            self._opened()
         except BaseException:
             self.closed = True
             await self._free()
             raise
-        self._acceptor = Acceptor(self._listener.socket, self._meet)
-        self._opened()
 
     @property
     def inside(self) -> str:

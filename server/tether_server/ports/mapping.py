@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from .records import PortRecord, note
 
 if TYPE_CHECKING:
     from ..calls import Calls
+
+log = logging.getLogger(__name__)
 
 TELL_EVERY_S = 10.0
 """The least time between two events about failures of one mapping."""
@@ -49,6 +52,7 @@ class Mapping(ABC):
         self._submissions = calls._active
         self._tasks: set[asyncio.Task[None]] = set()
         self._record: Path | None = None
+        self._open = False
         self._on_closed: list[Callable[[Mapping], object]] = []
         self._told = float("-inf")
         self._well = True
@@ -114,20 +118,23 @@ class Mapping(ABC):
 
     def _opened(self) -> None:
         """It works: tell, and write it down."""
+        self._open = True
         self._tell(PortOpened(direction=self.direction, inside=self.inside, here=self.here))
         pid = os.getpid()
-        self._record = note(
-            PortRecord(
-                sandbox=self._sandbox,
-                direction=self.direction,
-                inside=self.inside,
-                here=self.here,
-                url=self.url,
-                protected=self.protected,
-                pid=pid,
-                start=process_start(pid) or 0,
-            )
+        record = PortRecord(
+            sandbox=self._sandbox,
+            direction=self.direction,
+            inside=self.inside,
+            here=self.here,
+            url=self.url,
+            protected=self.protected,
+            pid=pid,
+            start=process_start(pid) or 0,
         )
+        try:
+            self._record = note(record)
+        except OSError as problem:  # it is for people who ask what there is
+            log.warning("the mapping of a port was not written down: %s", problem)
 
     def _carry(self, work: asyncio.Task[None]) -> None:
         """Count a connection until its task ends."""
@@ -179,6 +186,7 @@ class Mapping(ABC):
         self.closed = True
         if self._record is not None:
             self._record.unlink(missing_ok=True)
+        if self._open:
             self._tell(
                 PortClosed(
                     direction=self.direction,

@@ -7,8 +7,8 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tether_runtime_client.protocol.bulk import BulkStream
-from tether_runtime_client.protocol.errors import PortError, TransferError
+from tether_runtime_client.protocol.bulk import BulkStream, FailFrame
+from tether_runtime_client.protocol.errors import PortError, PortRefused, TransferError
 from tether_runtime_client.protocol.port_actions import PortForwardAction
 from tether_runtime_client.protocol.port_frames import MAX_TICKETS, BeginFrame
 
@@ -60,13 +60,15 @@ class ReadyStreams:
         self._idle: asyncio.TimerHandle | None = None
 
     async def take(self) -> BulkStream:
-        """A connection nobody has used, for as long as `WAIT_S` if need be; raises `PortError`.
+        """A connection behind which the sandbox has connected.
 
-        The sandbox has been told to connect.
+        It is tried for as long as `WAIT_S`: nothing of what is to go through has been read yet, so
+        a connection that dies before it is of use is followed by another. Raises `PortRefused`
+        when nobody listens inside, `PortError` when the client was not there in time.
         """
         try:
             async with asyncio.timeout(WAIT_S):
-                stream = self._begun() or await self._begin()
+                stream = await self._begun()
         except TimeoutError:
             text = f"the sandbox's client was not there for {WAIT_S:.0f} s"
             raise PortError(text, hint="What happened is in `runtime.events`") from None
@@ -83,21 +85,19 @@ class ReadyStreams:
 
     # --- inside
 
-    def _begun(self) -> BulkStream | None:
-        """One that was kept ready, unless it has died meanwhile."""
-        while self._spare:
-            stream = self._spare.popleft()
-            with suppress(TransferError):
-                stream.send(BeginFrame())
-                return stream
-        return None
-
-    async def _begin(self) -> BulkStream:
+    async def _begun(self) -> BulkStream:
+        pause = FIRST_RETRY_S
         while True:
-            stream = await self._connect()
-            with suppress(TransferError):
-                stream.send(BeginFrame())
-                return stream
+            stream = self._spare.popleft() if self._spare else await self._connect()
+            try:
+                if await _connects(stream):
+                    return stream
+            except BaseException:
+                stream.abort("it is not needed any more")
+                raise
+            stream.close()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LAST_RETRY_S)
 
     async def _connect(self) -> BulkStream:
         pause = FIRST_RETRY_S
@@ -164,3 +164,14 @@ class ReadyStreams:
             self._idle = None
         while self._spare:
             self._spare.popleft().close()
+
+
+async def _connects(stream: BulkStream) -> bool:
+    """Whether the sandbox connects when told to; raises `PortRefused` where nobody listens."""
+    with suppress(TransferError):  # it has died since it was made
+        stream.send(BeginFrame())
+        answer = await stream.read()
+        if isinstance(answer, FailFrame) and answer.code == PortRefused.code:
+            raise PortRefused(answer.message)
+        return isinstance(answer, BeginFrame)
+    return False

@@ -71,6 +71,7 @@ async def test_tickets_end_with_their_lease_and_are_good_once(desk: Desk) -> Non
         stream = await shown(desk, first)
         stream.send(BeginFrame())
         inside, _ = await asyncio.to_thread(server.accept)
+        assert isinstance(await asyncio.wait_for(stream.read(), 20), BeginFrame)
         inside.close()
         assert await refusal(await shown(desk, first)) == TicketInvalid.code
         lease.abort("gone")

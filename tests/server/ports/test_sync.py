@@ -38,3 +38,6 @@ def test_ports_both_ways() -> None:
         assert forward.closed
         with pytest.raises(ConnectionRefusedError):
             told(forward.port, b"")
+        left = runtime.forward(inside)
+    assert left.closed
+    left.close()
