@@ -33,7 +33,7 @@ cast: demo  ## draw the demo anew as docs/demo.svg
 test: setup  ## run all checks and all tests, the ones on the real engine included
 	@docker/ready
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not serial and not chaos" $(ARGS)
+	@$(BIN)/pytest -n 3 --dist loadgroup -m "not slow and not serial and not chaos" $(ARGS)
 	@$(BIN)/pytest -m serial
 
 images: setup  ## run the client in every odd image there is, ARGS="-k 07" in one
@@ -44,7 +44,7 @@ test-slow: setup  ## run the tests that take minutes
 	@docker/ready
 	@$(BIN)/pytest -m slow $(ARGS)
 
-chaos: setup  ## run what must lose nothing while everything fails, 500 times from another seed each time
+chaos: setup  ## 500 seeded runs in which everything fails, and nothing may be lost
 	@docker/ready
 	@CHAOS_SEED=$${CHAOS_SEED:-$$RANDOM} $(BIN)/pytest tests/chaos -n 2 -m chaos $(ARGS)
 
