@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -15,9 +16,18 @@ from tether_server import (
     StartTimeout,
 )
 from tether_server.history import History
-from tether_server.record import load_record, sandbox_folder
+from tether_server.record import list_records, load_record, sandbox_folder
 
 from .conftest import MakeRuntime
+
+
+@pytest.fixture(autouse=True)
+async def nothing_left(state_dir: object) -> AsyncIterator[None]:
+    """A test that fails leaves its kept sandboxes behind."""
+    yield
+    for record in list_records():
+        async with EventStreamRuntime.attach(record.name, takeover=True) as left:
+            await left.close(keep=False)
 
 
 def progress(runtime: EventStreamRuntime) -> list[StartProgress]:
