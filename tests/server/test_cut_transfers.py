@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tether_runtime_client.protocol.limits import BULK_WINDOW
-from tether_server import EventStreamRuntime, TransferReady
+from tether_server import ActionLost, ClientStarted, EventStreamRuntime, TransferReady
 
 from .conftest import MakeRuntime
 from .cutting import Cutter, Way, cuttable, cutter_of
@@ -149,3 +149,33 @@ async def test_at_any_byte(way: Way, state_dir: Path, tmp_path: Path) -> None:
                 await runtime.download(str(up), down)
             assert up.read_bytes() == down.read_bytes() == data
         assert cutter.cuts > 20
+
+
+@pytest.mark.parametrize("kind", ["file", "tree"])
+async def test_a_client_that_dies_leaves_nothing_half_there(
+    make_runtime: MakeRuntime, tmp_path: Path, kind: str
+) -> None:
+    """The next one removes it; what has the name of such a file and is none stays."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "big").write_bytes(bytes(4 * SIZE))
+    source = tmp_path / "tree" if kind == "tree" else tmp_path / "tree" / "big"
+    async with make_runtime() as runtime:
+        home = await home_of(runtime)
+        other = f"{home}/.tether-0123456789abcdef.part"
+        await runtime.exec(["touch", other])
+        [started] = [e for e in runtime.events.since(0) if isinstance(e, ClientStarted)]
+        killing: list[asyncio.Task[object]] = []
+
+        def progress(done: int, total: int | None) -> None:
+            if not killing and done > 5 * MIB:
+                kill = runtime.exec(["sh", "-c", f"ls -A {home}; kill -9 {started.pid}"])
+                killing.append(asyncio.ensure_future(kill))
+
+        with pytest.raises(ActionLost):
+            await runtime.upload(source, f"{home}/up", progress=progress)
+        await asyncio.gather(*killing, return_exceptions=True)
+        async with asyncio.timeout(20):
+            while (left := (await runtime.exec(["ls", "-A", home])).stdout.decode().split()) != [
+                Path(other).name
+            ]:
+                assert len(left) == 2, left

@@ -8,6 +8,7 @@ from ..oom_kills import OomKills
 from ..protocol import actions as a
 from ..protocol import tree_actions as t
 from ..protocol.observations import DoneObservation
+from ..protocol.unfinished import Unfinished
 from ..recorder import Recorder
 from ..settings import ClientSettings
 from ..shell import BashChoice
@@ -68,7 +69,7 @@ def register_handlers(
     dispatcher.register(a.ListFilesAction, files.list_files)
     dispatcher.register(t.FileStatAction, files.stat)
     _register_searches(dispatcher, settings)
-    transfers = Transfers(tickets)
+    transfers = Transfers(tickets, Unfinished(settings.state / "unfinished"))
     dispatcher.register(a.UploadAction, transfers.upload, cancellable=True)
     dispatcher.register(a.DownloadAction, transfers.download, cancellable=True)
     ports = Ports(tickets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from ..dispatcher import Context
@@ -18,6 +19,7 @@ from ..protocol.observations import TransferObservation
 from ..protocol.selection import Selection
 from ..protocol.tarpack import Packing
 from ..protocol.transfer import Kind, open_source, receive, send
+from ..protocol.unfinished import Unfinished
 from ..tickets import Tickets
 
 WHERE = "in the sandbox"
@@ -26,13 +28,16 @@ WHERE = "in the sandbox"
 class Transfers:
     """Handles `UploadAction` and `DownloadAction`."""
 
-    def __init__(self, tickets: Tickets) -> None:
+    def __init__(self, tickets: Tickets, unfinished: Unfinished | None = None) -> None:
         self._tickets = tickets
+        self._unfinished = unfinished
+        if unfinished is not None and (left := unfinished.left()):
+            threading.Thread(target=unfinished.sweep, args=[left], daemon=True).start()
 
     async def upload(self, action: UploadAction, context: Context) -> TransferObservation:
         """Receive a file or tree; it has its final name once all of it is here and checked."""
         target = _path(action.path)
-        receiving = _receiving(action)
+        receiving = _receiving(action, self._unfinished)
         line = await self._line(context, kind=action.kind)
         received = await receive(
             line, target, kind=action.kind, receiving=receiving, attributes=action.attributes
@@ -82,7 +87,7 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
-def _receiving(action: UploadAction) -> Receiving:
+def _receiving(action: UploadAction, unfinished: Unfinished | None) -> Receiving:
     owner: Owner | None = None
     if action.owner == "keep":
         owner = "keep"
@@ -91,7 +96,7 @@ def _receiving(action: UploadAction) -> Receiving:
             owner = find_owner(action.owner)
         except UnknownUser as problem:
             raise errors.UnknownUser(problem.message, hint=problem.hint) from problem
-    return Receiving(WHERE, action.links, owner, action.xattrs)
+    return Receiving(WHERE, action.links, owner, action.xattrs, unfinished)
 
 
 def _packing(action: DownloadAction) -> Packing:

@@ -11,12 +11,15 @@ import errno
 import os
 import stat
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import Field
 
 from .errors import FileError, PathUnreadable, UnsafeArchive
 from .message import Message
+
+if TYPE_CHECKING:
+    from .unfinished import Unfinished
 
 Owner = tuple[int, int] | Literal["keep"]
 """Whom files are given to: a user's and a group's number, or those that they had."""
@@ -55,6 +58,8 @@ class Receiving:
     links: Literal["refuse", "skip", "keep"] = "refuse"
     owner: Owner | None = None
     xattrs: bool = False
+    unfinished: Unfinished | None = None
+    """Where it is noted what is under way, if it is."""
 
     def give(self, path: int | bytes, was: tuple[int, int], shown: str, dir_fd: int = -1) -> None:
         """Give what belonged to the user and group `was` to its owner here; a link itself.

@@ -19,6 +19,7 @@ from .errors import DanglingLink, FileAlreadyExists, PathIsADirectory, PathNotAD
 from .holes import end_here, write
 from .merging import merge_tree, remove_tree, temporary_name
 from .os_errors import about, printable
+from .unfinished import Unfinished
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -29,8 +30,10 @@ class _Landing(ABC):
     OSErrors come as they are; what stands in the way is a `FileError`.
     """
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, unfinished: Unfinished | None) -> None:
         self.target = target
+        self._unfinished = unfinished
+        self._noted: Path | None = None
         self._made: list[Path] = []
         self._temporary: Path | None = None
 
@@ -54,6 +57,12 @@ class _Landing(ABC):
     def _prepare(self) -> None:
         """Look at what is there and make the temporary file or folder."""
 
+    def _note(self, temporary: Path) -> None:
+        """Before it is made: this process may die."""
+        if self._unfinished is not None:
+            self._noted = temporary
+            self._unfinished.note(temporary)
+
     def _make_parents(self, parent: Path) -> None:
         missing = [parent, *parent.parents]
         missing = missing[: next((i for i, p in enumerate(missing) if p.exists()), len(missing))]
@@ -69,6 +78,8 @@ class _Landing(ABC):
         for folder in reversed(self._made):
             with suppress(OSError):  # something else was put there: it stays
                 folder.rmdir()
+        if self._unfinished is not None and self._noted is not None:
+            self._unfinished.forget(self._noted)
 
 
 class FileLanding(_Landing):
@@ -79,7 +90,7 @@ class FileLanding(_Landing):
     """
 
     def __init__(self, target: Path, attributes: FileAttributes, receiving: Receiving) -> None:
-        super().__init__(target)
+        super().__init__(target, receiving.unfinished)
         self._attributes = attributes
         self._receiving = receiving
         mode = attributes.mode
@@ -121,6 +132,7 @@ class FileLanding(_Landing):
         self._look()
         self._make_parents(self.target.parent)
         temporary = self.target.with_name(temporary_name())
+        self._note(temporary)
         first = 0o666 if self._mode is None else 0o600
         self.descriptor = os.open(temporary, _NEW_FILE, first)
         self._temporary = temporary
@@ -154,8 +166,8 @@ class TreeLanding(_Landing):
     replaced one by one, each in one step, and nothing is moved when something stands in the way.
     """
 
-    def __init__(self, target: Path) -> None:
-        super().__init__(target)
+    def __init__(self, target: Path, unfinished: Unfinished | None = None) -> None:
+        super().__init__(target, unfinished)
         self._merge = False
         self.stage = target
 
@@ -182,6 +194,7 @@ class TreeLanding(_Landing):
         # Inside an existing folder rather than beside it: that one may be a mount of its own.
         parent = self.target if self._merge else self.target.parent
         stage = parent / temporary_name()
+        self._note(stage)
         stage.mkdir(mode=0o700)
         self.stage = self._temporary = stage
 

@@ -252,7 +252,7 @@ def _receive_file(
 def _receive_tree(
     reader: BulkReader, target: Path, receiving: Receiving, notes: NoteBook
 ) -> EndFrame:
-    with TreeLanding(target) as landing:
+    with TreeLanding(target, receiving.unfinished) as landing:
         with file_errors(target, receiving.where, below=True):
             unpacked = unpack_tree(reader, landing.stage, receiving=receiving, fresh=True)
         end = reader.drain()

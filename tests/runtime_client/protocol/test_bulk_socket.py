@@ -232,7 +232,7 @@ async def test_of_a_closed_connection_there_is_what_came_before(
     pair: tuple[BulkStream, BulkStream],
 ) -> None:
     near, far = pair
-    end = EndFrame(bytes=0, sha256="")
+    end = EndFrame(bytes=0, crc32="")
     await far.write(b"all of it")
     far.send(end)
     far.close()
