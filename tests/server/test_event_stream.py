@@ -75,6 +75,22 @@ async def test_of_one_action_only(source: Source) -> None:
     assert await reading == [1, 4, 7]
 
 
+async def test_until_something_is_known(source: Source) -> None:
+    """What was told by then is read; the stream itself goes on."""
+    known: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def read() -> list[int]:
+        return [event.seq async for event in source.stream.subscribe(until=known)]
+
+    reading = asyncio.create_task(read())
+    source.tell(300)
+    await a_moment()
+    assert not reading.done()
+    known.set_result(None)
+    source.tell(2)
+    assert await reading == list(range(1, 303))
+
+
 async def test_the_end_comes_after_the_last_event(source: Source) -> None:
     source.tell(3)
     source.stream.end()
