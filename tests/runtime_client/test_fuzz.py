@@ -22,11 +22,10 @@ from typing import Any
 
 import pytest
 
-from tether_runtime_client.protocol import auth
 from tether_runtime_client.protocol.actions import ExecAction
 from tether_runtime_client.protocol.bulk import BulkStream, OpenFrame
 from tether_runtime_client.protocol.channel import Channel, client_channel
-from tether_runtime_client.protocol.errors import ERRORS_BY_CODE, TransferError
+from tether_runtime_client.protocol.errors import ERRORS_BY_CODE, TransferError, Unauthorized
 from tether_runtime_client.protocol.frames import (
     AckFrame,
     AttachFrame,
@@ -314,9 +313,9 @@ async def test_a_flood_of_wrong_proofs_keeps_nobody_out(stack: Stack) -> None:
     before = usage()
 
     async def intrude() -> None:
-        peer = Peer(secret=auth.new_secret(), role="operator", takeover=True)
+        peer = Stranger([WORDS[4], encode(ATTACH)])
         await peer.connect(stack)
-        await peer.until_closed()
+        assert isinstance(await peer.until_closed(), Unauthorized)
         await peer.cut()
 
     for number in range(4):
