@@ -15,8 +15,8 @@ from ..tickets import Tickets
 from .inside import Inside
 
 MAX_STREAMS = 384
-"""Connections through ports at a time, all mappings together. The endpoint takes 512 in all, and
-the event connection must always find a place."""
+"""Connections through ports at a time, all mappings together: two descriptors each, of the 1,024
+that a process usually may have, so that the event connection always finds a place."""
 
 MAX_OUT = 1024
 """Tickets of one lease that were not shown yet: some are on their way, and a few kept ready."""
