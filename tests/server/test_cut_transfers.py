@@ -153,13 +153,13 @@ async def test_at_any_byte(way: Way, state_dir: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["file", "tree"])
 async def test_a_client_that_dies_leaves_nothing_half_there(
-    make_runtime: MakeRuntime, tmp_path: Path, kind: str
+    state_dir: Path, tmp_path: Path, kind: str
 ) -> None:
     """The next one removes it; what has the name of such a file and is none stays."""
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "big").write_bytes(bytes(4 * SIZE))
     source = tmp_path / "tree" if kind == "tree" else tmp_path / "tree" / "big"
-    async with make_runtime() as runtime:
+    async with EventStreamRuntime(None, backend="local") as runtime:
         home = await home_of(runtime)
         other = f"{home}/.tether-0123456789abcdef.part"
         await runtime.exec(["touch", other])

@@ -89,11 +89,12 @@ async def test_a_server_killed_between_storing_and_its_answer(
 ) -> None:
     """Stored and not sent: it is sent by the next. Sent: it is not sent again."""
     log = f"/tmp/{tmp_path.name}-{os.getpid()}-{when}"
-    command = [sys.executable, "-c", DIES, "half-way", image, log, when]
+    name = f"half-way-{when}-{os.getpid()}"
+    command = [sys.executable, "-c", DIES, name, image, log, when]
     died = await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE)
     _, problem = await died.communicate()
     assert died.returncode == -signal.SIGKILL, problem.decode()
-    async with attached("half-way") as runtime:
+    async with attached(name) as runtime:
         async with asyncio.timeout(30):
             seen = await runtime.run(CmdRunAction(command="echo never"), id="x")
         assert (seen.content, seen.exit_code) == ("begun\ndone\n", 0)
@@ -121,8 +122,8 @@ async def test_two_servers_at_once(make_runtime: MakeRuntime) -> None:
         await controller.close(keep=False)
 
 
-async def test_who_was_taken_over_can_still_read(make_runtime: MakeRuntime) -> None:
-    async with make_runtime() as first:
+async def test_who_was_taken_over_can_still_read(state_dir: Path) -> None:
+    async with EventStreamRuntime(None, backend="local") as first:
         waiting = asyncio.create_task(first.run(CmdRunAction(command="sleep 1; echo slow"), id="w"))
         async for event in first.events.subscribe(action_id="w"):
             if isinstance(event, ActionAccepted):

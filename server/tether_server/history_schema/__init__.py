@@ -30,12 +30,20 @@ def bring_up_to_date(database: sqlite3.Connection, path: Path) -> None:
             hint="Use that one, or set TETHER_STATE_DIR to another folder",
         )
     if version < VERSION:
-        _upgrade(path)
+        _upgrade(database, path)
 
 
-def _upgrade(path: Path) -> None:
+def _upgrade(database: sqlite3.Connection, path: Path) -> None:
     import caribou
+    from caribou.migrate import VERSION_TABLE
 
+    # Its own table is made at once, or not: another process must not find it without its row.
+    database.execute("BEGIN IMMEDIATE")
+    with database:
+        database.execute(f"CREATE TABLE IF NOT EXISTS {VERSION_TABLE} (version TEXT)")
+        found = database.execute(f"SELECT COUNT(*) FROM {VERSION_TABLE}").fetchone()
+        if found == (0,):
+            database.execute(f"INSERT INTO {VERSION_TABLE} VALUES ('0')")
     caribou.upgrade(str(path), _changes())
 
 
