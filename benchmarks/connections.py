@@ -39,7 +39,7 @@ async def measure(plan: Plan) -> Report:
     count, busy = plan.count(1000, 10), plan.count(100, 3)
     _allow_descriptors(20 * count + 200)
     with tempfile.TemporaryDirectory(prefix="tether-bench-") as folder:
-        async with _played(Path(folder), count) as secret, AsyncExitStack() as stack:
+        async with _played(Path(folder), count + 1) as secret, AsyncExitStack() as stack:
             await _start(stack, Path(folder), secret, 0)  # what the first one alone loads
             before = _held()
             plan.tell(f"connecting to {count:,} sandboxes")
@@ -140,8 +140,8 @@ async def _start_all(
     stack: AsyncExitStack, folder: Path, secret: str, count: int
 ) -> list[EventStreamRuntime]:
     started: list[EventStreamRuntime] = []
-    for first in range(1, count, STARTED_AT_ONCE):
-        numbers = range(first, min(count, first + STARTED_AT_ONCE))
+    for first in range(1, count + 1, STARTED_AT_ONCE):
+        numbers = range(first, min(count + 1, first + STARTED_AT_ONCE))
         started += await asyncio.gather(*(_start(stack, folder, secret, n) for n in numbers))
     return started
 

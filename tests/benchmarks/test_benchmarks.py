@@ -64,7 +64,12 @@ LAST = {
     "transports": ["unix"],
     "reconnect": ["a bare websocket", "local: from a cut to the first", "local: a new server"],
     "replay": ["read and checked", "read, checked and stored"],
-    "connections": ["memory a connection", "descriptors a connection", "all 9 idle", "3 of 9 busy"],
+    "connections": [
+        "memory a connection",
+        "descriptors a connection",
+        "all 10 idle",
+        "3 of 10 busy",
+    ],
 }
 
 
