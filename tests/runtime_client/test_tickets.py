@@ -124,7 +124,7 @@ async def test_a_ticket_shown_twice_before_it_is_looked_at() -> None:
         assert await tickets.redeemed(ticket) is there
 
 
-@pytest.mark.parametrize("first", [b"bytes", EndFrame(bytes=0, sha256=""), None])
+@pytest.mark.parametrize("first", [b"bytes", EndFrame(bytes=0, crc32="00000000"), None])
 async def test_whatever_else_comes_first_is_refused(first: bytes | EndFrame | None) -> None:
     tickets = Tickets()
     async with presented(tickets) as (here, _):
