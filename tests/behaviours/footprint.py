@@ -37,7 +37,11 @@ async def client_pid(runtime: EventStreamRuntime, place: str) -> int:
     """The runtime client's process id on this machine."""
     started = [event for event in runtime.events.since(0) if isinstance(event, ClientStarted)]
     inside = started[-1].pid
-    return inside if place == "local" else await asyncio.to_thread(pid_on_this_machine, runtime.name, inside)
+    return (
+        inside
+        if place == "local"
+        else await asyncio.to_thread(pid_on_this_machine, runtime.name, inside)
+    )
 
 
 def pid_on_this_machine(name: str, inside: int) -> int:
