@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
+import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ from tether_server.relay import Passing
 from ..runtime_client.handlers.conftest import connected_pair, word
 
 DATA = os.urandom(100_000)
-END = EndFrame(bytes=len(DATA), sha256=hashlib.sha256(DATA).hexdigest())
+END = EndFrame(bytes=len(DATA), crc32=f"{zlib.crc32(DATA):08x}")
 
 
 @dataclass
