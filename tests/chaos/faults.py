@@ -243,7 +243,7 @@ class DiskFull(Fault):
             await asyncio.sleep(self.amount * 0.3)
         finally:
             filler.unlink()
-        return "the disk was full, and the history could not be written"
+        return "the disk was full, and the history or an action could not be written"
 
 
 class ClockJumped(Fault):

@@ -215,6 +215,8 @@ class Run:
                 self._clients[seq] = pid
             case ("logged", text) if "history cannot be written" in text:
                 self.failed_writes += 1
+            case ("refused", _):
+                self.failed_writes += 1
             case ("idle",):
                 server.pipe.send("more" if self._pending else "finish")
             case ("warm",):

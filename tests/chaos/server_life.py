@@ -261,7 +261,8 @@ class _Server:
                 else:
                     taken = self._life.folder / step.id
                     await runtime.download(f"{inside}/{step.id}", taken)
-            except StateUnusable:
+            except StateUnusable as problem:
+                self._pipe.send(("refused", str(problem)))
                 await asyncio.sleep(REFUSED_RETRY_S)
                 continue
             except TransferError as failure:
@@ -283,7 +284,8 @@ class _Server:
         while True:
             try:
                 return await call()
-            except StateUnusable:
+            except StateUnusable as problem:
+                self._pipe.send(("refused", str(problem)))
                 await asyncio.sleep(REFUSED_RETRY_S)
 
     async def _until_late(self, runtime: EventStreamRuntime) -> None:
