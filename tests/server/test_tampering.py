@@ -186,7 +186,7 @@ async def works(runtime: EventStreamRuntime, word: str) -> None:
         assert (await runtime.run(CmdRunAction(command=f"echo {word}"))).content == f"{word}\n"
 
 
-QUICK = {"truncated", "deleted with its folder", "garbage", "links"}
+QUICK = {"deleted with its folder", "garbage"}
 DAMAGES = in_places(DAMAGE, QUICK, "garbage")
 
 
