@@ -28,6 +28,7 @@ from .calls import ShellAction
 from .event_stream import EventStream
 from .loop_thread import LoopThread
 from .operator import OperatorRuntime
+from .ports import Forward
 from .ports.options import ForwardOptions, ReverseOptions
 from .runtime import EventStreamRuntime
 from .spawn_options import SpawnOptions
@@ -302,6 +303,16 @@ class SyncEventStreamRuntime:
         """Make a port of here, or a UNIX socket, reachable inside: that and no other."""
         reverse = self._loop.call(self._runtime.reverse, target, **options)
         return SyncReverse(self._loop, reverse)
+
+    @property
+    def ports(self) -> tuple[SyncForward | SyncReverse, ...]:
+        """What of this runtime is forwarded and reversed at this moment."""
+        return tuple(
+            SyncForward(self._loop, mapping)
+            if isinstance(mapping, Forward)
+            else SyncReverse(self._loop, mapping)
+            for mapping in self._runtime.ports
+        )
 
     @property
     def _loop(self) -> LoopThread:

@@ -34,6 +34,7 @@ def test_ports_both_ways() -> None:
                 runtime.forward(inside, port=forward.port + 1)
             reverse = runtime.reverse(forward.port, port=0)
             assert told(reverse.port, b"echo\nround ") == b"round bye"
+            assert [one.url for one in runtime.ports] == [forward.url, reverse.url]
             reverse.close()
         assert forward.closed
         with pytest.raises(ConnectionRefusedError):
