@@ -82,6 +82,7 @@ class History:
         self._writer = secrets.token_hex(8)
         self._actions = ActionLog(path.parent, self._writer)
         self._pending: list[Row] = []
+        self._pending_ends: set[str] = set()
         self._advanced: set[str] = set()
         self._newest: tuple[str, int, bytes] | None = None
         self._closed = False
@@ -184,6 +185,7 @@ class History:
                 if not isinstance(problem, Fenced):
                     self._pending, self._advanced = rows + self._pending, epochs | self._advanced
                 raise
+            self._pending_ends.clear()
             self._actions.clear()
 
     def close(self) -> None:
@@ -251,6 +253,14 @@ class History:
         event = _to_event(rows[0]) if rows else None
         return event if isinstance(event, Observation) else None
 
+    def has_ended(self, action_id: str) -> bool:
+        """Whether an action has its observation. The writer's question: it commits nothing."""
+        query = "SELECT 1 FROM events WHERE action_id = ? AND final = 1 LIMIT 1"
+        with self._lock:
+            if action_id in self._pending_ends:
+                return True
+            return self._database.execute(query, (action_id,)).fetchone() is not None
+
     def unfinished(self) -> dict[str, AnyAction]:
         """Actions that were stored and have no final event, in order."""
         query = (
@@ -271,6 +281,8 @@ class History:
         with self._lock:
             self.last_seq += 1
             self._pending.append((self.last_seq, epoch, client_seq, action_id, final, body))
+            if final and action_id is not None:
+                self._pending_ends.add(action_id)
             return self.last_seq
 
     def _write(self, rows: list[Row], epochs: set[str]) -> None:

@@ -250,7 +250,7 @@ class Submissions:
         """What is waited for has not; of others, such as an operator's, the history knows."""
         if action_id is None or action_id in self._frames:
             return False
-        return self._history.final(action_id) is not None
+        return self._history.has_ended(action_id)
 
     def on_rejected(self, frame: RejectedFrame) -> None:
         """The submission has its end here: the client knows nothing of it."""
