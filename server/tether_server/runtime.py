@@ -42,7 +42,7 @@ from .renewal import renew_for_ever
 from .state_problem import blame_state
 from .submissions import Submissions
 from .transfer import Transfers
-from .transports import Choice, Transport, TransportSettings, choose, name_of
+from .transports import COMING_BACK_S, Choice, Transport, TransportSettings, choose, name_of
 
 if TYPE_CHECKING:
     from .sync import RuntimeOptions, SyncEventStreamRuntime
@@ -348,7 +348,10 @@ class EventStreamRuntime(Calls):
                 await sandbox.ready()
                 readiness.tell("looking for a way to the runtime client")
                 self._choice = await choose(
-                    self._asked_for, sandbox.transports(), self._present_secret()
+                    self._asked_for,
+                    sandbox.transports(),
+                    self._present_secret(),
+                    patience_s=COMING_BACK_S if readiness.budget == "warm" else 0.0,
                 )
                 transport = self._choice.transport
                 self._link = self._make_link(sandbox, transport)

@@ -31,6 +31,7 @@ from tether_server import (
 )
 from tether_server.record import sandbox_folder
 
+from ..behaviours.footprint import client_pid
 from .conftest import MakeRuntime
 
 DIES = """
@@ -101,6 +102,16 @@ async def test_a_server_killed_between_storing_and_its_answer(
         ran = await runtime.exec(f"cat {log}; rm {log}")
         assert ran.stdout == b"ran\n"
         assert_one(list(runtime.events.since(0)))
+
+
+async def test_one_that_comes_while_the_client_is_started_anew(image: str) -> None:
+    """Nobody listens for a moment: that is waited for."""
+    backend = "docker" if image else "local"
+    async with EventStreamRuntime(image or None, backend=backend, keep=True) as former:
+        pid = await client_pid(former, backend)
+    os.kill(pid, signal.SIGKILL)
+    async with attached(former.name) as runtime:
+        assert (await runtime.run(CmdRunAction(command="echo on"))).content == "on\n"
 
 
 async def test_two_servers_at_once(make_runtime: MakeRuntime) -> None:

@@ -1,7 +1,7 @@
 """Ways to a connected socket that leads to the runtime client."""
 
 from .base import Transport
-from .choice import Attempt, Choice, choose, diagnosis, try_all
+from .choice import COMING_BACK_S, Attempt, Choice, choose, diagnosis, try_all
 from .dial import DialTransport
 from .exec import ExecTransport
 from .forwarding import Forwarding
@@ -13,6 +13,7 @@ from .tcp import TcpTransport, Tls
 from .unix import UnixTransport
 
 __all__ = [
+    "COMING_BACK_S",
     "Attempt",
     "Choice",
     "Dial",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +15,11 @@ from .probe import NoAnswer, probe
 
 HEAD_START_S = 0.25
 """How long a transport is tried before the next one is tried beside it."""
+
+COMING_BACK_S = 3.0
+"""How long a client is waited for that is there no more: its supervisor starts another."""
+
+FIRST_RETRY_S = 0.02
 
 OTHERS_TIMEOUT_S = 2.0
 """How long those that were not asked for are looked at when the one that was does not work."""
@@ -44,9 +50,13 @@ class Choice:
         return f"{self.transport.name}: {self.transport.describe()} ({self.why})"
 
 
-async def choose(asked: str, transports: Sequence[Transport], secret: str) -> Choice:
+async def choose(
+    asked: str, transports: Sequence[Transport], secret: str, *, patience_s: float = 0.0
+) -> Choice:
     """The one that was asked for, or with `auto` the first that works.
 
+    While nobody listens, or whoever listened is just gone, it is tried again for `patience_s`
+    seconds.
     Raises the client's own refusal (`ProtocolError`), or `TransportUnavailable` with, in
     `data["tried"]`, what is wrong with each.
     """
@@ -55,7 +65,7 @@ async def choose(asked: str, transports: Sequence[Transport], secret: str) -> Ch
         names = ", ".join(transport.name for transport in transports)
         text = f"this sandbox was not set up for transport {asked!r}"
         raise TransportUnavailable(text, hint=f"It has {names}, or auto", tried={})
-    tried = await _race(candidates, secret)
+    tried = await _race_until(time.monotonic() + patience_s, candidates, secret)
     if tried[-1].problem is not None:
         others = [x for x in transports if x not in candidates]
         raise await _unavailable(tried, others, secret)
@@ -84,6 +94,22 @@ async def diagnosis(attempt: Attempt, secret: str) -> str:
     if attempt.problem is None:
         return ""
     return await attempt.transport.diagnose(attempt.problem, secret)
+
+
+async def _race_until(
+    deadline: float, candidates: Sequence[Transport], secret: str
+) -> list[Attempt]:
+    pause = FIRST_RETRY_S
+    while True:
+        tried = await _race(candidates, secret)
+        if not any(map(_is_away, tried)) or _works(tried[-1]) or time.monotonic() > deadline:
+            return tried
+        await asyncio.sleep(pause)
+        pause *= 2
+
+
+def _is_away(attempt: Attempt) -> bool:
+    return attempt.problem is not None and attempt.problem.kind in ("refused", "closed")
 
 
 async def _race(candidates: Sequence[Transport], secret: str) -> list[Attempt]:
