@@ -40,22 +40,12 @@ from tether_runtime_client.protocol.message import changed, to_json
 from tether_runtime_client.protocol.observations import Observation, observation_adapter
 
 from .action_log import ActionLog, forget_left_behind, left_behind
-from .history_schema import bring_up_to_date
+from .history_file import open_history_file, patient
 
 log = logging.getLogger(__name__)
 
-_SETTINGS = (
-    "page_size = 16384",  # an event with 64 KiB of output is on 5 pages, not on 17
-    "journal_mode = WAL",
-    "synchronous = OFF",
-    "wal_autocheckpoint = 4096",  # 64 MiB: a checkpoint amid a flood would write it all twice
-    "journal_size_limit = 4194304",
-)
 _INSERT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)"
 _PAGE = 256
-LOCK_TIMEOUT_S = 0.5
-"""Writers hold the file for milliseconds; who holds it for longer must not stop the loop."""
-
 _PAGE_BYTES = 4 * 1024 * 1024
 _EPOCHS_KEPT = 4 * MAX_EPOCHS
 """Of older lives it is forgotten how far they were stored: no client speaks of them any more."""
@@ -72,12 +62,7 @@ class History:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = path
-        self._database = sqlite3.connect(
-            path, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
-        for setting in _SETTINGS:
-            self._database.execute(f"PRAGMA {setting}")
-        bring_up_to_date(self._database, path)
+        self._database = open_history_file(path)
         self._lock = threading.RLock()
         self._writer = secrets.token_hex(8)
         self._actions = ActionLog(path.parent, self._writer)
@@ -97,7 +82,7 @@ class History:
         may not write any more.
         """
         with self._lock:
-            with self._transaction():
+            with patient(self._database), self._transaction():
                 self._database.execute("UPDATE writer SET id = ?", (self._writer,))
                 self._read_state()
                 self._forget_lives()

@@ -18,6 +18,7 @@ from tether_runtime_client.protocol.errors import (
     RotationFailed,
     RuntimeClosed,
     SecretExpired,
+    StateUnusable,
     Unauthorized,
     UnexpectedFrame,
 )
@@ -392,7 +393,14 @@ class _Connection:
                 self._user.on_gap(item)
             case WelcomeFrame():
                 self._attached.set_result(None)
-                self._user.on_connected(item, self._outage_s)
+                self._welcomed(item)
+
+    def _welcomed(self, frame: WelcomeFrame) -> None:
+        try:
+            self._user.on_connected(frame, self._outage_s)
+        except StateUnusable as unusable:  # the start, which waits for the replay, fails with it
+            self._fail(unusable)
+            self.abort(unusable.message)
 
     def _on_answer(self, frame: RotatingFrame | RotatedFrame) -> None:
         try:

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from tether_runtime_client.protocol.errors import StartFailed, StateUnusable
 
+from .history_file import held, is_held
 from .record import state_folder
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -33,6 +34,8 @@ def state_problem(problem: BaseException) -> StateUnusable | None:
         code = getattr(problem, "sqlite_errorcode", 0) & 0xFF  # without the extended part
         if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full()):
             return _no_room()
+        if is_held(problem):
+            return held(f"a history in {state_folder()}")
         return _unusable(str(problem)) if code in _DISK_ERRORS else None
     if isinstance(problem, OSError) and _is_about_state(problem):
         if problem.errno in NO_ROOM:
