@@ -120,7 +120,7 @@ class _OwnActions(Submissions):
             self._was_connected = True
             super().on_connected(welcome, outage_s)
             return
-        self._down = False
+        self._running.set()
         unsent, self._doubt.unsent = self._doubt.unsent & set(self._frames), set()
         self._send_again(unsent)
         self._missing = set(self._frames) - set(welcome.running) - unsent

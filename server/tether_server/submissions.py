@@ -85,7 +85,8 @@ class Submissions:
         self._failing = False
         self._writable = asyncio.Event()
         self._writable.set()
-        self._down = False
+        self._running = asyncio.Event()
+        self._running.set()
         self.ended: Ended | None = None
 
     def bind(self, link: Link, why_transport: str, started: SandboxStarted) -> None:
@@ -116,7 +117,7 @@ class Submissions:
         self._waiting.setdefault(action_id, []).append(answer)
         if self.ended is not None:
             self._give_up(action_id, self.ended)
-        elif self._down and self._link is not None:
+        elif not self._running.is_set() and self._link is not None:
             self._link.hurry()
         return Submission(action_id, answer)
 
@@ -182,6 +183,10 @@ class Submissions:
         """The last event of the client that the history has."""
         return self._history.newest()
 
+    async def running(self) -> None:
+        """Return when nothing is known to keep the sandbox from running, or it is gone for good."""
+        await self._running.wait()
+
     async def writable(self) -> None:
         """Return when the history takes events."""
         await self._writable.wait()
@@ -193,7 +198,7 @@ class Submissions:
         is never sent again: its end is in the replay, or it is lost.
         """
         assert self._link is not None
-        self._down = False
+        self._running.set()
         if not self._claimed:
             self._claim()
             self._gaps = [gap for gap in self._gaps if not self._is_filled(gap)]
@@ -289,7 +294,7 @@ class Submissions:
         """Who waits need not wait for somebody to start it again: what was accepted has its end
         told then, and what was not is over.
         """
-        self._down = True
+        self._running.clear()
         for action_id in list(self._frames):
             if action_id in self._doubt.accepted:
                 self._tell_waiting(action_id, _gone(ended))
@@ -302,6 +307,7 @@ class Submissions:
         if self.ended is not None:
             return
         self.ended = ended
+        self._running.set()
         if not ended.fenced:
             self.record(
                 SandboxStopped(cause=ended.cause, reason=ended.reason, exit_code=ended.exit_code)

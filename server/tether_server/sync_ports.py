@@ -6,7 +6,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from tether_runtime_client.protocol.errors import RuntimeClosed
+from tether_runtime_client.protocol.errors import RuntimeClosed, TetherError
 
 from .loop_thread import LoopThread
 from .ports import Forward, Reverse
@@ -29,6 +29,9 @@ class SyncMapping(Generic[M]):
     def __str__(self) -> str:
         return self.url
 
+    def __repr__(self) -> str:
+        return f"<Sync{repr(self._mapping)[1:]}"
+
     @property
     def counts(self) -> PortCounts:
         """The numbers of its connections."""
@@ -38,6 +41,11 @@ class SyncMapping(Generic[M]):
     def closed(self) -> bool:
         """Whether it takes no more connections."""
         return self._mapping.closed
+
+    @property
+    def problem(self) -> TetherError | None:
+        """What ended it, when nobody closed it."""
+        return self._mapping.problem
 
     def close(self) -> None:
         """Take no more connections, and reset those that stand. Twice is safe."""

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from tether_runtime_client.protocol.events import PortTrouble
+from tether_runtime_client.protocol.events import (
+    Connected,
+    PortTrouble,
+    SandboxInterrupted,
+)
 
 from ..operator import OperatorRuntime
 from ..ports.records import listed
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from ..ports import Forward, Reverse
+    from ..ports.mapping import Mapping
 
 M = TypeVar("M", "Forward", "Reverse")
 WIDTH = 200
@@ -58,6 +63,7 @@ async def _until_one_ends(runtime: OperatorRuntime, made: Sequence[M]) -> None:
     ended = asyncio.Event()
     for mapping in made:
         mapping.on_closed(lambda _: ended.set())
+        mapping.on_recovered(_say_recovered)
     telling = asyncio.create_task(_tell_troubles(runtime))
     try:
         if not any(mapping.closed for mapping in made):
@@ -71,10 +77,19 @@ async def _until_one_ends(runtime: OperatorRuntime, made: Sequence[M]) -> None:
             raise mapping.problem
 
 
+def _say_recovered(mapping: Mapping) -> None:
+    complain(f"connections succeed again: {mapping.url}")
+
+
 async def _tell_troubles(runtime: OperatorRuntime) -> None:
+    interrupted = False
     async for event in runtime.events.subscribe():
-        if isinstance(event, PortTrouble):
+        if isinstance(event, PortTrouble | SandboxInterrupted):
             complain(phrase(event, WIDTH))
+            interrupted |= isinstance(event, SandboxInterrupted)
+        elif isinstance(event, Connected) and interrupted:
+            complain("the sandbox runs again")
+            interrupted = False
 
 
 def show_list(name: str | None) -> None:

@@ -157,14 +157,13 @@ class Forward(Mapping):
                 self._failed(problem)
                 return
             raise
+        self._health.succeeded()
         try:
             await pump(stream, connection, first=admitted.first, on_broken=admitted.on_broken)
         except PortRefused as problem:
             self._failed(problem)
         except TetherError:
             self.counts.broken += 1
-        else:
-            self._succeeded()
 
     async def _free(self) -> None:
         if self._acceptor is not None:

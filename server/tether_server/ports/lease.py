@@ -12,6 +12,7 @@ from tether_runtime_client.protocol.bulk import BulkStream
 from tether_runtime_client.protocol.errors import (
     ActionCancelled,
     ActionLost,
+    SandboxGone,
     TetherError,
     TransferError,
 )
@@ -98,7 +99,7 @@ class Lease:
                     pause = FIRST_RETRY_S
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LAST_RETRY_S)
-                _, stream = await self._have()
+                stream = await self._have_again()
         except TetherError as problem:
             self._on_failed(problem)
         except Exception as defect:
@@ -116,6 +117,20 @@ class Lease:
             self._stream = None
             stream.close()
             self._on_change()
+
+    async def _have_again(self) -> BulkStream:
+        """Also when the sandbox has to be started for it by somebody; raises once it is gone."""
+        pause = FIRST_RETRY_S
+        while True:
+            submissions = self._calls._active
+            try:
+                return (await self._have())[1]
+            except SandboxGone:
+                if submissions.ended is not None:
+                    raise
+            await submissions.running()
+            await asyncio.sleep(pause)  # it may be a hostile client's word
+            pause = min(2 * pause, LAST_RETRY_S)
 
     async def _have(self) -> tuple[PortReadyObservation, BulkStream]:
         pause = FIRST_RETRY_S

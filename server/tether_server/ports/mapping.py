@@ -16,15 +16,13 @@ from tether_runtime_client.protocol.errors import TetherError
 from tether_runtime_client.protocol.events import PortClosed, PortOpened, PortTrouble
 
 from ..record import process_start
+from .health import Health
 from .records import PortRecord, note
 
 if TYPE_CHECKING:
     from ..calls import Calls
 
 log = logging.getLogger(__name__)
-
-TELL_EVERY_S = 10.0
-"""The least time between two events about failures of one mapping."""
 
 
 @dataclass(slots=True)
@@ -54,8 +52,8 @@ class Mapping(ABC):
         self._record: Path | None = None
         self._open = False
         self._on_closed: list[Callable[[Mapping], object]] = []
-        self._told = float("-inf")
-        self._well = True
+        self._health = Health(self._tell_trouble, self._tell_recovered)
+        self._on_recovered: list[Callable[[Mapping], object]] = []
         self.counts = PortCounts()
         self.closed = False
         self.problem: TetherError | None = None
@@ -84,6 +82,10 @@ class Mapping(ABC):
     def __str__(self) -> str:
         return self.url
 
+    def __repr__(self) -> str:
+        state = " closed" if self.closed else ""
+        return f"<{type(self).__name__} {self.here} here, {self.inside} inside{state}>"
+
     async def close(self) -> None:
         """Take no more connections, and reset those that stand. Twice is safe."""
         if self.closed:
@@ -105,6 +107,10 @@ class Mapping(ABC):
     def on_closed(self, tell: Callable[[Mapping], object]) -> None:
         """Call this when it is closed, in whatever way."""
         self._on_closed.append(tell)
+
+    def on_recovered(self, tell: Callable[[Mapping], object]) -> None:
+        """Call this when a connection succeeds after the failure of others was told."""
+        self._on_recovered.append(tell)
 
     @abstractmethod
     def cut(self) -> None:
@@ -152,16 +158,12 @@ class Mapping(ABC):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _succeeded(self) -> None:
-        self._well = True
-
     def _failed(self, problem: TetherError) -> None:
-        """A connection came to nothing: tell, unless that has been told."""
+        """A connection came to nothing."""
         self.counts.failed += 1
-        now = asyncio.get_running_loop().time()
-        if not self._well or now - self._told < TELL_EVERY_S:
-            return
-        self._well, self._told = False, now
+        self._health.failed(problem)
+
+    def _tell_trouble(self, problem: TetherError) -> None:
         self._tell(
             PortTrouble(
                 direction=self.direction,
@@ -171,6 +173,10 @@ class Mapping(ABC):
                 failed=self.counts.failed,
             )
         )
+
+    def _tell_recovered(self) -> None:
+        for tell in self._on_recovered:
+            tell(self)
 
     def _lost(self, problem: TetherError) -> None:
         """There will be no lease any more: the sandbox is gone, or another server's."""
@@ -184,6 +190,7 @@ class Mapping(ABC):
 
     def _mark_closed(self, reason: str) -> None:
         self.closed = True
+        self._health.close()
         if self._record is not None:
             self._record.unlink(missing_ok=True)
         if self._open:

@@ -141,6 +141,7 @@ class Reverse(Mapping):
             stream.abort("the connection was given up")
             raise
         else:
+            self._health.succeeded()
             await self._serve(stream, connection)
 
     async def _serve(self, stream: BulkStream, connection: socket.socket) -> None:
@@ -154,8 +155,6 @@ class Reverse(Mapping):
             await pump(stream, connection)
         except TetherError:
             self.counts.broken += 1
-        else:
-            self._succeeded()
 
     async def _free(self) -> None:
         await self._lease.close()

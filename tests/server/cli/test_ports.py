@@ -128,6 +128,10 @@ def test_refusals_are_told_while_it_holds(
         fetched(url)
     assert process.stderr is not None
     assert b"connections fail" in process.stderr.readline()
+    with socket.create_server(("127.0.0.1", nobody)) as listening:
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))):
+            listening.accept()[0].close()
+        assert b"connections succeed again: " + url.encode() in process.stderr.readline()
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from tether_server import (
     PortClosed,
     SandboxStopped,
 )
+from tether_server.backends import container as container_backend
 from tether_server.ports import ready
 from tether_server.record import load_record
 
@@ -137,6 +138,42 @@ async def test_a_restarted_container(debian: str) -> None:
             assert not forward.closed
             assert not [e for e in runtime.events.since(0) if isinstance(e, PortClosed)]
     finally:
+        client.close()
+
+
+@pytest.mark.engine
+async def test_a_stopped_container_that_is_started_again(
+    debian: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ready, "WAIT_S", 0.5)
+    monkeypatch.setattr(container_backend, "RESTART_S", 0.5)
+    client = docker.from_env(version="auto")
+    runtime = EventStreamRuntime(debian, network="none", keep=True)
+    try:
+        async with runtime:
+            async with service(runtime, "/tmp/app") as path:
+                forward = await runtime.forward(path)
+                assert await told(forward.address, "echo") == b"bye"
+            reverse = await runtime.reverse(forward.port)
+            container = client.containers.get(load_record(runtime.name).handle["container"])
+            await asyncio.to_thread(container.stop, timeout=1)
+            await eventually(lambda: not runtime._active._running.is_set())
+            reader, writer = await connected(forward.address)
+            with pytest.raises(ConnectionResetError):
+                await asyncio.wait_for(reader.read(), 30)
+            await closed(writer)
+            await asyncio.to_thread(container.start)
+            async with service(runtime, "/tmp/app"):
+                assert await told(forward.address, "echo", b"back ") == b"back bye"
+                await eventually(lambda: reverse._lease.held)
+            assert set(runtime.ports) == {forward, reverse}
+            assert not [e for e in runtime.events.since(0) if isinstance(e, PortClosed)]
+            await asyncio.to_thread(container.stop, timeout=1)
+            await eventually(lambda: not runtime._active._running.is_set())
+            await asyncio.to_thread(container.remove, v=True)
+            await eventually(lambda: forward.closed and reverse.closed)
+    finally:
+        await runtime.close(keep=False)
         client.close()
 
 

@@ -37,6 +37,10 @@ def test_ports_both_ways() -> None:
             assert [one.url for one in runtime.ports] == [forward.url, reverse.url]
             reverse.close()
         assert forward.closed
+        assert forward.problem is None
+        assert (
+            repr(forward) == f"<SyncForward 127.0.0.1:{forward.port} here, {inside} inside closed>"
+        )
         with pytest.raises(ConnectionRefusedError):
             told(forward.port, b"")
         left = runtime.forward(inside)
