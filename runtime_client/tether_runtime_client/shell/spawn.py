@@ -62,15 +62,41 @@ class BashSpawn(_Spawn):
             # Python 3.12 warns of any fork beside threads; this child only sets itself up
             # and executes.
             warnings.simplefilter("ignore", DeprecationWarning)
-            return ptyprocess.PtyProcess.spawn(args, pass_fds=self._pass_fds, **kwargs)
+            return _spawn(args, pass_fds=self._pass_fds, **kwargs)
 
     def release(self) -> None:
         """Close the terminal without waiting for anything. Twice is safe."""
         if self.ptyproc.closed:
             return
-        self.ptyproc.fileobj.close()
-        self.ptyproc.terminated = self.ptyproc.closed = self.closed = True
-        self.ptyproc.fd = self.child_fd = -1
+        _close(self.ptyproc)
+        self.closed = True
+        self.child_fd = -1
+
+
+def _spawn(args: list[Any], **kwargs: Any) -> Any:
+    """A started process. The child of one that cannot be executed is collected here and now:
+    ptyprocess leaves that to the garbage collector, and in it sleeps.
+    """
+    made: list[Any] = []
+
+    class Noted(ptyprocess.PtyProcess):  # type: ignore[misc]  # it has no types
+        def __init__(self, pid: int, fd: int) -> None:
+            super().__init__(pid, fd)
+            made.append(self)
+
+    try:
+        return Noted.spawn(args, **kwargs)
+    except BaseException:
+        for process in made:
+            _close(process)
+            os.waitpid(process.pid, 0)  # it has said why, and has ended with that
+        raise
+
+
+def _close(process: Any) -> None:
+    process.fileobj.close()
+    process.terminated = process.closed = True
+    process.fd = -1
 
 
 def choose_base() -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import resource
 import time
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,7 +120,17 @@ async def test_no_home_and_no_user(open_shell: Opener, config: ShellConfig) -> N
     assert "HOME" not in env
 
 
-async def test_an_unusable_bash(config: ShellConfig, no_leftovers: None) -> None:
+@pytest.fixture
+async def no_collector() -> AsyncIterator[None]:
+    """Nothing is freed because the garbage collector comes by."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+async def test_an_unusable_bash(
+    config: ShellConfig, no_collector: None, no_leftovers: None
+) -> None:
     for path in ("/nosuch/bash", "/etc/passwd", "/bin/true", "/"):
         session = ShellSession("x", replace(config, bash=path), listener=Listener())
         with pytest.raises(ShellStartError) as caught:
