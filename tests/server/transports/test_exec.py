@@ -11,8 +11,8 @@ import docker
 import pytest
 
 from tether_server import EventStreamRuntime
-from tether_server.backends.container import _own
 from tether_server.backends.entry import CLIENT, PREFIX
+from tether_server.backends.handover import own
 from tether_server.record import load_record
 from tether_server.transports import ExecTransport
 
@@ -42,7 +42,7 @@ async def test_fifty_megabytes_and_then_half_a_close(debian: str) -> None:
         def open_exec() -> socket.socket:
             command = [CLIENT, "connect", "/tmp/echo"]
             made = client.api.exec_create(container, command, stdin=True)
-            return _own(client.api.exec_start(made["Id"], socket=True))
+            return own(client.api.exec_start(made["Id"], socket=True))
 
         serving = asyncio.create_task(runtime.exec([f"{PREFIX}/bin/python3", "-c", ECHO]))
         await runtime.exec(["sh", "-c", "until [ -S /tmp/echo ]; do :; done"])
