@@ -13,7 +13,7 @@ import signal
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -114,8 +114,14 @@ class SshDoor(Door):
     async def run(
         self, command: str, *, stdin: bytes = b"", env: Mapping[str, str] | None = None
     ) -> Done:
-        given = {"input": stdin} if stdin else {"stdin": asyncssh.DEVNULL}
-        return _done(await self._connection.run(command, env=env or {}, encoding=None, **given))
+        given = {} if stdin else {"stdin": asyncssh.DEVNULL}
+        options = {"env": env or {}, "encoding": None, **given}
+        async with self._connection.create_process(command, **options) as process:
+            if stdin:
+                with suppress(BrokenPipeError):  # it has ended, and wants none of it
+                    process.stdin.write(stdin)
+                    process.stdin.write_eof()
+            return _done(await process.wait())
 
     @asynccontextmanager
     async def start(self, command: str) -> AsyncIterator[Running]:
