@@ -15,7 +15,7 @@ from tether_runtime_client.protocol.errors import EngineUnavailable
 from .backends.container_options import IMAGE_LABEL, LABEL
 from .record import SandboxRecord, process_start, state_folder
 
-State = Literal["starting", "running", "stopped", "gone", "unknown", "ended"]
+State = Literal["starting", "running", "paused", "stopped", "gone", "unknown", "ended"]
 """`gone`: recorded, and not there any more. `unknown`: its engine does not answer. `ended`: its
 history is all that is left, and expires by itself."""
 
@@ -42,7 +42,8 @@ class Listed:
     @property
     def orphan(self) -> bool:
         """It lives on though its server died, and nobody asked for that."""
-        return self.state in ("running", "stopped") and self.server_pid is None and not self.keep
+        lives_on = self.state in ("running", "paused", "stopped")
+        return lives_on and self.server_pid is None and not self.keep
 
     @property
     def leftover(self) -> bool:
@@ -162,7 +163,12 @@ def _alive(pid: int | None, started: int | None) -> int | None:
 def _container_state(container: dict[str, Any] | None) -> State:
     if container is None:
         return "gone"
-    return "running" if container.get("State") in ("running", "paused", "restarting") else "stopped"
+    match container.get("State"):
+        case "running" | "restarting":
+            return "running"
+        case "paused":
+            return "paused"
+    return "stopped"
 
 
 def _numbers(path: Path) -> tuple[int | None, int | None]:

@@ -127,9 +127,14 @@ def _write(record: SandboxRecord) -> None:
 
 
 def load_record(name: str) -> SandboxRecord:
-    """The record of a sandbox; raises `SandboxNotFound`."""
+    """The record of a sandbox; raises `SandboxNotFound`, also for what can be no sandbox's name."""
     try:
         text = (sandbox_folder(name) / "sandbox.json").read_bytes()
+    except ValueError as problem:
+        raise SandboxNotFound(
+            f"no sandbox is named like that: {problem}",
+            hint="Check the name; `tether ps` lists the sandboxes there are",
+        ) from None
     except FileNotFoundError:
         raise SandboxNotFound(f"no sandbox named {name!r} is known here") from None
     try:

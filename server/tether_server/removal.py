@@ -64,7 +64,7 @@ def _remove_container(container: str) -> None:
 
 def _what(found: Listed) -> str:
     match found.state:
-        case "running" | "stopped" | "unknown":
+        case "running" | "paused" | "stopped" | "unknown":
             kind = "orphaned sandbox" if found.orphan else "sandbox"
         case "gone":
             kind = "what was left of sandbox"

@@ -13,7 +13,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
 from tether_runtime_client.protocol import auth
-from tether_runtime_client.protocol.errors import RuntimeClosed, TransportUnavailable
+from tether_runtime_client.protocol.errors import (
+    RuntimeClosed,
+    SecretExpired,
+    TransportUnavailable,
+)
 from tether_runtime_client.protocol.events import SandboxStarted
 
 from .backends import Backend, Progress, Sandbox, SandboxSpec, open_backend, silent
@@ -76,8 +80,8 @@ class EventStreamRuntime(Calls):
         lease_s: seconds after which a sandbox without a server ends itself; None with `keep`.
         login: sessions begin with the login profile (/etc/profile, ~/.bash_profile or its like)
             instead of ~/.bashrc.
-        secret_lifetime_s: seconds after which the sandbox takes no new connection by a secret; a
-            runtime that is connected changes it well before. None: until it is changed.
+        secret_lifetime_s: seconds, 1 at least, after which the sandbox takes no new connection by
+            a secret; a runtime that is connected changes it well before. None: until it is changed.
         start_timeout_s: how long a fresh sandbox may take until its client answers; a slow
             ENTRYPOINT that the client runs `through` counts.
         progress: told in short sentences what a person would be waiting for.
@@ -362,6 +366,9 @@ class EventStreamRuntime(Calls):
         except TimeoutError:
             failed = await sandbox.start_failed(readiness.too_long)
             raise readiness.timeout(failed) from None
+        except SecretExpired as refusal:
+            hint = sandbox.when_expired(self.name)
+            raise SecretExpired(refusal.message, hint=hint) from None
         except TransportUnavailable as problem:
             if await sandbox.ended() is None:
                 raise with_log(problem, sandbox.log_tail().strip()) from None

@@ -20,6 +20,7 @@ from tether_runtime_client.protocol.errors import (
     Unauthorized,
 )
 from tether_server import CmdRunAction, EventStreamRuntime, OperatorRuntime, Tcp
+from tether_server.cli.sandbox_checks import check_sandbox
 from tether_server.link import Link
 from tether_server.record import changing_secret, load_record, sandbox_folder, store_secret
 from tether_server.transports import NoAnswer, Transport, TransportSettings, probe
@@ -298,7 +299,10 @@ async def test_a_secret_that_is_over_is_told_apart_from_a_wrong_one() -> None:
         await works(runtime)  # the connection that stands goes on
         with pytest.raises(SecretExpired, match="expired") as caught:
             await OperatorRuntime.beside(runtime.name).start()
-        assert "docker restart" in caught.value.hint
+        assert f"tether rm {runtime.name}" in caught.value.hint
+        assert "docker" not in caught.value.hint
+        *_, handshake = await asyncio.to_thread(lambda: list(check_sandbox(runtime.name)))
+        assert (handshake.name, handshake.fix) == ("handshake", caught.value.hint)
         wrong = Link(way_to(runtime), auth.new_secret, Nobody(), alive)  # type: ignore[arg-type]
         with pytest.raises(Unauthorized) as refused:
             await wrong.start()
@@ -319,7 +323,7 @@ async def test_a_server_that_stays_changes_it_in_time() -> None:
             await works(operator)
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("seconds", [0, -1, 0.01, float("nan"), float("inf"), "x"])
 def test_a_lifetime_that_is_none(seconds: float) -> None:
     with pytest.raises(ValueError, match="secret_lifetime_s"):
         EventStreamRuntime(backend="local", secret_lifetime_s=seconds)

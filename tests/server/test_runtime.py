@@ -244,6 +244,10 @@ async def test_errors_lose_nothing(make_runtime: MakeRuntime) -> None:
 async def test_names(make_runtime: MakeRuntime) -> None:
     with pytest.raises(SandboxNotFound):
         EventStreamRuntime.attach("nobody")
+    for unusable in ("", "X", "../escape"):
+        with pytest.raises(SandboxNotFound, match="no usable name") as caught:
+            EventStreamRuntime.attach(unusable)
+        assert "tether ps" in caught.value.hint
     with pytest.raises(ValueError, match="usable name"):
         make_runtime(name="../escape")
     async with make_runtime(name="taken"):

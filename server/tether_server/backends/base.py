@@ -39,6 +39,9 @@ _OWN = {
 }
 """What the engine is asked for in other options of the runtime, or what the runtime needs."""
 
+LEAST_LIFETIME_S = 1.0
+"""Of a secret: a start has to be over by then."""
+
 _WAYS = {"inject": INJECTS, "entrypoint": ENTRYPOINTS, "transport": TRANSPORTS}
 
 
@@ -70,12 +73,18 @@ class SandboxSpec:
             value = name_of(getattr(self, name))
             if value not in ways:
                 raise ValueError(f"there is no {name} {value!r}; there are {', '.join(ways)}")
-        if self.secret_lifetime_s is not None and not 0 < self.secret_lifetime_s < inf:
-            raise ValueError("secret_lifetime_s has to be a number of seconds above 0, or None")
+        _check_lifetime(self.secret_lifetime_s)
         if self.image == "":
             raise ValueError("the image has no name: give one, such as 'debian:bookworm'")
         if self.resources:
             _check_resources(self.resources)
+
+
+def _check_lifetime(given: object) -> None:
+    if given is None:
+        return
+    if not isinstance(given, int | float) or not LEAST_LIFETIME_S <= given < inf:
+        raise ValueError("secret_lifetime_s has to be a number of seconds, 1 or more, or None")
 
 
 def _check_resources(resources: Mapping[str, object]) -> None:
@@ -125,6 +134,10 @@ class Sandbox(ABC):
         """The error for a client that did not come up; `reason` is what was seen of it."""
         ended = await self.ended()
         return not_come_up(ended.reason if ended else reason, self.log_tail().strip())
+
+    def when_expired(self, name: str) -> str:
+        """What to do once the secret of this sandbox, of that name, is too old: a hint."""
+        return f"Remove it (`tether rm {name}`) and start another: nothing hands it a secret anew"
 
     @abstractmethod
     async def stop(self) -> None:

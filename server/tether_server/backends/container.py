@@ -203,6 +203,11 @@ class ContainerSandbox(Sandbox):
         entrypoint = self._container.attrs["Config"]["Entrypoint"] or []
         return not_run_through(entrypoint, reason, wrote, mounted=self._mounted)
 
+    def when_expired(self, name: str) -> str:
+        """A container that starts is handed its secret anew."""
+        again = f"`docker restart {self._container.name}` hands it its secret anew: attach then"
+        return f"{again}. Or remove it (`tether rm {name}`)"
+
     async def stop(self) -> None:
         """Stop the container in good order, remove it and its volume."""
         await self.release()

@@ -22,6 +22,11 @@ IMAGE_LABEL = "tether.image"
 THROUGH_LABEL = "tether.through"
 
 
+def container_name(sandbox: str) -> str:
+    """What the container of a sandbox of that name is called."""
+    return f"tether-{sandbox}"
+
+
 def container_options(spec: SandboxSpec, injected: Injected) -> dict[str, Any]:
     """What to ask the engine for, from what was asked of us.
 
@@ -37,7 +42,7 @@ def container_options(spec: SandboxSpec, injected: Injected) -> dict[str, Any]:
         "image": injected.image,
         "entrypoint": entrypoint,
         "command": command,
-        "name": f"tether-{spec.name}",
+        "name": container_name(spec.name),
         "labels": labels(spec, injected),
         "environment": dict(spec.env),
         "working_dir": spec.workdir,

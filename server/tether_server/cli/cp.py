@@ -146,6 +146,9 @@ def split(place: str) -> tuple[str | None, str]:
 def source(place: str, include: tuple[str, ...] = ()) -> Source:
     """What SRC means: a path in a sandbox may end in a wildcard, which no shell here expands."""
     name, path = split(place)
+    if place == f"{name}:":
+        text = f"{place} names no path: {place}. is the folder where sessions start, {place}/ all"
+        raise click.UsageError(f"{text} there is")
     if name is None or not glob.has_magic(path):
         return Source(name, path)
     if include:

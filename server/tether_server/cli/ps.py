@@ -27,7 +27,8 @@ def command(everything: bool, quiet: bool, as_json: bool) -> None:
     """List sandboxes, and containers that were started for sandboxes.
 
     An orphan is one whose server process is dead and that was not to be kept; `tether rm
-    --orphans` removes them.
+    --orphans` removes them. A container with "no record" here is of another state folder
+    (TETHER_STATE_DIR), or its record was deleted: only `tether rm` can do something with it.
     """
     inventory = take_inventory()
     shown = [s for s in inventory.sandboxes if everything or s.state != "ended"]

@@ -6,9 +6,15 @@ import asyncio
 import time
 from collections.abc import Iterator
 
-from tether_runtime_client.protocol.errors import TetherError, TransportUnavailable
+from tether_runtime_client.protocol.errors import (
+    SandboxGone,
+    SecretExpired,
+    TetherError,
+    TransportUnavailable,
+)
 from tether_runtime_client.protocol.events import ClientStarted, Connected
 
+from ..backends.container_options import container_name
 from ..history import History
 from ..inventory import Listed, take_inventory
 from ..operator import OperatorRuntime
@@ -19,6 +25,7 @@ from .text import age, size, visible
 
 HANDSHAKE_TIMEOUT_S = 15.0
 TRANSPORT_TIMEOUT_S = 1.5
+_WAKES = {"paused": "unpause", "stopped": "start"}
 
 
 def check_sandbox(name: str) -> Iterator[Finding]:
@@ -38,9 +45,15 @@ def check_sandbox(name: str) -> Iterator[Finding]:
 def _state(found: Listed) -> Finding:
     since = age(time.time() - found.created)
     detail = f"{found.backend or 'unknown backend'}, {found.image or 'no image'}, since {since}"
+    if found.folder is None:
+        detail += "; no record here: of another TETHER_STATE_DIR, or its record was deleted"
     if found.state == "running":
         return Finding("sandbox", "ok", f"running ({detail})")
     fix = f"`tether rm {found.name}` removes it"
+    if found.state in _WAKES:
+        fix = (
+            f"`docker {_WAKES[found.state]} {container_name(found.name)}` and it goes on, or {fix}"
+        )
     return Finding("sandbox", "missing", f"{found.state} ({detail})", fix)
 
 
@@ -86,6 +99,8 @@ async def _handshake(record: SandboxRecord) -> list[Finding]:
             good = Finding("handshake", "ok", f"{took * 1000:.0f} ms by {runtime.connection}")
             tried = await runtime.try_transports(TRANSPORT_TIMEOUT_S)
             return [good, *(_way(record, *each) for each in tried)]
+    except (SandboxGone, SecretExpired) as problem:  # it is known what helps
+        return [Finding("handshake", "missing", problem.message, problem.hint)]
     except TimeoutError:
         detail = f"the client does not answer within {HANDSHAKE_TIMEOUT_S:.0f} s"
     except TransportUnavailable as problem:

@@ -15,6 +15,10 @@ _PYTHON_TO_OPTION = (
     (r"`start_timeout_s`", "--start-timeout"),
     (r"`(user|network|transport)`", r"--\1"),
     (r"token=True \(one is made\), token='...' or tls=...", "--token or --tls-cert"),
+    (
+        r"what happened until then stays in `runtime\.events`",
+        "what happened until then is in `tether events NAME`, unless `tether rm` took it along",
+    ),
     (r"`runtime\.events`", "`tether events NAME`"),
     (r"`runtime\.process\(id\)`", "`tether exec NAME --attach ID`"),
 )

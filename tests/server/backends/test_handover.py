@@ -14,6 +14,7 @@ from docker.models.containers import Container
 
 from tether_server import CmdRunAction, EventStreamRuntime, OperatorRuntime, SandboxGone
 from tether_server.backends.handover import own
+from tether_server.cli.sandbox_checks import check_sandbox
 
 from .conftest import Find, MakeImage
 
@@ -95,6 +96,9 @@ def _exit_code(container: Container) -> int:
     return int(container.wait(condition="removed", timeout=30)["StatusCode"])
 
 
+PAST = {"stop": "stopped", "pause": "paused"}
+
+
 @pytest.mark.parametrize(("how", "undo"), [("stop", "start"), ("pause", "unpause")])
 async def test_one_that_does_not_run_is_told_as_that(
     busybox: str, find: Find, how: str, undo: str
@@ -106,6 +110,9 @@ async def test_one_that_does_not_run_is_told_as_that(
     with pytest.raises(SandboxGone, match="does not run") as caught:
         await EventStreamRuntime.attach(first.name).start()
     assert f"docker {undo} tether-{first.name}" in caught.value.hint
+    state, *_ = await asyncio.to_thread(lambda: list(check_sandbox(first.name)))
+    assert (state.status, state.detail.split()[0]) == ("missing", PAST[how])
+    assert f"docker {undo} tether-{first.name}" in state.fix
     await asyncio.to_thread(getattr(container, undo))
     async with EventStreamRuntime.attach(first.name) as second:
         assert await echo(second) == "new\n"

@@ -196,6 +196,12 @@ def test_split() -> None:
     assert split("Upper:b") == (None, "Upper:b")
 
 
+def test_a_path_that_was_forgotten_is_not_all_there_is(tether: Tether, tmp_path: Path) -> None:
+    done = tether("cp", "name:", str(tmp_path))
+    assert done.returncode == 125
+    assert "name: names no path" in said(done.stderr)
+
+
 def test_source() -> None:
     assert source("name:/srv/a", ("x",)) == Source("name", "/srv/a")
     assert source("./*.py") == Source(None, "./*.py")

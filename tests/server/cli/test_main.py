@@ -161,3 +161,22 @@ def test_a_traceback_is_shown_with_debug_only(
     assert "Traceback" not in capsys.readouterr().err
     assert main(["--debug", "ps"]) == 125
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("exec", "X", "--", "true"),
+        ("forward", "../x", "80"),
+        ("reverse", "../x", "80"),
+        ("rotate", ""),
+    ],
+)
+def test_what_is_no_name_is_told_as_that(
+    words: tuple[str, ...], state_dir: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words]) == 125
+    told = capsys.readouterr().err
+    assert "no sandbox is named like that" in told
+    assert "tether ps" in told
+    assert "bug" not in told

@@ -171,6 +171,7 @@ def test_containers(debian: str, tether: Tether) -> None:
     (sandbox_folder(runtime.name) / "sandbox.json").unlink()
     unrecorded = _of_container(record)
     assert (unrecorded.record, unrecorded.keep, unrecorded.name) == (None, True, runtime.name)
+    assert "TETHER_STATE_DIR" in said(tether("doctor", runtime.name).stdout)
     assert f"removed sandbox {runtime.name}\n" in said(tether("rm", runtime.name).stdout)
     inspected = subprocess.run(["docker", "inspect", record.handle["container"]], check=False)
     assert inspected.returncode == 1

@@ -30,8 +30,8 @@ class SecretExpired(Unauthorized):
 
     code = "secret_expired"
     default_hint = (
-        "Restart the sandbox (`docker restart`), which hands it its secret anew, and attach; or"
-        " remove it (`tether rm`). A server that stays connected changes the secret in time"
+        "`docker restart tether-NAME` hands a container its secret anew: attach then. A local"
+        " sandbox can be removed (`tether rm NAME`). A server that stays changes it in time"
     )
 
 
