@@ -26,8 +26,10 @@ from .probe import NoAnswer
 from .settings import join_address
 from .tcp import Address
 
-OFFER_TIMEOUT_S = 12.0
-"""How long a connection to be offered is waited for; clients try every few seconds."""
+OFFER_TIMEOUT_S = 18.0
+"""How long a connection to be offered is waited for. A client that was in the middle of something
+gives that up after ten seconds, and tries again five or six seconds later at most.
+"""
 
 GONE_TIMEOUT_S = 1.0
 """The same when all that were on offer have ended: a client that lives offers others at once."""
@@ -72,7 +74,7 @@ class DialTransport(Transport):
         return self._address
 
     async def connect(self) -> socket.socket:
-        """A connection on offer; raises `OSError` when none comes within 12 s."""
+        """A connection on offer; raises `OSError` when none comes in time."""
         try:
             self.listen()
         except OSError as problem:
