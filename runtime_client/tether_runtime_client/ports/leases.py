@@ -11,6 +11,7 @@ from ..protocol.bulk import BulkStream
 from ..protocol.errors import PortRefused, TetherError, TransferError
 from ..protocol.port_frames import BeginFrame, TicketsFrame, WantFrame
 from ..protocol.port_pump import pump, reset
+from ..protocol.port_sockets import reason
 from ..tickets import Tickets
 from .inside import Inside
 
@@ -105,8 +106,8 @@ async def _connect_and_carry(stream: BulkStream, target: Inside) -> None:
     try:
         connection = await target.connect()
     except OSError as problem:
-        why = problem.strerror or "no answer in time"
-        stream.refuse(PortRefused(f"{target} in the sandbox takes no connection: {why}"))
+        text = f"{target} in the sandbox takes no connection: {reason(problem)}"
+        stream.refuse(PortRefused(text))
         return
     try:
         stream.send(BeginFrame())

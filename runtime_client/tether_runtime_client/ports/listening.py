@@ -12,11 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..protocol.bulk import BulkStream
-from ..protocol.errors import PortTaken, PortUnusable, TetherError, TransferError
+from ..protocol.errors import PortTaken, TetherError, TransferError
 from ..protocol.port_actions import PortReverseAction
 from ..protocol.port_frames import BeginFrame, EofFrame, TicketsFrame
 from ..protocol.port_pump import pump, reset
-from ..protocol.port_sockets import remove_dead
+from ..protocol.port_sockets import cannot_listen, remove_dead
 from ..tickets import Tickets
 from .leases import Streams
 
@@ -188,8 +188,8 @@ def _listen(action: PortReverseAction) -> tuple[socket.socket, Path | None]:
     except OSError as problem:
         if problem.errno == errno.EADDRINUSE:
             raise PortTaken(f"{where} in the sandbox is in use") from None
-        text = f"{where} in the sandbox cannot be listened on: {problem.strerror}"
-        raise PortUnusable(text) from None
+        where = f"{where} in the sandbox"
+        raise cannot_listen(where, problem, is_path=action.path is not None) from None
     listening.setblocking(False)
     return listening, None
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +13,7 @@ import click
 from ..ports.options import LOOPBACK, ForwardOptions
 from .mapped import hold, show_list
 from .names import SANDBOX
-from .pairs import port_pair
+from .pairs import port_pairs
 from .text import visible
 
 if TYPE_CHECKING:
@@ -58,12 +60,13 @@ def command(
     `Authorization: Bearer TOKEN`, `X-Tether-Token: TOKEN` or `?tether_token=TOKEN`, or, where no
     HTTP is spoken, in a CONNECT request for a proxy.
 
-    Without ports it lists what is forwarded and reversed on this machine.
+    Without ports it lists what is forwarded and reversed: of the sandbox NAME, or without a name
+    on this machine.
     """
     if name is None or not ports:
         show_list(name)
         return 0
-    pairs = [port_pair(text) for text in ports]
+    pairs = _pairs(ports, token=token)
     given = token and (os.environ.get(TOKEN) or True)
     tls = _tls(tls_cert, tls_key, tls_ca)
 
@@ -81,8 +84,22 @@ def command(
     return hold(name, make, _describe)
 
 
+def _pairs(ports: tuple[str, ...], *, token: bool) -> list[tuple[int | str, int | str]]:
+    try:
+        return port_pairs(ports)
+    except click.UsageError as problem:
+        if not token:
+            raise
+        hint = f"--token takes no word: a token of your own goes into {TOKEN}"
+        raise click.UsageError(f"{problem.message} ({hint})") from None
+
+
 def _describe(forward: Forward) -> str:
     shown = f"{forward.url} leads to {visible(forward.inside)} in the sandbox"
+    if forward.here not in forward.url:
+        shown += f"; it listens on {forward.here}, which other machines reach"
+    if forward.protection.tls is not None:
+        shown += "; by TLS"
     return shown if forward.token is None else f"{shown}; token: {forward.token}"
 
 
@@ -92,11 +109,23 @@ def _tls(cert: str | None, key: str | None, authority: str | None) -> ssl.SSLCon
             raise click.UsageError("--tls-key and --tls-ca go with --tls-cert")
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
+    with _usable("--tls-cert", cert, "a certificate in PEM"):
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cert)
+    missing = "the certificate's key" if key else "the certificate's key with it: give --tls-key"
+    with _usable("--tls-key" if key else "--tls-cert", key or cert, missing):
         context.load_cert_chain(cert, key)
-        if authority is not None:
+    if authority is not None:
+        with _usable("--tls-ca", authority, "a certificate in PEM"):
             context.load_verify_locations(authority)
-            context.verify_mode = ssl.CERT_REQUIRED
-    except (OSError, ssl.SSLError) as problem:
-        raise click.UsageError(f"the certificates cannot be used: {problem}") from None
+        context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+@contextmanager
+def _usable(option: str, path: str, wanted: str) -> Iterator[None]:
+    try:
+        yield
+    except ssl.SSLError:
+        raise click.UsageError(f"{option}: {path} has not {wanted}") from None
+    except OSError as problem:
+        raise click.UsageError(f"{option}: {path}: {problem.strerror}") from None

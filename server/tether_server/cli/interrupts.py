@@ -18,7 +18,8 @@ Handle = Callable[[signal.Signals], None]
 class Interrupts:
     """What the next signal does: what was asked for by `diverted`, then cancel, then exit.
 
-    `farewell` is said when it cancels; `last_wish` runs before the exit that waits for nothing.
+    `farewell` is said when it cancels, unless it is empty; `last_wish` runs before the exit that
+    waits for nothing.
     """
 
     def __init__(self) -> None:
@@ -54,7 +55,8 @@ class Interrupts:
             diversion(number)
         elif not self._cancelled:
             self._cancelled = True
-            click.echo(f"tether: {self.farewell}", err=True)
+            if self.farewell:
+                click.echo(f"tether: {self.farewell}", err=True)
             self._task.cancel()
         else:
             self._leave(number)

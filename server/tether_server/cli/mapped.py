@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from tether_runtime_client.protocol.errors import SandboxNotFound
 from tether_runtime_client.protocol.events import (
     Connected,
     PortTrouble,
@@ -16,9 +17,11 @@ from tether_runtime_client.protocol.events import (
 )
 
 from ..operator import OperatorRuntime
-from ..ports.records import listed
+from ..ports.records import PortRecord, listed
+from ..record import load_record
 from .failures import complain
 from .interrupts import Interrupts, run_async
+from .pairs import is_port_pair
 from .phrases import phrase
 from .progress import ProgressDisplay
 from .text import visible
@@ -51,6 +54,7 @@ def hold(
         try:
             made = await make(runtime)
             click.echo("".join(f"{describe(mapping)}\n" for mapping in made), nl=False)
+            interrupts.farewell = ""  # to end it is how it is used
             await _until_one_ends(runtime, made)
         finally:
             await runtime.close()
@@ -93,15 +97,35 @@ async def _tell_troubles(runtime: OperatorRuntime) -> None:
 
 
 def show_list(name: str | None) -> None:
-    """What is mapped on this machine, of one sandbox or of all."""
+    """What is mapped on this machine, of one sandbox or of all.
+
+    Raises `SandboxNotFound` for one that is not known, as when the name was forgotten.
+    """
+    if name is not None:
+        _check_known(name)
     rows = [("SANDBOX", "WHERE", "LEADS TO", "PROCESS", "NOTE")]
     for one in listed(name):
         forward = one.direction == "forward"
         where = one.url if forward else f"{one.url} inside"
         leads_to = f"{one.inside} inside" if forward else one.here
-        note = "token or TLS" if one.protected else ""
+        note = _note(one)
         rows.append((one.sandbox, where, leads_to, str(one.pid), note))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = [visible(cell).ljust(width) for cell, width in zip(row, widths, strict=True)]
         click.echo("  ".join(cells).rstrip())
+
+
+def _note(one: PortRecord) -> str:
+    """Where else than at its URL it listens, and what is asked of whoever connects."""
+    elsewhere = one.direction == "forward" and one.here not in one.url
+    return ", ".join(filter(None, (f"on {one.here}" if elsewhere else "", one.protection)))
+
+
+def _check_known(name: str) -> None:
+    try:
+        load_record(name)
+    except SandboxNotFound as problem:
+        if is_port_pair(name):
+            problem.hint = f"The sandbox's name comes first: `tether forward NAME {name}`"
+        raise

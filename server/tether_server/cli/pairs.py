@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import click
 
 HIGHEST = 65535
@@ -12,6 +14,8 @@ def port_pair(text: str) -> tuple[int | str, int | str]:
 
     Raises `click.UsageError`.
     """
+    if not text:
+        raise click.UsageError("an empty word is no pair of ports, such as 5051:5050")
     first, colon, second = text.rpartition(":")
     end = _end(second, text)
     if not colon:
@@ -21,9 +25,33 @@ def port_pair(text: str) -> tuple[int | str, int | str]:
     return (0 if not first else _end(first, text)), end
 
 
+def is_port_pair(text: str) -> bool:
+    """Whether it can be read as one."""
+    try:
+        return bool(port_pair(text))
+    except click.UsageError:
+        return False
+
+
+def port_pairs(texts: Iterable[str]) -> list[tuple[int | str, int | str]]:
+    """All of them; a target has one port where one connects. Raises `click.UsageError`."""
+    pairs, known = [], set[tuple[str, int | str]]()
+    for text in texts:
+        at, leads_to = pair = port_pair(text)
+        key = (at if isinstance(at, str) else "", leads_to)
+        if key in known:
+            raise click.UsageError(f"{leads_to} is given twice, and is mapped once: leave one out")
+        known.add(key)
+        pairs.append(pair)
+    return pairs
+
+
 def _end(word: str, text: str) -> int | str:
     if word.startswith("/"):
         return word
     if word.isascii() and word.isdecimal() and 0 < int(word) <= HIGHEST:
         return int(word)
+    if word.isascii() and word.removeprefix("-").isdecimal():
+        hint = "ports are 1 to 65535, and :5050 takes any here"
+        raise click.UsageError(f"{text}: there is no port {word}; {hint}")
     raise click.UsageError(f"{text} is no pair of ports, such as 5051:5050")

@@ -9,7 +9,7 @@ import click
 from ..ports.options import LOOPBACK, ReverseOptions
 from .mapped import hold
 from .names import SANDBOX
-from .pairs import port_pair
+from .pairs import port_pairs
 from .text import visible
 
 if TYPE_CHECKING:
@@ -34,9 +34,10 @@ def command(name: str, ports: tuple[str, ...], bind: str, host: str) -> int:
     /tmp/db:5432     a UNIX socket inside
     6000:/run/db     a UNIX socket here
 
-    Whatever runs in the sandbox can connect to them, and to nothing else of this machine.
+    Whatever runs in the sandbox can connect to them, and to nothing else of this machine. With
+    --bind off loopback others on the sandbox's networks can as well: nothing is asked of them.
     """
-    pairs = [port_pair(text) for text in ports]
+    pairs = port_pairs(ports)
 
     async def make(runtime: OperatorRuntime) -> list[Reverse]:
         made = []

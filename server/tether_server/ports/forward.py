@@ -130,6 +130,10 @@ class Forward(Mapping):
         """Where a wildcard is reached from this machine."""
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
 
+    @property
+    def _protection_name(self) -> str:
+        return str(self.protection)
+
     async def _meet(self, connection: socket.socket) -> None:
         try:
             at_once(connection)

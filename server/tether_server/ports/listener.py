@@ -8,8 +8,8 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from tether_runtime_client.protocol.errors import PortTaken, PortUnusable, TetherError
-from tether_runtime_client.protocol.port_sockets import remove_dead
+from tether_runtime_client.protocol.errors import PortTaken, TetherError
+from tether_runtime_client.protocol.port_sockets import cannot_listen, remove_dead
 
 from .options import Place
 from .records import owner_of
@@ -73,4 +73,4 @@ def _error(where: Place, problem: OSError) -> TetherError:
     if problem.errno == errno.EADDRINUSE:
         owner = owner_of(str(where), where.port)
         return PortTaken(f"{where} is taken: {owner}", owner=owner)
-    return PortUnusable(f"{where} cannot be listened on: {problem.strerror}")
+    return cannot_listen(str(where), problem, is_path=where.path is not None)

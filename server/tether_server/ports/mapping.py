@@ -122,6 +122,11 @@ class Mapping(ABC):
     async def _free(self) -> None:
         """Let go of what it holds."""
 
+    @property
+    def _protection_name(self) -> str:
+        """What is asked of whoever connects, in words."""
+        return ""
+
     def _opened(self) -> None:
         """It works: tell, and write it down."""
         self._open = True
@@ -133,7 +138,7 @@ class Mapping(ABC):
             inside=self.inside,
             here=self.here,
             url=self.url,
-            protected=self.protected,
+            protection=self._protection_name,
             pid=pid,
             start=process_start(pid) or 0,
         )

@@ -73,6 +73,10 @@ class Protection:
     token: str | None = None
     tls: ssl.SSLContext | None = None
 
+    def __str__(self) -> str:
+        token = "token" if self.token is not None else ""
+        return " and ".join(filter(None, (token, "TLS" if self.tls is not None else "")))
+
     def __bool__(self) -> bool:
         return self.token is not None or self.tls is not None
 
@@ -82,13 +86,16 @@ def place(bind: str, port: int, path: str | None) -> Place:
     if path is not None:
         if port or bind != LOOPBACK:
             raise InvalidAction("a UNIX socket has no port", hint="Give path=, or port= and bind=")
+        if not path.startswith("/") or "\0" in path:
+            hint = "Give the absolute path of a UNIX socket"
+            raise InvalidAction(f"{path!r:.200} is no absolute path", hint=hint)
         return Place("", 0, path)
     if not 0 <= port <= _HIGHEST:
         raise PortUnusable(f"there is no port {port}", hint="Ports are 1 to 65535, 0 for any")
     try:
         return Place(str(ipaddress.ip_address(LOOPBACK if bind == "localhost" else bind)), port)
     except ValueError:
-        hint = "Give an address of this machine as numbers, such as 0.0.0.0 for all of them"
+        hint = "Give an address as numbers, such as 0.0.0.0 for all of them, or localhost"
         raise PortUnusable(f"{bind!r} is no address", hint=hint) from None
 
 

@@ -29,7 +29,7 @@ class PortRecord(Message):
     inside: str
     here: str
     url: str
-    protected: bool = False
+    protection: str = ""
     pid: int
     start: int
 

@@ -13,6 +13,7 @@ from tether_runtime_client.protocol.message import changed
 from tether_runtime_client.protocol.port_actions import PortReverseAction
 from tether_runtime_client.protocol.port_frames import BeginFrame
 from tether_runtime_client.protocol.port_pump import pump, reset
+from tether_runtime_client.protocol.port_sockets import reason
 
 from .lease import Lease
 from .mapping import Mapping
@@ -133,8 +134,7 @@ class Reverse(Mapping):
         try:
             connection = await _connected(self.target)
         except OSError as problem:
-            why = problem.strerror or "no answer in time"
-            refused = PortRefused(f"{self.target} takes no connection: {why}")
+            refused = PortRefused(f"{self.target} takes no connection: {reason(problem)}")
             stream.refuse(refused)
             self._failed(refused)
         except BaseException:

@@ -14,8 +14,9 @@ import click
 import pytest
 
 from tether_server import PortOpened, SyncEventStreamRuntime
-from tether_server.cli.pairs import port_pair
+from tether_server.cli.pairs import port_pair, port_pairs
 
+from ..ports.certificates import Authority
 from .conftest import StartTether, Tether, said
 
 SERVER = """
@@ -64,11 +65,18 @@ def test_a_port_beside_a_running_server(
     listed = said(tether("forward").stdout).splitlines()
     assert listed[0].split() == ["SANDBOX", "WHERE", "LEADS", "TO", "PROCESS", "NOTE"]
     assert listed[1].split() == ["live", url, str(inside), "inside", str(process.pid)]
+    for name, hint in (("8000", "`tether forward NAME 8000`"), ("nosuch", "`tether ps`")):
+        unknown = tether("forward", name)
+        assert unknown.returncode == 125
+        assert f"no sandbox named '{name}' is known here" in said(unknown.stderr)
+        assert hint in said(unknown.stderr)
     taken = tether("forward", "live", f"{here}:{inside}")
     assert taken.returncode == 125
     assert f"sandbox live forwards {inside} there (process {process.pid})" in said(taken.stderr)
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
     assert len(said(tether("forward", "live").stdout).splitlines()) == 1
     assert live.exec(["true"]).exit_code == 0
     assert not [e for e in live.events.since(0) if isinstance(e, PortOpened)]
@@ -96,8 +104,13 @@ def test_a_token_where_others_reach_it(
     assert refused.returncode == 125
     assert "Give --token or --tls-cert, or bind to loopback" in said(refused.stderr)
     process = start_tether("forward", "live", f":{inside}", "--bind", "0.0.0.0", "--token")
-    url, _, token = line_of(process).partition(f" leads to {inside} in the sandbox; token: ")
+    line, _, token = line_of(process).partition(", which other machines reach; token: ")
+    url, _, shown = line.partition(f" leads to {inside} in the sandbox; it listens on 0.0.0.0:")
+    assert url.endswith(f":{shown}")
     assert fetched(f"{url}/y", token) == "/y None"
+    here = "0.0.0.0:" + url.rpartition(":")[2]
+    listed = said(tether("forward", "live").stdout).splitlines()
+    assert listed[1].endswith(f"on {here}, token")
     with pytest.raises(urllib.error.HTTPError, match="401"):
         fetched(f"{url}/y", "wrong")
     monkeypatch.setenv("TETHER_FORWARD_TOKEN", "one-of-my-own-choice")
@@ -154,11 +167,46 @@ def test_what_is_no_pair(text: str) -> None:
         port_pair(text)
 
 
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["8108:8000", "8109:8000"], "8000 is given twice"),
+        (["8000", ":8000"], "8000 is given twice"),
+        (["99999"], "there is no port 99999; ports are 1 to 65535"),
+        (["8150:0"], "there is no port 0; ports are 1 to 65535"),
+        ([""], "an empty word"),
+    ],
+)
+def test_pairs_that_cannot_be(texts: list[str], words: str) -> None:
+    with pytest.raises(click.UsageError, match=words):
+        port_pairs(texts)
+
+
+def test_two_ways_to_one_port() -> None:
+    assert port_pairs(["8000", "/tmp/a:8000", "/tmp/b:8000"]) == [
+        (8000, 8000),
+        ("/tmp/a", 8000),
+        ("/tmp/b", 8000),
+    ]
+
+
+def test_a_word_behind_token(tether: Tether) -> None:
+    done = tether("forward", "live", "80", "--token", "secret")
+    assert "secret is no pair of ports" in said(done.stderr)
+    assert "goes into TETHER_FORWARD_TOKEN" in said(done.stderr)
+
+
 def test_certificates_that_are_none(tether: Tether, tmp_path: Path) -> None:
     (tmp_path / "cert").write_text("nothing")
     done = tether("forward", "live", "80", "--tls-cert", str(tmp_path / "cert"))
     assert done.returncode == 125
-    assert "the certificates cannot be used" in said(done.stderr)
+    assert f"--tls-cert: {tmp_path / 'cert'} has not a certificate in PEM" in said(done.stderr)
+    certificate, _ = Authority(tmp_path).issue("localhost")
+    done = tether("forward", "live", "80", "--tls-cert", certificate)
+    assert f"{certificate} has not the certificate's key with it: give" in said(done.stderr)
+    key = str(tmp_path / "cert")
+    done = tether("forward", "live", "80", "--tls-cert", certificate, "--tls-key", key)
+    assert f"--tls-key: {key} has not the certificate's key" in said(done.stderr)
     done = tether("forward", "live", "80", "--tls-ca", str(tmp_path / "cert"))
     assert "go with --tls-cert" in said(done.stderr)
 

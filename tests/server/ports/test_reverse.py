@@ -108,8 +108,10 @@ async def test_one_for_each_port(runtime: EventStreamRuntime, here: int) -> None
         await runtime.reverse(here, port=free_port())
     with pytest.raises(PortTaken, match="in the sandbox is in use"):
         await runtime.reverse(free_port(), port=reverse.port)
-    with pytest.raises(PortUnusable, match="cannot be listened on"):
+    with pytest.raises(PortUnusable, match=r"listened on: Cannot assign requested address\. "):
         await runtime.reverse(free_port(), bind="192.0.2.1")
+    with pytest.raises(PortTaken, match="in the sandbox is there already, and no socket"):
+        await runtime.reverse(here, path="/etc/passwd")
 
 
 async def test_a_cut_lease_goes_on_with_the_same_listener(
