@@ -6,7 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from tether_runtime_client.protocol.errors import ProtocolError, SecretExpired
+from tether_runtime_client.protocol.errors import (
+    ProtocolError,
+    SandboxGone,
+    SecretExpired,
+)
 from tether_runtime_client.protocol.events import SandboxStopCause
 from tether_runtime_client.protocol.frames import (
     EventFrame,
@@ -18,6 +22,8 @@ from tether_runtime_client.protocol.frames import (
 from tether_runtime_client.protocol.server_side import Gap
 
 from .transports.base import NotTheClient
+
+START_AGAIN = "Start its container again: this server goes on by itself then"
 
 Stage = Literal["gone", "down", "restarted"]
 """How far an end went: for good; it may be started again; it was, and runs."""
@@ -36,6 +42,17 @@ class Ended:
     fenced: bool = False
     refusal: SecretExpired | None = None
     stage: Stage = "gone"
+
+    @property
+    def gone(self) -> SandboxGone:
+        """The error for what is asked of it now; one that is down may be started again."""
+        here = self.stage != "gone"
+        return SandboxGone(
+            f"the sandbox {'does not run' if here else 'is gone'}: {self.reason}",
+            hint=START_AGAIN if here else None,
+            cause=self.cause,
+            exit_code=self.exit_code,
+        )
 
 
 class Obstacles:

@@ -15,7 +15,6 @@ from tether_runtime_client.protocol.errors import (
     FrameTooLarge,
     InvalidAction,
     RuntimeClosed,
-    SandboxGone,
     StateUnusable,
     TetherError,
 )
@@ -59,7 +58,6 @@ SAVE_AFTER_BYTES = 1024 * 1024
 """Or once they are this much."""
 
 SAVE_RETRY_S = 1.0
-START_AGAIN = "Start its container again: this server goes on by itself then"
 HOLD_BYTES = 8 * SAVE_AFTER_BYTES
 """The most that waits in memory while the history cannot be written."""
 
@@ -297,7 +295,7 @@ class Submissions:
         self._running.clear()
         for action_id in list(self._frames):
             if action_id in self._doubt.accepted:
-                self._tell_waiting(action_id, _gone(ended))
+                self._tell_waiting(action_id, ended.gone)
             else:
                 self._give_up(action_id, ended)
         self._events.wake()
@@ -434,18 +432,7 @@ class Submissions:
         if ended.fenced:
             self._resolve(action_id, ended.refusal or Fenced(ended.reason))
             return
-        gone = _gone(ended)
-        self._end_by(gone, action_id)
-
-
-def _gone(ended: Ended) -> SandboxGone:
-    here = ended.stage != "gone"
-    return SandboxGone(
-        f"the sandbox {'does not run' if here else 'is gone'}: {ended.reason}",
-        hint=START_AGAIN if here else None,
-        cause=ended.cause,
-        exit_code=ended.exit_code,
-    )
+        self._end_by(ended.gone, action_id)
 
 
 def new_action_id() -> str:
