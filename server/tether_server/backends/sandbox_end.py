@@ -78,7 +78,9 @@ def container_ended(engine: docker.DockerClient, container: str, state: dict[str
 def removed_container_ended(engine: docker.DockerClient, container: str, started: str) -> Ended:
     """The end of a container that is no more, as far as the engine remembers."""
     known = _last_end(engine, container, started)
-    return known or Ended("the container was removed", cause="removed")
+    if known is None:
+        return Ended("the container was removed", cause="removed")
+    return replace(known, reason=f"{known.reason}; then the container was removed")
 
 
 def restarted_container_ended(engine: docker.DockerClient, container: str, started: str) -> Ended:

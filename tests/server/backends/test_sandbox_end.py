@@ -65,7 +65,9 @@ def test_memory_that_had_run_out(code: int, before_end: float, cause: str) -> No
     engine: Any = Engine(("oom", before_end, ""), ("die", 0.0, str(code)))
     state = {"ExitCode": code, "OOMKilled": True, "FinishedAt": END}
     assert container_ended(engine, "c", state).cause == cause
-    assert removed_container_ended(engine, "c", END).cause == cause
+    removed = removed_container_ended(engine, "c", END)
+    assert removed.cause == cause
+    assert removed.reason.endswith("then the container was removed")
 
 
 @pytest.mark.parametrize(
