@@ -104,7 +104,8 @@ async def test_one_that_does_not_run_is_told_as_that(
     busybox: str, find: Find, how: str, undo: str
 ) -> None:
     async with EventStreamRuntime(busybox, inject="mount", keep=True) as first:
-        pass
+        assert first._sandbox is not None
+        assert f"docker restart tether-{first.name}`" in first._sandbox.when_expired(first.name)
     container = find(first)
     await asyncio.to_thread(getattr(container, how))
     with pytest.raises(SandboxGone, match="does not run") as caught:

@@ -38,6 +38,11 @@ its own name for it stands beside.
         ("Name it: transport=Ssh(host='USER@HOST')", "Name it: --transport ssh=USER@HOST"),
         ("Say transport=Dial(address='HOST:PORT')", "Say --transport dial=HOST:PORT"),
         ("Choose another `cwd`", "Choose another --workdir"),
+        (
+            SandboxGone.default_hint,
+            "Start another; what happened until then is in `tether events NAME`, unless"
+            " `tether rm` took it along",
+        ),
         ("It stays in `runtime.events`", "It stays in `tether events NAME`"),
         ("Free some, in /srv/cwd='x'", "Free some, in /srv/cwd='x'"),
     ],
