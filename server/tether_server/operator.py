@@ -121,6 +121,7 @@ class _OwnActions(Submissions):
             super().on_connected(welcome, outage_s)
             return
         self._running.set()
+        self._say_connected(welcome, outage_s)
         unsent, self._doubt.unsent = self._doubt.unsent & set(self._frames), set()
         self._send_again(unsent)
         self._missing = set(self._frames) - set(welcome.running) - unsent

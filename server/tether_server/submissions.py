@@ -200,6 +200,16 @@ class Submissions:
         if not self._claimed:
             self._claim()
             self._gaps = [gap for gap in self._gaps if not self._is_filled(gap)]
+        self._say_connected(welcome, outage_s)
+        gaps, self._gaps = self._gaps, []
+        for gap in gaps:
+            self._store_gap(gap)
+        self._history.skip(welcome.epoch, self._history.progress.get(welcome.epoch, 0))
+        self._unacknowledged |= {span.epoch for span in welcome.epochs} & set(self.progress())
+        self._send_again(self._doubt.meet(welcome, self._frames, gaps=bool(gaps)))
+
+    def _say_connected(self, welcome: WelcomeFrame, outage_s: float) -> None:
+        assert self._link is not None
         self.record(
             Connected(
                 transport=self._link.transport.name,
@@ -208,12 +218,6 @@ class Submissions:
                 outage_s=outage_s,
             )
         )
-        gaps, self._gaps = self._gaps, []
-        for gap in gaps:
-            self._store_gap(gap)
-        self._history.skip(welcome.epoch, self._history.progress.get(welcome.epoch, 0))
-        self._unacknowledged |= {span.epoch for span in welcome.epochs} & set(self.progress())
-        self._send_again(self._doubt.meet(welcome, self._frames, gaps=bool(gaps)))
 
     def _send_again(self, sendable: set[str]) -> None:
         assert self._link is not None

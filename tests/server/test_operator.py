@@ -14,6 +14,7 @@ from tether_server import (
     CmdOutputDelta,
     CmdOutputObservation,
     CmdRunAction,
+    Connected,
     EventStreamRuntime,
     ExecAction,
     SandboxGone,
@@ -123,6 +124,8 @@ async def test_what_runs_during_an_outage_is_waited_for(name: str, tmp_path: Pat
         assert isinstance(await anext(events), CmdOutputDelta)
         operator.cut_connection()
         rest = [event async for event in events]
+        connected = [e.outage_s for e in operator.events.since(0) if isinstance(e, Connected)]
+        assert connected[0] == 0 < connected[1]
         assert isinstance(rest[-1], CmdOutputObservation)
         assert rest[-1].content.endswith("done\n")
         assert marks.read_text() == "x\n"
