@@ -36,7 +36,7 @@ async def remove(found: Listed, *, history: bool) -> str:
 
 
 async def _stop(record: SandboxRecord) -> None:
-    from tether_runtime_client.protocol.errors import SandboxNotFound
+    from tether_runtime_client.protocol.errors import SandboxGone, SandboxNotFound
 
     backend = open_backend(record.backend)
     try:
@@ -44,6 +44,10 @@ async def _stop(record: SandboxRecord) -> None:
         await sandbox.stop()
     except SandboxNotFound:
         return  # it has ended by itself
+    except SandboxGone:  # its container is stopped or paused: there is nobody to attach to
+        if "container" not in record.handle:
+            raise
+        await asyncio.to_thread(_remove_container, record.handle["container"])
     finally:
         await backend.close()
 

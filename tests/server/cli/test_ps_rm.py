@@ -177,6 +177,19 @@ def test_containers(debian: str, tether: Tether) -> None:
     assert inspected.returncode == 1
 
 
+@pytest.mark.engine
+@pytest.mark.parametrize("how", ["kill", "pause"])
+def test_one_that_does_not_run_is_removed(debian: str, tether: Tether, how: str) -> None:
+    with SyncEventStreamRuntime(debian, keep=True) as runtime:
+        pass
+    (record,) = list_records()
+    subprocess.run(["docker", how, record.handle["container"]], check=True)
+    assert f"removed sandbox {runtime.name}" in said(tether("rm", runtime.name).stdout)
+    inspected = subprocess.run(["docker", "inspect", record.handle["container"]], check=False)
+    assert inspected.returncode == 1
+    assert list_records() == []
+
+
 def _of_container(record: SandboxRecord) -> Listed:
     sandboxes = take_inventory().sandboxes
     (found,) = [s for s in sandboxes if s.container == record.handle["container"]]
