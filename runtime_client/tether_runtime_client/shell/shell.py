@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import signal
 from collections.abc import Mapping
 from typing import Protocol
@@ -33,6 +34,7 @@ READ_PER_WAKE = 256 * 1024  # then other sessions get their turn
 DRAIN_LIMIT = 256 * 1024  # after a report
 
 _READ_S, _READ_LOOK_S = 0.3, 0.001  # for bash to read a command's line, and between two looks
+_SETTLE_S = 0.005  # for what it starts to come to the front
 _ATTEMPTS = 3  # to get a lost report again
 _PROMPT_S = 0.5  # for what a prompt that cannot be unset runs
 
@@ -143,10 +145,17 @@ class Shell:
         self.active(run)
         self._interrupt(run, number, whole, asyncio.get_running_loop().time() + _READ_S)
 
-    def _interrupt(self, run: Run, number: int, whole: bool, deadline: float) -> None:
-        loop = asyncio.get_running_loop()
-        if not run.repeats and self._unbegun and loop.time() < deadline:
-            loop.call_later(_READ_LOOK_S, self._interrupt_later, run, number, whole, deadline)
+    def _interrupt(
+        self, run: Run, number: int, whole: bool, deadline: float, *, settled: bool = True
+    ) -> None:
+        """One that has waited waits another moment: bash may be between the program's start and
+        its coming to the front, when a signal for what is in front reaches bash alone.
+        """
+        loop, unbegun = asyncio.get_running_loop(), self._unbegun
+        if not run.repeats and (unbegun or not settled) and loop.time() < deadline:
+            later = functools.partial(self._interrupt_later, settled=not unbegun)
+            pause = _READ_LOOK_S if unbegun else _SETTLE_S
+            loop.call_later(pause, later, run, number, whole, deadline)
             return
         if whole and self.terminal.foreground_group() != self.process.group:
             self.process.interrupt()
@@ -158,11 +167,13 @@ class Shell:
         """Whether bash is still busy with the end of the last command, or with this one's line."""
         return self.process.unread() > 0 or self.process.between_commands()
 
-    def _interrupt_later(self, run: Run, number: int, whole: bool, deadline: float) -> None:
+    def _interrupt_later(
+        self, run: Run, number: int, whole: bool, deadline: float, *, settled: bool
+    ) -> None:
         """Nobody tells when a command has begun; one that has ended by now had no need of it."""
         if self.run is run:
             with contextlib.suppress(ProcessLookupError):
-                self._interrupt(run, number, whole, deadline)
+                self._interrupt(run, number, whole, deadline, settled=settled)
 
     def type(self, run: Run, data: bytes) -> None:
         """Type into the terminal."""

@@ -8,6 +8,7 @@ import random
 import re
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -177,7 +178,8 @@ async def test_interrupts_while_its_line_is_read_end_a_command_as_later_ones_do(
     for number in range(300):
         started = shell.start(text)
         await asyncio.sleep(chance.random() * 0.001)
-        shell.session.interrupt()
+        with suppress(NoForeground):  # on a busy machine it has ended by now
+            shell.session.interrupt()
         result = await started.result()
         lines = result.text.split("\n")[:-1]
         assert lines == whole[: len(lines)]
