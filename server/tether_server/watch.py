@@ -14,6 +14,10 @@ _IGNORED = 0x8000  # the watch is void: the folder is gone
 _MASK = _MODIFY | _CREATE | _DELETE | _MOVED_TO | _DELETE_SELF
 _HEADER = struct.Struct("iIII")
 _READ = 64 * 1024
+LOOK_AGAIN_S = (0.05, 1.0)
+"""After the last change, when to look twice more: a database's writer tells others what it has
+written a moment after the kernel tells of the write, and a busy machine makes that a long one.
+"""
 
 
 class FolderWatch:
@@ -27,6 +31,7 @@ class FolderWatch:
         """Watch names that begin with one of these; raises `OSError` when that cannot be done."""
         self._prefixes = tuple(prefix.encode() for prefix in prefixes)
         self._void = False
+        self._looks: tuple[float, ...] = ()
         libc = ctypes.CDLL(None, use_errno=True)
         self._descriptor = libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
         if self._descriptor < 0:
@@ -43,16 +48,21 @@ class FolderWatch:
         self.close()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Return True once something has changed since the last call.
+        """Return True once something has changed since the last call, and when it is worth a
+        second look at what has.
 
         False when nothing has for `timeout_s`, or when the folder is gone. Ctrl-C ends it.
         """
-        news = False
-        while not news and not self._void:
-            if not select.select([self._descriptor], [], [], timeout_s)[0]:
-                return False
-            news = self._take(os.read(self._descriptor, _READ))
-        return not self._void
+        while not self._void:
+            looks = self._looks
+            limit = looks[0] if looks else timeout_s
+            if not select.select([self._descriptor], [], [], limit)[0]:
+                self._looks = looks[1:]
+                return bool(looks)
+            if self._take(os.read(self._descriptor, _READ)):
+                self._looks = LOOK_AGAIN_S
+                return not self._void
+        return False
 
     def close(self) -> None:
         """Stop watching. Twice is safe."""

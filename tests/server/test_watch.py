@@ -14,6 +14,11 @@ from tether_server.watch import FolderWatch
 WAIT_S = 10.0
 
 
+@pytest.fixture(autouse=True)
+def one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tether_server.watch.LOOK_AGAIN_S", ())
+
+
 def while_waiting(watch: FolderWatch, change: Callable[[], object]) -> bool:
     """What `wait` returns when the change comes while it waits."""
     timer = threading.Timer(0.05, change)
@@ -38,6 +43,15 @@ def test_a_change_before_the_wait_is_not_missed(tmp_path: Path) -> None:
     with FolderWatch(tmp_path, "a", "b") as watch:
         (tmp_path / "b").touch()
         assert watch.wait(WAIT_S)
+
+
+def test_what_has_changed_is_looked_at_twice_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tether_server.watch.LOOK_AGAIN_S", (0.01, 0.02))
+    with FolderWatch(tmp_path, "data") as watch:
+        (tmp_path / "data").touch()
+        assert [watch.wait(0.1) for _ in range(4)] == [True, True, True, False]
 
 
 def test_other_files_do_not_count(tmp_path: Path) -> None:
