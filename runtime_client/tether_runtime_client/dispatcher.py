@@ -17,8 +17,8 @@ from .protocol.errors import (
     UnsupportedAction,
 )
 from .protocol.events import Event
-from .protocol.observations import ErrorObservation, Observation
-from .recorder import Recorder, error_observation
+from .protocol.observations import ErrorObservation, Observation, error_observation
+from .recorder import Recorder
 
 log = logging.getLogger(__name__)
 

@@ -33,7 +33,7 @@ from .protocol.frames import EpochRange, StoredEvent, digest, encode_numbered
 from .protocol.ledger import Ledger, Verdict
 from .protocol.limits import MAX_FRAME
 from .protocol.message import changed
-from .protocol.observations import ErrorObservation, Observation
+from .protocol.observations import Observation, error_observation
 from .recovery import Recovered, recover
 from .segment import renumber
 
@@ -326,14 +326,3 @@ def _stand_in(epoch: str, seq: int, event: Event, error: TetherError) -> Event:
         return changed(error_observation(told, event.action_id), time=event.time)
     reason = f"an event is lost: {error.message}"
     return HistoryGap(epoch=epoch, first=seq, last=seq, reason=reason, time=event.time)
-
-
-def error_observation(error: TetherError, action_id: str | None = None) -> ErrorObservation:
-    """An error as the final event of an action."""
-    return ErrorObservation(
-        action_id=action_id,
-        code=error.code,
-        message=error.message,
-        hint=error.hint,
-        data=error.data,
-    )

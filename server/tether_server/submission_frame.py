@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import dataclass
 
 from tether_runtime_client.protocol.actions import Action
-from tether_runtime_client.protocol.errors import InvalidAction, MalformedFrame, TetherError
+from tether_runtime_client.protocol.errors import InvalidAction, MalformedFrame
 from tether_runtime_client.protocol.frames import MAX_ID, RejectedSubmission, decode_from_server
 from tether_runtime_client.protocol.message import to_json
-from tether_runtime_client.protocol.observations import ErrorObservation, Observation
+from tether_runtime_client.protocol.observations import Observation
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,3 @@ def check(frame: bytes) -> None:
     except MalformedFrame:  # the frame is ours: nothing else of it can be wrong
         hint = f"An id is made of at most {MAX_ID} letters, digits, and any of _ . : -"
         raise InvalidAction("the action's id cannot be used", hint=hint) from None
-
-
-def ended_by(error: TetherError, action_id: str) -> ErrorObservation:
-    """The end of an action that this server has to tell, for want of the sandbox."""
-    return ErrorObservation(
-        action_id=action_id,
-        code=error.code,
-        message=error.message,
-        hint=error.hint,
-        data=error.data,
-    )

@@ -40,14 +40,18 @@ from tether_runtime_client.protocol.frames import (
 )
 from tether_runtime_client.protocol.limits import MAX_FRAME
 from tether_runtime_client.protocol.message import changed, to_json
-from tether_runtime_client.protocol.observations import ErrorObservation, Observation
+from tether_runtime_client.protocol.observations import (
+    ErrorObservation,
+    Observation,
+    error_observation,
+)
 from tether_runtime_client.protocol.server_side import Gap
 
 from .doubt import Doubt, second_end
 from .event_stream import EventStream
 from .history import History
 from .link import Ended, Link
-from .submission_frame import Submission, body_of, check, ended_by
+from .submission_frame import Submission, body_of, check
 
 log = logging.getLogger(__name__)
 
@@ -430,7 +434,7 @@ class Submissions:
         self._resolve(observation.action_id or "", stored)
 
     def _end_by(self, error: TetherError, action_id: str) -> None:
-        self._end_here(ended_by(error, action_id))
+        self._end_here(error_observation(error, action_id))
 
     def _give_up(self, action_id: str, ended: Ended) -> None:
         if ended.fenced:

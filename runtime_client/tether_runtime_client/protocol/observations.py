@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from .errors import TetherError
 from .events import FileChange, ShellEndCause
 from .exec_observations import ExecAttachedObservation as ExecAttachedObservation
 from .exec_observations import ExecObservation as ExecObservation
@@ -364,6 +365,17 @@ class ErrorObservation(Observation):
     message: str
     hint: str = ""
     data: dict[str, Any] = Field(default_factory=dict)
+
+
+def error_observation(error: TetherError, action_id: str | None = None) -> ErrorObservation:
+    """An error as the final event of an action."""
+    return ErrorObservation(
+        action_id=action_id,
+        code=error.code,
+        message=error.message,
+        hint=error.hint,
+        data=error.data,
+    )
 
 
 AnyObservation = Annotated[

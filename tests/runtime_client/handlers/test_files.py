@@ -22,8 +22,8 @@ from tether_runtime_client.protocol.actions import (
     FileWriteAction,
     ListFilesAction,
 )
+from tether_runtime_client.protocol.observations import error_observation
 from tether_runtime_client.protocol.tree_actions import FileStatAction
-from tether_runtime_client.recorder import error_observation
 from tether_runtime_client.settings import ClientSettings
 from tether_server import EventStreamRuntime
 
