@@ -75,9 +75,7 @@ class Refusals(Fault):
 
     async def strike(self, run: Run) -> str:
         count = 1 + int(self.amount * 3)
-        run.proxy.cut(reset=True)
-        run.proxy.go_on()
-        await run.proxy.receive(*["drop"] * count)  # type: ignore[arg-type]
+        await run.proxy.reset_and_receive(*["drop"] * count)  # type: ignore[arg-type]
         return f"{count} attempts to connect refused"
 
 
@@ -88,9 +86,7 @@ class NoAnswer(Fault):
 
     async def strike(self, run: Run) -> str:
         before = run.proxy.attempts
-        run.proxy.cut(reset=True)
-        run.proxy.go_on()
-        await run.proxy.receive("swallow")
+        await run.proxy.reset_and_receive("swallow")
         await run.proxy.attempted(before + 2)
         return "an attempt to connect was never answered, and another one came"
 
@@ -102,9 +98,7 @@ class Reordered(Fault):
 
     async def strike(self, run: Run) -> str:
         before = run.proxy.attempts
-        run.proxy.cut(reset=True)
-        run.proxy.go_on()
-        await run.proxy.receive("hold")
+        await run.proxy.reset_and_receive("hold")
         await run.proxy.attempted(before + 2)
         return "two attempts to connect came in the other order"
 

@@ -104,6 +104,12 @@ class Proxy:
         self._fated = self._loop.create_future()
         await self._fated
 
+    async def reset_and_receive(self, *fates: Fate) -> None:
+        """End what stands by a reset; the next attempts to connect are treated so."""
+        self.cut(reset=True)
+        self.go_on()
+        await self.receive(*fates)
+
     async def attempted(self, number: int) -> None:
         """Return when there have been so many attempts to connect."""
         async with self._attempt:
