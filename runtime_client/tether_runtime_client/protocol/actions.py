@@ -16,6 +16,10 @@ from .exec_actions import ExecStartAction as ExecStartAction
 from .exec_actions import ListExecsAction as ListExecsAction
 from .limits import MAX_SEQUENCE
 from .message import LATER
+from .plugin_actions import ListPluginsAction as ListPluginsAction
+from .plugin_actions import OpaqueAction as OpaqueAction
+from .plugin_actions import PluginAction as PluginAction
+from .plugin_actions import PluginStopAction as PluginStopAction
 from .port_actions import PortForwardAction as PortForwardAction
 from .port_actions import PortReverseAction as PortReverseAction
 from .tree_actions import (
@@ -356,7 +360,10 @@ AnyAction = Annotated[
     | UploadAction
     | DownloadAction
     | PortForwardAction
-    | PortReverseAction,
+    | PortReverseAction
+    | ListPluginsAction
+    | PluginStopAction
+    | OpaqueAction,
     Field(discriminator="action"),
 ]
 

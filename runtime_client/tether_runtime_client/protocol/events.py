@@ -12,7 +12,13 @@ from pydantic import Field, TypeAdapter
 
 from .actions import AnyAction
 from .attributes import FileAttributes
+from .event import Event as Event
 from .message import LATER, Message
+from .plugin_events import OpaqueEvent as OpaqueEvent
+from .plugin_events import PluginEvent as PluginEvent
+from .plugin_events import PluginFailed as PluginFailed
+from .plugin_events import PluginStarted as PluginStarted
+from .plugin_events import PluginStopped as PluginStopped
 
 ShellEndCause = Literal[
     "exit", "signal", "out_of_memory", "exec", "broken", "reset", "closed", "client_died"
@@ -27,18 +33,6 @@ SandboxStopCause = Literal[
 """Why a sandbox is no more: its runtime was closed, somebody stopped it, a signal ended it, memory
 ran out, somebody removed it, no server came in time, or its client could not go on.
 """
-
-
-class Event(Message):
-    """The base of events and observations.
-
-    `seq` is given by the server when it stores the event (0 until then), `time` is in seconds
-    since 1970 by the clock of whoever made the event, `action_id` names the action it is about.
-    """
-
-    seq: int = 0
-    time: float = 0.0
-    action_id: Annotated[str, Field(max_length=128)] | None = None
 
 
 class ClientStarted(Event):
@@ -367,6 +361,10 @@ AnySandboxEvent = Annotated[
     | WatchReady
     | FilesChanged
     | WatchOverflow
+    | PluginStarted
+    | PluginFailed
+    | PluginStopped
+    | OpaqueEvent
     | HistoryGap,
     Field(discriminator="event"),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .events import Event
+from .event import Event
 
 
 class Observation(Event):

@@ -14,6 +14,10 @@ from .exec_observations import ListExecsObservation as ListExecsObservation
 from .message import LATER, Message
 from .notes import Notes, NotesCount
 from .observation import Observation as Observation
+from .plugin_observations import ListPluginsObservation as ListPluginsObservation
+from .plugin_observations import OpaqueObservation as OpaqueObservation
+from .plugin_observations import PluginInfo as PluginInfo
+from .plugin_observations import PluginObservation as PluginObservation
 from .port_observations import PortReadyObservation as PortReadyObservation
 
 CommandStatus = Literal[
@@ -398,6 +402,8 @@ AnyObservation = Annotated[
     | FileWatchObservation
     | TransferObservation
     | PortReadyObservation
+    | ListPluginsObservation
+    | OpaqueObservation
     | ErrorObservation,
     Field(discriminator="observation"),
 ]

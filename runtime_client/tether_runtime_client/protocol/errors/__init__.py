@@ -6,6 +6,7 @@
     │   ├── ShellError
     │   ├── ProcessError
     │   ├── FileError
+    │   ├── PluginError
     │   ├── PortError
     │   └── TransferError
     └── SandboxError       the place where actions run: engine, image, start, end
@@ -77,6 +78,7 @@ from .connection import (
     UnexpectedFrame,
     VersionMismatch,
 )
+from .plugins import PluginError, PluginInvalid, PluginLost, PluginMissing, PluginNotStarted
 from .ports import PortError, PortRefused, PortTaken, PortUnprotected, PortUnusable
 from .sandbox import (
     BuildFailed,
@@ -138,6 +140,11 @@ __all__ = [
     "PathIsADirectory",
     "PathNotADirectory",
     "PathUnreadable",
+    "PluginError",
+    "PluginInvalid",
+    "PluginLost",
+    "PluginMissing",
+    "PluginNotStarted",
     "PortError",
     "PortRefused",
     "PortTaken",

@@ -1,0 +1,132 @@
+"""A plugin's declaration: static data, read without importing anything of the plugin's.
+
+It is the file `tether-plugin.toml` in the package that the entry point in the group
+`tether.plugins` names. What `runtime-build` has put into an environment is read from `plugin.json`
+in the plugin's folder there, which says the same, and where things came to be.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from ..protocol.errors import PluginInvalid
+from ..protocol.message import Message
+from ..protocol.plugin_actions import Kind, PluginName
+
+DOOR = 1
+"""The version of the interface between plugins and the client. A plugin names the one that it was
+written for; it is raised when a plugin written for the one before would not work.
+"""
+
+GROUP = "tether.plugins"
+FILE = "tether-plugin.toml"
+
+_WORD = r"[A-Za-z_][A-Za-z0-9_]*"
+Dotted = Annotated[str, Field(pattern=rf"^{_WORD}(\.{_WORD})*$", max_length=256)]
+Reference = Annotated[str, Field(pattern=rf"^{_WORD}(\.{_WORD})*:{_WORD}$", max_length=256)]
+"""A name in a module: `package.module:Name`."""
+
+InnerPath = Annotated[str, Field(pattern=r"^[^/\x00]+(/[^/\x00]+)*$", max_length=1024)]
+
+
+class DeclaredAction(Message):
+    """An action that a plugin handles: the classes of it and of what it comes to."""
+
+    model: Reference
+    observation: Reference
+
+
+class ImageNeeds(Message):
+    """What has to be installed for a plugin, none of it into the image's own folders.
+
+    Attributes:
+        pip: requirements beside the package itself and what that depends on.
+        apt: Debian packages that `setup` needs; they are there while it runs, and not later.
+        files: files and folders of the package, and where below the plugin's prefix they go.
+        setup: a script of the package, run by sh in the build stage with the prefix in $PREFIX.
+    """
+
+    pip: tuple[str, ...] = ()
+    apt: tuple[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]+$")], ...] = ()
+    files: dict[InnerPath, InnerPath] = Field(default_factory=dict)
+    setup: InnerPath | None = None
+
+    @field_validator("setup", "files")
+    @classmethod
+    def _stays_below(cls, value: str | dict[str, str] | None) -> str | dict[str, str] | None:
+        paths = [value] if isinstance(value, str) else [*(value or {}), *(value or {}).values()]
+        if any(part in (".", "..") for path in paths for part in path.split("/")):
+            raise ValueError("paths stay below the package's folder and the plugin's prefix")
+        return value
+
+
+class Declaration(Message):
+    """What a plugin is and needs. `docs/plugins.md` explains each field.
+
+    Attributes:
+        name: goes before the dot of everything that is the plugin's own.
+        summary: one line for people.
+        door: the version of this interface that it was written for.
+        entry: its class; None for one that brings only skills.
+        config: the class of its configuration, a closed pydantic model.
+        start: `first_use` starts its process with its first action, `sandbox` with the client.
+        start_timeout_s: how long importing and starting may take.
+        actions, events: what it handles and tells, by kind (`weather.lookup`).
+        skills: modules of plain functions for the agent.
+        ports: the ports that it serves inside, by names of its own.
+    """
+
+    name: PluginName
+    summary: str = Field(default="", max_length=200)
+    door: int
+    entry: Reference | None = None
+    config: Reference | None = None
+    start: Literal["first_use", "sandbox"] = "first_use"
+    start_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    actions: dict[Kind, DeclaredAction] = Field(default_factory=dict)
+    events: dict[Kind, Reference] = Field(default_factory=dict)
+    skills: tuple[Dotted, ...] = ()
+    ports: dict[str, Annotated[int, Field(ge=1, le=65535)]] = Field(default_factory=dict)
+    image: ImageNeeds = Field(default_factory=ImageNeeds)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for kind in (*self.actions, *self.events):
+            if kind.partition(".")[0] != self.name:
+                raise ValueError(f"{kind} is not of this plugin: it has to begin with {self.name}.")
+        if (self.actions or self.ports) and self.entry is None:
+            raise ValueError("who has actions or ports needs an `entry`, the class that has them")
+        return self
+
+
+def parse_declaration(text: str, source: Path | str) -> Declaration:
+    """Reads a declaration; `source` is named in what is wrong with it.
+
+    Raises:
+        PluginInvalid: it is no TOML, a field is wrong, or it is for another version of the door.
+    """
+    try:
+        found = Declaration.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as problem:
+        raise PluginInvalid(f"{source} is no TOML: {problem}") from None
+    except ValidationError as problem:
+        error = problem.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in error["loc"])
+        message = error["msg"].removeprefix("Value error, ")
+        raise PluginInvalid(f"{source}: {where}{': ' * bool(where)}{message}") from None
+    check_door(found)
+    return found
+
+
+def check_door(declaration: Declaration) -> None:
+    """Raises `PluginInvalid` for a plugin that was written for another version of the door."""
+    if declaration.door != DOOR:
+        raise PluginInvalid(
+            f"the plugin {declaration.name!r} was written for version {declaration.door} of the"
+            f" plugin interface, and this Tether has {DOOR}",
+            hint="Install versions of the plugin and of Tether that go together",
+        )

@@ -1,0 +1,43 @@
+"""What goes wrong with plugins."""
+
+from __future__ import annotations
+
+from .action import ActionError
+from .sandbox import SandboxError
+
+
+class PluginError(ActionError):
+    """A plugin's handler failed in a way that it did not foresee: a defect of the plugin."""
+
+    code = "plugin_error"
+    default_hint = "This is a bug in the plugin; its output in the sandbox has the traceback"
+
+
+class PluginMissing(PluginError):
+    """This sandbox has no plugin for the action."""
+
+    code = "plugin_missing"
+    default_hint = (
+        "Build it in: plugins=[...] of the runtime, or runtime-build IMAGE --plugins NAME"
+    )
+
+
+class PluginNotStarted(PluginError):
+    """The plugin's process did not come up; `message` says why, and the action was not begun."""
+
+    code = "plugin_not_started"
+    default_hint = "The next action tries again; ListPluginsAction tells the state of each plugin"
+
+
+class PluginLost(PluginError):
+    """The plugin's process ended while the action ran. It was not run again."""
+
+    code = "plugin_lost"
+    default_hint = "Look at what it left behind; the next action starts the plugin anew"
+
+
+class PluginInvalid(SandboxError):
+    """A plugin's declaration, package, version or configuration cannot be used."""
+
+    code = "plugin_invalid"
+    default_hint = "docs/plugins.md says what a plugin declares"
