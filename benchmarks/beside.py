@@ -7,7 +7,6 @@ container, that of the rest beside Tether on this machine.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from functools import partial
 
 from tether_server import CmdRunAction, EventStreamRuntime
@@ -30,26 +29,34 @@ _TRUE = CmdRunAction(command="true")
 
 
 async def measure(plan: Plan) -> Report:
-    """A row for every backend and every peer's every mode."""
-    async with (
-        runtimes(plan) as started,
-        open_peers(plan) as peers,
-        AsyncExitStack() as stack,
-    ):
-        steps: dict[str, Step] = {
-            tether(backend): partial(_run, runtime) for backend, runtime in started.items()
-        }
+    """A row for every backend and every peer's every mode; each peer takes turns with Tether alone.
+
+    Whoever has one of them has not the others' shells, threads and connections in the same process.
+    """
+    ours: dict[str, list[float]] = {}
+    rows = []
+    async with runtimes(plan) as started, open_peers(plan) as peers:
+        steps = {tether(backend): partial(_run, each) for backend, each in started.items()}
         for peer in peers:
-            steps[peer.name] = await stack.enter_async_context(peer_step(peer, "true"))
-        blocks = {peer.name: peer.block for peer in peers}
-        samples = await take_turns(
-            steps, rounds=plan.count(40, 1), block=plan.count(25, 5), blocks=blocks
-        )
-    rows = [time_row(name, times) for name, times in samples.items() if name.startswith("Tether")]
-    rows += [_row(peer, samples) for peer in peers]
+            samples = await _take_turns(plan, peer, steps)
+            rows.append(_row(peer, samples))
+            for name in samples.keys() & steps.keys():
+                ours.setdefault(name, []).extend(samples[name])
     title = "`true` in a session, and what else runs commands"
-    floor = "Tether in the same place, p50 to p50"
+    floor = "Tether in the same place, p50 to p50, in turns"
+    rows = [*(time_row(name, ours[name]) for name in steps if name in ours), *rows]
     return Report("beside", title, tuple(rows), floor=floor, bars=False)
+
+
+async def _take_turns(plan: Plan, peer: Peer, steps: Mapping[str, Step]) -> dict[str, list[float]]:
+    """A peer's times, and Tether's in the same place where it is measured there."""
+    place = tether(peer.place)
+    async with peer_step(peer, "true") as step:
+        turns = {name: steps[name] for name in (place,) if name in steps} | {peer.name: step}
+        blocks = {peer.name: peer.block}
+        return await take_turns(
+            turns, rounds=plan.count(40, 1), block=plan.count(25, 5), blocks=blocks
+        )
 
 
 async def _run(runtime: EventStreamRuntime) -> None:

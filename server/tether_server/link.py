@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -36,14 +35,13 @@ from tether_runtime_client.protocol.frames import (
 from tether_runtime_client.protocol.rotation import Agreed
 from tether_runtime_client.protocol.server_side import Gap, Incoming, Replaced, ServerSide
 
+from .backoff import LAST_RETRY_S, Backoff
 from .link_user import Ended as Ended
 from .link_user import LinkUser as LinkUser
 from .link_user import Obstacles
 from .rotation import UNCHANGED, Rotation
 from .transports import Transport
 
-FIRST_RETRY_S = 0.02
-LAST_RETRY_S = 2.0
 PING_EVERY_S = 20.0
 """A connection silent for this long is pinged, and given up when silent for as long again."""
 
@@ -202,7 +200,7 @@ class Link:
         self._user.on_ended(ended)
 
     async def _maintain(self) -> Ended:
-        pause = FIRST_RETRY_S
+        tries = Backoff()
         while True:
             assert self._connection is not None
             reason = await self._connection.watch()
@@ -213,13 +211,13 @@ class Link:
             if isinstance(refusal, Fenced | ControllerBusy):
                 return Ended(refusal.message, fenced=True)
             if self._connection.was_of_use:
-                pause = FIRST_RETRY_S
+                tries.reset()
             else:
-                pause = await self._back_off(pause)
-            if (ended := await self._reconnect(pause)) is not None:
+                await self._back_off(tries)
+            if (ended := await self._reconnect(tries)) is not None:
                 return ended
 
-    async def _reconnect(self, pause: float) -> Ended | None:
+    async def _reconnect(self, tries: Backoff) -> Ended | None:
         """Try until connected (None), or until the sandbox is known to be gone."""
         lost = time.monotonic()
         obstacles = Obstacles(self._user.on_trouble)
@@ -247,15 +245,14 @@ class Link:
                 self._user.on_interrupted(ended)
             if ended is not None and ended.stage == "down":
                 self._user.on_down(ended)
-            pause = await self._back_off(pause)
+            await self._back_off(tries)
 
-    async def _back_off(self, pause: float) -> float:
-        """Wait about this long; returns how long to wait the next time."""
+    async def _back_off(self, tries: Backoff) -> None:
+        """Wait, but not when there is a reason to hurry."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(pause * random.uniform(0.7, 1.3)):
+            async with asyncio.timeout(tries.next()):
                 await self._hurry.wait()
         self._hurry.clear()
-        return min(pause * 2, LAST_RETRY_S)
 
     async def _look_after_sandbox(self) -> Ended | None:
         try:

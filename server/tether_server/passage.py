@@ -22,6 +22,7 @@ from tether_runtime_client.protocol.port_sockets import notice_death
 from tether_runtime_client.protocol.transfer import answer_again
 from tether_runtime_client.protocol.tree_actions import CancelAction
 
+from .backoff import LAST_RETRY_S, Backoff
 from .transports import Transport
 
 REASON_TIMEOUT_S = 10.0
@@ -35,8 +36,6 @@ FIRST_CONNECTION_TIMEOUT_S = 2.5 * HANDSHAKE_TIMEOUT_S
 has swallowed.
 """
 
-FIRST_RETRY_S = 0.02
-LAST_RETRY_S = 2.0
 
 T = TypeVar("T")
 
@@ -67,7 +66,7 @@ class Passage:
         self._stream: BulkStream | None = None
         self._opened = 0.0
         self._used = ""
-        self._pause = FIRST_RETRY_S
+        self._tries = Backoff()
 
     async def __aenter__(self) -> Self:
         self._final = asyncio.get_running_loop().create_future()
@@ -179,9 +178,9 @@ class Passage:
         A connection that held for a while is no reason to wait.
         """
         if time.monotonic() - self._opened > 2 * LAST_RETRY_S:
-            self._pause = FIRST_RETRY_S
-        pause, self._pause = self._pause, min(2 * self._pause, LAST_RETRY_S)
-        if not self._final.done() and (self._used_up or pause > FIRST_RETRY_S):
+            self._tries.reset()
+        first, pause = self._tries.first, self._tries.next()
+        if not self._final.done() and (self._used_up or not first):
             await self._heard(pause)
 
     @property

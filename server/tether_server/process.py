@@ -30,13 +30,13 @@ from tether_runtime_client.protocol.observations import (
     Observation,
 )
 
+from .backoff import Backoff
 from .process_connection import Connection
 from .process_streams import Bell, ProcessInput, ProcessOutput
 
 if TYPE_CHECKING:
     from .calls import Calls
 
-FIRST_RETRY_S = 0.02
 LAST_RETRY_S = 1.0
 HANG_UP_TIMEOUT_S = 1.0
 """What runs on a terminal is told first that the terminal goes, and may end in its own way."""
@@ -223,11 +223,10 @@ class Process:
 
     async def _serve(self, attached: ExecAttachedObservation) -> None:
         """Stay connected until everything is here."""
-        pause = FIRST_RETRY_S
+        tries = Backoff(LAST_RETRY_S)
         try:
             while not await self._connected(attached):
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LAST_RETRY_S)
+                await tries.wait()
                 taken = {name: output.taken for name, output in self._outputs.items()}
                 attached = await attach(self._calls, self.id, **taken)
         except TetherError as error:

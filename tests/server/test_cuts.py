@@ -15,7 +15,7 @@ from tether_server import (
     Event,
     EventStreamRuntime,
     HistoryGap,
-    link,
+    backoff,
 )
 
 from .conftest import MakeRuntime
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("cuttable")
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that was of no use is made anew at once, too."""
-    monkeypatch.setattr(link, "FIRST_RETRY_S", 0.0005)
+    monkeypatch.setattr(backoff, "FIRST_RETRY_S", 0.0005)
 
 
 async def converse(runtime: EventStreamRuntime, log: str, name: str) -> None:

@@ -20,11 +20,11 @@ from tether_runtime_client.protocol.observations import PortReadyObservation
 from tether_runtime_client.protocol.port_actions import PortForwardAction, PortReverseAction
 from tether_runtime_client.protocol.port_frames import EofFrame, TicketsFrame, WantFrame
 
+from ..backoff import LAST_RETRY_S, Backoff
+
 if TYPE_CHECKING:
     from ..calls import Calls
 
-FIRST_RETRY_S = 0.02
-LAST_RETRY_S = 2.0
 
 log = logging.getLogger(__name__)
 OnTickets = Callable[[tuple[str, ...]], Awaitable[None]]
@@ -90,15 +90,14 @@ class Lease:
     # --- inside
 
     async def _keep(self, stream: BulkStream) -> None:
-        loop, pause = asyncio.get_running_loop(), FIRST_RETRY_S
+        loop, tries = asyncio.get_running_loop(), Backoff()
         try:
             while True:
                 began = loop.time()
                 await self._serve(stream)
                 if loop.time() - began > LAST_RETRY_S:
-                    pause = FIRST_RETRY_S
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LAST_RETRY_S)
+                    tries.reset()
+                await tries.wait()
                 stream = await self._have_again()
         except TetherError as problem:
             self._on_failed(problem)
@@ -120,7 +119,7 @@ class Lease:
 
     async def _have_again(self) -> BulkStream:
         """Also when the sandbox has to be started for it by somebody; raises once it is gone."""
-        pause = FIRST_RETRY_S
+        tries = Backoff()
         while True:
             submissions = self._calls._active
             try:
@@ -129,14 +128,12 @@ class Lease:
                 if submissions.ended is not None:
                     raise
             await submissions.running()
-            await asyncio.sleep(pause)  # it may be a hostile client's word
-            pause = min(2 * pause, LAST_RETRY_S)
+            await tries.wait()  # it may be a hostile client's word
 
     async def _have(self) -> tuple[PortReadyObservation, BulkStream]:
-        pause = FIRST_RETRY_S
+        tries = Backoff()
         while True:
             with suppress(ActionLost, ActionCancelled, TransferError):  # nothing has happened
                 ready = await self._calls.run(self.action)
                 return ready, await self._calls._bulk.connect(ready.ticket)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LAST_RETRY_S)
+            await tries.wait()

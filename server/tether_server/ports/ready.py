@@ -12,7 +12,8 @@ from tether_runtime_client.protocol.errors import PortError, PortRefused, Transf
 from tether_runtime_client.protocol.port_actions import PortForwardAction
 from tether_runtime_client.protocol.port_frames import MAX_TICKETS, BeginFrame
 
-from .lease import FIRST_RETRY_S, LAST_RETRY_S, Lease
+from ..backoff import Backoff
+from .lease import Lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +87,7 @@ class ReadyStreams:
     # --- inside
 
     async def _begun(self) -> BulkStream:
-        pause = FIRST_RETRY_S
+        tries = Backoff()
         while True:
             stream = self._spare.popleft() if self._spare else await self._connect()
             try:
@@ -96,11 +97,10 @@ class ReadyStreams:
                 stream.abort("it is not needed any more")
                 raise
             stream.close()
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LAST_RETRY_S)
+            await tries.wait()
 
     async def _connect(self) -> BulkStream:
-        pause = FIRST_RETRY_S
+        tries = Backoff()
         while True:
             ticket, lease = await self._ticket(), self._leases
             try:
@@ -108,8 +108,7 @@ class ReadyStreams:
             except TransferError:
                 if lease == self._leases:
                     self._tickets.put_nowait(ticket)  # it was not shown
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LAST_RETRY_S)
+            await tries.wait()
 
     async def _ticket(self) -> str:
         self._hungry += 1

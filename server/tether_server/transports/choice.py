@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tether_runtime_client.protocol.errors import ProtocolError, TransportUnavailable
 
+from ..backoff import Backoff
 from .base import Transport
 from .probe import NoAnswer, probe
 
@@ -19,7 +20,6 @@ HEAD_START_S = 0.25
 COMING_BACK_S = 3.0
 """How long a client is waited for that is there no more: its supervisor starts another."""
 
-FIRST_RETRY_S = 0.02
 
 OTHERS_TIMEOUT_S = 2.0
 """How long those that were not asked for are looked at when the one that was does not work."""
@@ -99,13 +99,12 @@ async def diagnosis(attempt: Attempt, secret: str) -> str:
 async def _race_until(
     deadline: float, candidates: Sequence[Transport], secret: str
 ) -> list[Attempt]:
-    pause = FIRST_RETRY_S
+    tries = Backoff()
     while True:
         tried = await _race(candidates, secret)
         if not any(map(_is_away, tried)) or _works(tried[-1]) or time.monotonic() > deadline:
             return tried
-        await asyncio.sleep(pause)
-        pause *= 2
+        await tries.wait()
 
 
 def _is_away(attempt: Attempt) -> bool:
