@@ -30,6 +30,7 @@ Dotted = Annotated[str, Field(pattern=rf"^{_WORD}(\.{_WORD})*$", max_length=256)
 Reference = Annotated[str, Field(pattern=rf"^{_WORD}(\.{_WORD})*:{_WORD}$", max_length=256)]
 """A name in a module: `package.module:Name`."""
 
+CommandName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=64)]
 InnerPath = Annotated[str, Field(pattern=r"^[^/\x00]+(/[^/\x00]+)*$", max_length=1024)]
 
 
@@ -77,6 +78,8 @@ class Declaration(Message):
         start_timeout_s: how long importing and starting may take.
         actions, events: what it handles and tells, by kind (`weather.lookup`).
         skills: modules of plain functions for the agent.
+        commands: what sessions have on their PATH: by its name a function without parameters,
+            which reads `sys.argv` and returns or raises as a console script does.
         ports: the ports that it serves inside, by names of its own.
     """
 
@@ -90,6 +93,7 @@ class Declaration(Message):
     actions: dict[Kind, DeclaredAction] = Field(default_factory=dict)
     events: dict[Kind, Reference] = Field(default_factory=dict)
     skills: tuple[Dotted, ...] = ()
+    commands: dict[CommandName, Reference] = Field(default_factory=dict)
     ports: dict[str, Annotated[int, Field(ge=1, le=65535)]] = Field(default_factory=dict)
     image: ImageNeeds = Field(default_factory=ImageNeeds)
 
