@@ -21,8 +21,9 @@ PACKAGES = {
 MAY_IMPORT = {
     "tether_runtime_client": (),
     "tether_plugins": ("tether_runtime_client",),
-    "tether_image_builder": ("tether_runtime_client.protocol",),
+    "tether_image_builder": ("tether_runtime_client.protocol", "tether_runtime_client.plugin"),
     "tether_server": (
+        "tether_runtime_client.plugin",
         "tether_runtime_client.protocol",
         "tether_runtime_client.version",
         "tether_image_builder",

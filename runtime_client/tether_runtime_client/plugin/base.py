@@ -20,7 +20,7 @@ class NoConfig(Message):
 
 
 C = TypeVar("C", bound=Message)
-A = TypeVar("A", bound=PluginAction)
+A = TypeVar("A", bound=PluginAction[Any])
 P = TypeVar("P", bound="Plugin[Any]")
 
 

@@ -7,19 +7,32 @@ as an `OpaqueAction`: the same fields, unread.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Generic, Literal
 
 from pydantic import Field, JsonValue
+from typing_extensions import TypeVar  # typing's knows no default before Python 3.13
 
 from .action import Action
+
+if TYPE_CHECKING:
+    from .plugin_observations import PluginObservation
+
+O = TypeVar("O", bound="PluginObservation", default="PluginObservation")  # noqa: E741
 
 PluginName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 Kind = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$", max_length=128)]
 """What a plugin calls its own: `weather.lookup`, with the plugin's name before the dot."""
 
 
-class PluginAction(Action):
-    """The base of plugins' own actions: `action: Literal["weather.lookup"] = "weather.lookup"`."""
+class PluginAction(Action, Generic[O]):
+    """The base of plugins' own actions; what one comes to stands in the brackets.
+
+    class LookupAction(PluginAction[LookupObservation]):
+        action: Literal["weather.lookup"] = "weather.lookup"
+        city: str
+
+    Fields are what JSON can hold, and models derived from `Message`; bytes travel as base64.
+    """
 
 
 class OpaqueAction(Action):
