@@ -33,11 +33,15 @@ class PluginPlaces:
             Read-only. None where it was not put there by `runtime-build` (`backend="local"`).
         state: a folder of its own, empty at the sandbox's start; it outlives the plugin's process.
         workdir: where sessions start.
+        plugins: a folder with a `plugin.json` below the name of each plugin of this sandbox.
+        skills: modules that were added while the sandbox runs; made with the first one.
     """
 
     prefix: Path | None
     state: Path
     workdir: Path
+    plugins: Path
+    skills: Path
 
 
 class ActionContext(Protocol):

@@ -78,8 +78,8 @@ class Declaration(Message):
         start_timeout_s: how long importing and starting may take.
         actions, events: what it handles and tells, by kind (`weather.lookup`).
         skills: modules of plain functions for the agent.
-        commands: what sessions have on their PATH: by its name a function without parameters,
-            which reads `sys.argv` and returns or raises as a console script does.
+        commands: what sessions have on their PATH: by its name a function that is given the
+            plugin's `PluginPlaces`, reads `sys.argv` and returns an exit status.
         ports: the ports that it serves inside, by names of its own.
     """
 
