@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack, overload
+from typing import TYPE_CHECKING, TypeVar, Unpack, overload
 
 from pydantic import ValidationError
 
@@ -29,7 +29,9 @@ from tether_runtime_client.protocol.events import (
     Event,
     ExecOutputDelta,
     FilesChanged,
+    OpaqueEvent,
     OutputOmitted,
+    PluginEvent,
     WatchOverflow,
     WatchReady,
 )
@@ -39,7 +41,14 @@ from tether_runtime_client.protocol.exec_actions import (
     ListExecsAction,
 )
 from tether_runtime_client.protocol.limits import EXEC_INLINE_LIMIT
+from tether_runtime_client.protocol.plugin_actions import ListPluginsAction, PluginAction
+from tether_runtime_client.protocol.plugin_observations import (
+    OpaqueObservation,
+    PluginInfo,
+    PluginObservation,
+)
 
+from .plugins.typed import typed_answer
 from .ports.options import ForwardOptions, ReverseOptions
 from .spawn_options import SpawnOptions, start_action
 from .submissions import Submissions, new_action_id
@@ -51,6 +60,13 @@ if TYPE_CHECKING:
     from .process import Process
     from .processes import Processes
     from .transfer import Transfers
+
+P = TypeVar("P", bound=PluginObservation)
+
+Streamed = (
+    CmdOutputDelta | ExecOutputDelta | OutputOmitted | PluginEvent | OpaqueEvent | o.Observation
+)
+"""What comes of an action while it runs, and at its end."""
 
 ShellAction = a.CmdRunAction | a.CmdInputAction | a.CmdInterruptAction | a.CmdPollAction
 
@@ -148,6 +164,12 @@ class Calls(ABC):
         self, action: t.FileWatchAction, *, id: str | None = None
     ) -> o.FileWatchObservation: ...
     @overload
+    async def run(
+        self, action: ListPluginsAction, *, id: str | None = None
+    ) -> o.ListPluginsObservation: ...
+    @overload
+    async def run(self, action: PluginAction[P], *, id: str | None = None) -> P: ...
+    @overload
     async def run(self, action: a.Action, *, id: str | None = None) -> o.Observation: ...
 
     async def run(self, action: a.Action, *, id: str | None = None) -> o.Observation:
@@ -156,14 +178,19 @@ class Calls(ABC):
         The action is stored under `id` (a random one when None) before it is sent. Running the
         same id again, in this process or a later one, never runs the action again: it returns
         the observation, as soon as there is one. A cancelled `run` leaves the action running.
+        That of a plugin's action is of the class in the brackets of the action's own.
         """
         return answer_to(action, await self._active.submit(action, id).answer)
 
-    async def stream(
-        self, action: a.Action, *, id: str | None = None
-    ) -> AsyncIterator[CmdOutputDelta | ExecOutputDelta | OutputOmitted | o.Observation]:
-        """Run an action; yields its output as it comes, then its observation. Raises as `run`."""
-        shown = (CmdOutputDelta, ExecOutputDelta, OutputOmitted, o.Observation)
+    async def stream(self, action: a.Action, *, id: str | None = None) -> AsyncIterator[Streamed]:
+        """Run an action; yields its output as it comes, then its observation. Raises as `run`.
+
+        Of a plugin's action the plugin's own events come, opaque where its package is not here.
+        """
+        shown = (
+            *(CmdOutputDelta, ExecOutputDelta, OutputOmitted),
+            *(PluginEvent, OpaqueEvent, o.Observation),
+        )
         async with aclosing(self._follow(action, id)) as events:
             async for event in events:
                 if isinstance(event, shown):
@@ -279,6 +306,13 @@ class Calls(ABC):
         """What of this runtime is forwarded and reversed at this moment."""
         return self._mappings.all
 
+    async def plugins(self, *, health: bool = False) -> tuple[PluginInfo, ...]:
+        """The plugins of the sandbox; with `health` each one that runs is asked how it is.
+
+        None is started for it.
+        """
+        return (await self.run(ListPluginsAction(health=health))).plugins
+
     async def set_env(self, env: Mapping[str, str | None]) -> None:
         """Set variables of everything that starts in the sandbox; None takes one away.
 
@@ -360,7 +394,8 @@ class Calls(ABC):
 
 def answer_to(action: a.Action, observation: o.Observation) -> o.Observation:
     """What the action came to; raises the error that it ended in, and for what is no answer."""
-    return check_answer(action, raise_error(observation))
+    answer = check_answer(action, raise_error(observation))
+    return typed_answer(answer) if type(answer) is OpaqueObservation else answer
 
 
 def raise_error(observation: o.Observation) -> o.Observation:

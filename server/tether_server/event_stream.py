@@ -9,6 +9,7 @@ from typing import Any
 from tether_runtime_client.protocol.events import Event
 
 from .history import History
+from .plugins.typed import needs_opening, typed
 
 
 class EventStream:
@@ -26,7 +27,7 @@ class EventStream:
 
     def since(self, seq: int = 0) -> Iterator[Event]:
         """The stored events after number `seq`, in order; ends at the newest. Any thread."""
-        return self._history.since(seq)
+        return map(typed, self._history.since(seq))
 
     async def subscribe(
         self,
@@ -46,7 +47,9 @@ class EventStream:
             page = self._history.page(since, action_id)
             for event in page:
                 since = event.seq
-                yield event
+                if needs_opening(event):  # the import of a plugin's package may take its time
+                    await asyncio.to_thread(typed, event)
+                yield typed(event)
             if page:
                 continue
             if ended:

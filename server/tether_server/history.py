@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from tether_runtime_client.protocol.actions import AnyAction
+from tether_runtime_client.protocol.actions import Action
 from tether_runtime_client.protocol.errors import Fenced, MalformedFrame
 from tether_runtime_client.protocol.events import (
     ActionSubmitted,
@@ -208,7 +208,7 @@ class History:
         query = "SELECT 1 FROM events WHERE action_id = ? LIMIT 1"
         return bool(self._select(query, (action_id,)))
 
-    def action(self, action_id: str) -> AnyAction | None:
+    def action(self, action_id: str) -> Action | None:
         """The action that was stored under this id, if there is one."""
         query = (
             "SELECT seq, epoch, final, body FROM events WHERE action_id = ? ORDER BY seq LIMIT 1"
@@ -246,7 +246,7 @@ class History:
                 return True
             return self._database.execute(query, (action_id,)).fetchone() is not None
 
-    def unfinished(self) -> dict[str, AnyAction]:
+    def unfinished(self) -> dict[str, Action]:
         """Actions that were stored and have no final event, in order."""
         query = (
             "SELECT seq, epoch, final, body FROM events AS e WHERE epoch = '' AND final = 0"

@@ -10,6 +10,8 @@ from tether_runtime_client.protocol.errors import InvalidAction, MalformedFrame
 from tether_runtime_client.protocol.frames import MAX_ID, RejectedSubmission, decode_from_server
 from tether_runtime_client.protocol.message import to_json
 from tether_runtime_client.protocol.observations import Observation
+from tether_runtime_client.protocol.opaque import opaque_action
+from tether_runtime_client.protocol.plugin_actions import PluginAction
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,11 @@ class Submission:
 
 
 def body_of(action: Action) -> bytes:
-    """The action as JSON; raises `InvalidAction` for text that is no Unicode."""
+    """The action as JSON, a plugin's as an opaque one; raises `InvalidAction` for text that is no
+    Unicode.
+    """
+    if isinstance(action, PluginAction):
+        action = opaque_action(action)
     try:
         return to_json(action, lone="strict")
     except UnicodeError:

@@ -13,18 +13,17 @@ from tether_runtime_client.protocol import tree_actions as t
 from tether_runtime_client.protocol.bulk_io import TransferProgress
 from tether_runtime_client.protocol.errors import RuntimeClosed
 from tether_runtime_client.protocol.events import (
-    CmdOutputDelta,
     Event,
-    ExecOutputDelta,
     FilesChanged,
-    OutputOmitted,
     WatchOverflow,
     WatchReady,
 )
 from tether_runtime_client.protocol.exec_actions import ExecEntry
+from tether_runtime_client.protocol.plugin_actions import ListPluginsAction, PluginAction
+from tether_runtime_client.protocol.plugin_observations import PluginInfo
 
 from .backends import Progress
-from .calls import ShellAction
+from .calls import P, ShellAction, Streamed
 from .event_stream import EventStream
 from .loop_thread import LoopThread
 from .operator import OperatorRuntime
@@ -188,15 +187,19 @@ class SyncEventStreamRuntime:
         self, action: t.FileWatchAction, *, id: str | None = None
     ) -> o.FileWatchObservation: ...
     @overload
+    def run(
+        self, action: ListPluginsAction, *, id: str | None = None
+    ) -> o.ListPluginsObservation: ...
+    @overload
+    def run(self, action: PluginAction[P], *, id: str | None = None) -> P: ...
+    @overload
     def run(self, action: a.Action, *, id: str | None = None) -> o.Observation: ...
 
     def run(self, action: a.Action, *, id: str | None = None) -> o.Observation:
         """Run an action and return its observation; raises the `ActionError` it ended in."""
         return self._loop.call(self._runtime.run, action, id=id)
 
-    def stream(
-        self, action: a.Action, *, id: str | None = None
-    ) -> Iterator[CmdOutputDelta | ExecOutputDelta | OutputOmitted | o.Observation]:
+    def stream(self, action: a.Action, *, id: str | None = None) -> Iterator[Streamed]:
         """Run an action; yields its output as it comes, then its observation. Raises as `run`."""
         return iterate(self._loop, self._runtime.stream(action, id=id))
 
@@ -252,6 +255,10 @@ class SyncEventStreamRuntime:
     def processes(self) -> tuple[ExecEntry, ...]:
         """The spawned processes of the sandbox: the newest that have ended, then what runs."""
         return self._loop.call(self._runtime.processes)
+
+    def plugins(self, *, health: bool = False) -> tuple[PluginInfo, ...]:
+        """The plugins of the sandbox; with `health` each one that runs is asked how it is."""
+        return self._loop.call(self._runtime.plugins, health=health)
 
     def set_env(self, env: Mapping[str, str | None]) -> None:
         """Set variables of everything that starts in the sandbox; None takes one away."""

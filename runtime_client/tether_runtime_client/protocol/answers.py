@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from . import actions as a
 from . import exec_actions as x
@@ -11,10 +11,17 @@ from . import exec_observations as xo
 from . import observations as o
 from . import tree_actions as t
 from .errors import UnexpectedFrame
+from .opaque import answer_of, opaque_observation, typed_observation
+from .plugin_actions import ListPluginsAction, OpaqueAction, PluginAction, PluginStopAction
+from .plugin_observations import (
+    ListPluginsObservation,
+    OpaqueObservation,
+    PluginObservation,
+)
 from .port_actions import PortForwardAction, PortReverseAction
 from .port_observations import PortReadyObservation
 
-ANSWERS: Final[Mapping[type[a.Action], type[o.Observation]]] = {
+ANSWERS: Final[Mapping[type[a.Action], type[o.Observation] | tuple[type[o.Observation], ...]]] = {
     a.CmdRunAction: o.CmdOutputObservation,
     a.CmdInputAction: o.CmdOutputObservation,
     a.CmdInterruptAction: o.CmdOutputObservation,
@@ -44,6 +51,9 @@ ANSWERS: Final[Mapping[type[a.Action], type[o.Observation]]] = {
     a.DownloadAction: o.TransferObservation,
     PortForwardAction: PortReadyObservation,
     PortReverseAction: PortReadyObservation,
+    ListPluginsAction: ListPluginsObservation,
+    PluginStopAction: o.DoneObservation,
+    OpaqueAction: (OpaqueObservation, PluginObservation),
 }
 
 
@@ -53,9 +63,38 @@ def check_answer(action: a.Action, observation: o.Observation) -> o.Observation:
     The sandbox says what comes back, and is hostile; who asks for a file is to get a file.
     """
     expected = ANSWERS.get(type(action))
-    if expected is None or isinstance(observation, expected):
+    if expected is None:
+        return (
+            _plugins_answer(action, observation)
+            if isinstance(action, PluginAction)
+            else observation
+        )
+    if isinstance(observation, expected):
         return observation
-    raise UnexpectedFrame(
-        f"what came back for {type(action).__name__} is a {type(observation).__name__}",
-        hint="Do not trust this sandbox, unless the id was that of another action",
+    raise _unexpected(action, f"a {type(observation).__name__}")
+
+
+def _plugins_answer(action: PluginAction[Any], observation: o.Observation) -> o.Observation:
+    """As the class that the action's own names in its brackets, if it does."""
+    expected = answer_of(type(action))
+    if expected is None and isinstance(observation, PluginObservation | OpaqueObservation):
+        return observation
+    if expected is not None and isinstance(observation, expected):
+        return observation
+    if isinstance(observation, PluginObservation):  # of another version of that class
+        observation = opaque_observation(observation)
+    if expected is None or not isinstance(observation, OpaqueObservation):
+        raise _unexpected(action, f"a {type(observation).__name__}")
+    try:
+        return typed_observation(observation, expected)
+    except ValueError as problem:
+        what = f"no {expected.__name__} ({problem})"
+        hint = "Has the sandbox another version of the plugin? `tether plugins NAME` tells"
+        raise _unexpected(action, what, hint) from None
+
+
+def _unexpected(action: a.Action, what: str, hint: str = "") -> UnexpectedFrame:
+    return UnexpectedFrame(
+        f"what came back for {type(action).__name__} is {what}",
+        hint=hint or "Do not trust this sandbox, unless the id was that of another action",
     )

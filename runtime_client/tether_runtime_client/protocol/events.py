@@ -6,19 +6,21 @@ section only the server can see. `seq` is the server's number, gap-free over the
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, SerializeAsAny, TypeAdapter
 
 from .actions import AnyAction
 from .attributes import FileAttributes
 from .event import Event as Event
 from .message import LATER, Message
+from .plugin_actions import PluginAction
 from .plugin_events import OpaqueEvent as OpaqueEvent
 from .plugin_events import PluginEvent as PluginEvent
 from .plugin_events import PluginFailed as PluginFailed
 from .plugin_events import PluginStarted as PluginStarted
 from .plugin_events import PluginStopped as PluginStopped
+from .plugin_events import PluginWarning as PluginWarning
 
 ShellEndCause = Literal[
     "exit", "signal", "out_of_memory", "exec", "broken", "reset", "closed", "client_died"
@@ -232,11 +234,17 @@ class HistoryGap(Event):
 # --- seen by the server only -----------------------------------------------------------------
 
 
+if TYPE_CHECKING:
+    SubmittedAction = AnyAction | PluginAction[Any]
+else:  # as a plugin's own it is never read, only made from the opaque one
+    SubmittedAction = SerializeAsAny[AnyAction]
+
+
 class ActionSubmitted(Event):
     """An action as it was stored, before it was sent."""
 
     event: Literal["submitted"] = "submitted"
-    action: AnyAction
+    action: SubmittedAction
 
 
 class StartProgress(Event):
@@ -381,6 +389,7 @@ AnyServerEvent = Annotated[
     | PortOpened
     | PortTrouble
     | PortClosed
+    | PluginWarning
     | HistoryGap,
     Field(discriminator="event"),
 ]

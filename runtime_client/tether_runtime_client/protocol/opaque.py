@@ -104,14 +104,14 @@ def _validated(kind: type[M], fields: dict[str, JsonValue], own: dict[str, Any])
     try:
         text = to_json({**fields, **own}, inf_nan_mode="constants")
         return kind.model_validate_json(text, by_alias=False, by_name=True)
-    except ValueError as problem:
+    except Exception as problem:  # a validator of the class may raise anything
         raise ValueError(_said(problem)) from None
 
 
-def _said(problem: ValueError) -> str:
+def _said(problem: Exception) -> str:
     """Where and what, without the input: that may be long, hostile or secret."""
     if not isinstance(problem, ValidationError):
-        return str(problem)[:500]
+        return f"{type(problem).__name__}: {problem}"[:500]
     error = problem.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(str(part) for part in error["loc"])
     return f"{place}{': ' * bool(place)}{error['msg']}"[:500]

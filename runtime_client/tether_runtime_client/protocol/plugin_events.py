@@ -52,3 +52,12 @@ class PluginStopped(Event):
 
     event: Literal["plugin_stopped"] = "plugin_stopped"
     plugin: PluginName
+
+
+class PluginWarning(Event):
+    """A plugin of the sandbox and what the server has do not go together, as far as it says."""
+
+    event: Literal["plugin_warning"] = "plugin_warning"
+    plugin: PluginName
+    message: str
+    hint: str = ""

@@ -11,6 +11,12 @@ from tether_runtime_client.protocol import events as e
 from tether_runtime_client.protocol import observations as o
 from tether_runtime_client.protocol import tree_actions as t
 from tether_runtime_client.protocol.message import Message
+from tether_runtime_client.protocol.plugin_actions import (
+    ListPluginsAction,
+    OpaqueAction,
+    PluginStopAction,
+)
+from tether_runtime_client.protocol.plugin_events import OpaqueEvent
 
 from .text import clipped, shortened, size, visible
 
@@ -173,6 +179,24 @@ def _ends(x: e.PortOpened | e.PortTrouble | e.PortClosed, width: int) -> str:
     return f"{inside} in the sandbox to {here} here"
 
 
+def _opaque(x: OpaqueAction | OpaqueEvent | o.OpaqueObservation, width: int) -> str:
+    each = max(16, width // 3)
+    fields = (f"{name}={shortened(str(value), each)}" for name, value in x.fields.items())
+    return f"{x.kind} {shortened(', '.join(fields), width)}"
+
+
+def _plugin_failed(x: e.PluginFailed, width: int) -> str:
+    code = "" if x.exit_code is None else f" (exit code {x.exit_code})"
+    return f"the plugin {x.plugin} is left out: {shortened(x.reason, width)}{code}"
+
+
+def _plugins(x: o.ListPluginsObservation, width: int) -> str:
+    states = ", ".join(f"{one.name} {one.version} {one.state}" for one in x.plugins)
+    return (
+        f"{len(x.plugins)} plugin{'' if len(x.plugins) == 1 else 's'}: {shortened(states, width)}"
+    )
+
+
 _says(a.CmdRunAction, _run)
 _says(a.CmdInputAction, _input)
 _says(a.CmdInterruptAction, lambda x, _: f"{x.signal} to {x.session}")
@@ -211,6 +235,10 @@ _says(
     a.PortReverseAction,
     lambda x, width: f"listen on {shortened(x.path or f'{x.bind}:{x.port}', width)} inside",
 )
+
+_says(ListPluginsAction, lambda x, _: f"plugins{', and how they are' if x.health else ''}")
+_says(PluginStopAction, lambda x, _: f"stop the plugin {x.plugin}")
+_says(OpaqueAction, _opaque)
 
 _says(e.ActionSubmitted, lambda x, width: phrase(x.action, width))
 _says(e.ActionAccepted, lambda x, _: f"accepted ({x.kind})")
@@ -251,6 +279,14 @@ _says(e.TransferReady, lambda x, _: f"ready for a {x.kind}")
 _says(e.WatchReady, lambda x, _: f"watching {x.folders} folders")
 _says(e.FilesChanged, _changed)
 _says(e.WatchOverflow, lambda x, width: f"changes were missed: {shortened(x.reason, width)}")
+_says(
+    e.PluginStarted,
+    lambda x, _: f"the plugin {x.plugin} runs as pid {x.pid} after {x.duration_s:.2f} s",
+)
+_says(e.PluginFailed, _plugin_failed)
+_says(e.PluginStopped, lambda x, _: f"the plugin {x.plugin} was stopped")
+_says(e.PluginWarning, lambda x, width: f"the plugin {x.plugin}: {shortened(x.message, width)}")
+_says(OpaqueEvent, _opaque)
 _says(e.HistoryGap, _gap)
 _says(e.PortOpened, lambda x, width: f"mapped: {_ends(x, width)}")
 _says(
@@ -290,4 +326,6 @@ _says(
 )
 _says(o.TransferObservation, _transfer)
 _says(o.PortReadyObservation, lambda x, _: f"ready{'' if x.port is None else f', port {x.port}'}")
+_says(o.ListPluginsObservation, _plugins)
+_says(o.OpaqueObservation, _opaque)
 _says(o.ErrorObservation, _error)

@@ -17,7 +17,10 @@ from .phrases import phrase
 Tone = Literal["action", "good", "bad", "output", "plain"]
 _COLORS: dict[Tone, str] = {"action": "cyan", "good": "green", "bad": "red"}
 _MARKS: dict[Tone, str] = {"action": "→", "good": "←", "bad": "✗", "output": "│", "plain": "·"}
-_BAD_EVENTS = {"connection_lost", "history_gap", "output_omitted", "session_warning"}
+_BAD_EVENTS = {
+    *("connection_lost", "history_gap", "output_omitted"),
+    *("session_warning", "plugin_failed", "plugin_warning"),
+}
 _OUTPUT_EVENTS = {"output", "exec_output", "background_output"}
 
 
