@@ -4,6 +4,8 @@ Everything users name is importable from here: actions, observations, events and
 `sandbox_side` and `server_side` are the two ends as state machines without I/O.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from .actions import (
     Action,
     CmdInputAction,
@@ -64,9 +66,15 @@ from .errors import (
     InvalidCommand,
     InvalidKey,
     InvalidPattern,
+    KernelError,
+    KernelLimit,
+    KernelStartFailed,
+    KernelUnresponsive,
+    KernelWaitsForInput,
     MalformedFrame,
     NameTaken,
     NoShell,
+    NoSuchKernel,
     NoSuchProcess,
     NotCancellable,
     NotExecutable,
@@ -203,6 +211,10 @@ from .tree_actions import (
     GrepAction,
 )
 
+if TYPE_CHECKING:
+    from . import jupyter as _jupyter
+    from .jupyter import *  # noqa: F403
+
 __all__ = [
     "Action",
     "ActionAccepted",
@@ -286,6 +298,11 @@ __all__ = [
     "InvalidCommand",
     "InvalidKey",
     "InvalidPattern",
+    "KernelError",
+    "KernelLimit",
+    "KernelStartFailed",
+    "KernelUnresponsive",
+    "KernelWaitsForInput",
     "ListExecsAction",
     "ListExecsObservation",
     "ListFilesAction",
@@ -297,6 +314,7 @@ __all__ = [
     "MalformedFrame",
     "NameTaken",
     "NoShell",
+    "NoSuchKernel",
     "NoSuchProcess",
     "NotCancellable",
     "NotExecutable",
@@ -393,3 +411,13 @@ __all__ = [
     "WrongArchitecture",
     "error_from_code",
 ]
+
+if TYPE_CHECKING:
+    __all__ += _jupyter.__all__
+else:  # or a checker would believe in every name
+    from .lazy_names import ALL, find
+
+    __all__ += ALL
+
+    def __getattr__(name: str) -> Any:
+        return find(name)

@@ -6,6 +6,7 @@
     │   ├── ShellError
     │   ├── ProcessError
     │   ├── FileError
+    │   ├── KernelError
     │   ├── PluginError
     │   ├── PortError
     │   └── TransferError
@@ -78,6 +79,14 @@ from .connection import (
     UnexpectedFrame,
     VersionMismatch,
 )
+from .kernels import (
+    KernelError,
+    KernelLimit,
+    KernelStartFailed,
+    KernelUnresponsive,
+    KernelWaitsForInput,
+    NoSuchKernel,
+)
 from .plugins import PluginError, PluginInvalid, PluginLost, PluginMissing, PluginNotStarted
 from .ports import PortError, PortRefused, PortTaken, PortUnprotected, PortUnusable
 from .sandbox import (
@@ -130,9 +139,15 @@ __all__ = [
     "InvalidCommand",
     "InvalidKey",
     "InvalidPattern",
+    "KernelError",
+    "KernelLimit",
+    "KernelStartFailed",
+    "KernelUnresponsive",
+    "KernelWaitsForInput",
     "MalformedFrame",
     "NameTaken",
     "NoShell",
+    "NoSuchKernel",
     "NoSuchProcess",
     "NotCancellable",
     "NotExecutable",
