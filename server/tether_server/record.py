@@ -18,13 +18,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pydantic import Field, ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
 from tether_runtime_client.protocol.errors import NameTaken, RotationFailed, SandboxNotFound
 from tether_runtime_client.protocol.message import Message, changed
 
 from .transports.settings import TransportSettings
+
+if TYPE_CHECKING:
+    from .backends.base import Sandbox, SandboxSpec
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +48,8 @@ class SandboxRecord(Message):
     secret_lifetime_s: float | None = None
     transport: TransportSettings
     keep: bool
+    plugins: dict[str, dict[str, JsonValue]] = Field(default_factory=dict, repr=False)
+    plugin_packages: tuple[str, ...] = ()
     created: float
     server_pid: int
     server_start: int
@@ -106,6 +112,26 @@ def _is_claimed(folder: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False  # nobody's, or of a process that died while it wrote that line
     return process_start(pid) == start
+
+
+def record_of(spec: SandboxSpec, sandbox: Sandbox, created: float | None) -> SandboxRecord:
+    """The record of a sandbox that this process controls; `created` now, where it is new."""
+    pid = os.getpid()
+    return SandboxRecord(
+        name=spec.name,
+        backend=sandbox.backend,
+        image=sandbox.image,
+        handle=sandbox.handle,
+        secret=spec.secret,
+        secret_lifetime_s=spec.secret_lifetime_s,
+        transport=sandbox.transport,
+        keep=spec.keep,
+        plugins={name: dict(config) for name, config in spec.plugins.items()},
+        plugin_packages=tuple(spec.plugin_packages),
+        created=created or time.time(),
+        server_pid=pid,
+        server_start=process_start(pid) or 0,
+    )
 
 
 def save_record(record: SandboxRecord) -> SandboxRecord:

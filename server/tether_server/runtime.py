@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -26,6 +24,7 @@ from .calls import Calls
 from .event_stream import EventStream
 from .history import History
 from .link import Link
+from .plugins.asked import PluginsAsked, asked_plugins
 from .ports import Ports
 from .processes import Processes
 from .readiness import Budget, Readiness
@@ -36,7 +35,7 @@ from .record import (
     drop_record,
     load_record,
     new_name,
-    process_start,
+    record_of,
     sandbox_folder,
     save_record,
     store_secret,
@@ -78,6 +77,9 @@ class EventStreamRuntime(Calls):
         name: of the sandbox, for `attach` and `tether ps`; a random one when None.
         keep: leave the sandbox when the block is left.
         lease_s: seconds after which a sandbox without a server ends itself; None with `keep`.
+        plugins: names of plugins, or a mapping of names to configurations: a plugin's own model, or
+            its fields. Raises `PluginInvalid` for what is not installed here, or wrong.
+        plugin_packages: packages that bring further plugins, as pip takes them, or folders.
         login: sessions begin with the login profile (/etc/profile, ~/.bash_profile or its like)
             instead of ~/.bashrc.
         secret_lifetime_s: seconds, 1 at least, after which the sandbox takes no new connection by
@@ -104,6 +106,8 @@ class EventStreamRuntime(Calls):
         lease_s: float = 60.0,
         inject: str = "build",
         entrypoint: str = "skip",
+        plugins: PluginsAsked = (),
+        plugin_packages: Sequence[str] = (),
         login: bool = False,
         secret_lifetime_s: float | None = None,
         start_timeout_s: float = START_TIMEOUT_S,
@@ -143,6 +147,8 @@ class EventStreamRuntime(Calls):
             lease_s=None if keep else lease_s,
             inject=inject,
             entrypoint=entrypoint,
+            plugins=asked_plugins(plugins, plugin_packages),
+            plugin_packages=tuple(plugin_packages),
             login=login,
             secret_lifetime_s=secret_lifetime_s,
         )
@@ -178,7 +184,11 @@ class EventStreamRuntime(Calls):
         )
         runtime._record = record
         runtime._spec = replace(
-            runtime._spec, secret=record.secret, secret_lifetime_s=record.secret_lifetime_s
+            runtime._spec,
+            secret=record.secret,
+            secret_lifetime_s=record.secret_lifetime_s,
+            plugins=record.plugins,
+            plugin_packages=record.plugin_packages,
         )
         runtime._takeover = takeover
         return runtime
@@ -317,6 +327,7 @@ class EventStreamRuntime(Calls):
         self._sandbox = await self._backend.start(self._spec, readiness.tell)
         self._save_record(self._sandbox)
         await self._connect(self._sandbox, readiness)
+        await self._check_plugins(attached=False)
         self._keep_secret_young(attached=False)
 
     async def _find(self, record: SandboxRecord) -> None:
@@ -326,6 +337,7 @@ class EventStreamRuntime(Calls):
         self._sandbox = await self._backend.attach(record)
         await self._connect(self._sandbox, readiness)
         self._save_record(self._sandbox)
+        await self._check_plugins(attached=True)
         self._keep_secret_young(attached=True)
 
     def _open_history(self, folder: Path) -> None:
@@ -395,27 +407,21 @@ class EventStreamRuntime(Calls):
             self._transfers.cut()
 
     def _save_record(self, sandbox: Sandbox) -> None:
-        pid = os.getpid()
-        record = SandboxRecord(
-            name=self.name,
-            backend=sandbox.backend,
-            image=sandbox.image,
-            handle=sandbox.handle,
-            secret=self._spec.secret,
-            secret_lifetime_s=self._spec.secret_lifetime_s,
-            transport=sandbox.transport,
-            keep=self._keep,
-            created=self._record.created if self._record else time.time(),
-            server_pid=pid,
-            server_start=process_start(pid) or 0,
-        )
-        self._record = save_record(record)
+        created = self._record.created if self._record else None
+        self._record = save_record(record_of(self._spec, sandbox, created))
 
     def _keep_secret_young(self, *, attached: bool) -> None:
         lifetime_s = self._spec.secret_lifetime_s
         if lifetime_s is not None:
             renewing = renew_for_ever(self.rotate_secret, lifetime_s, at_once=attached)
             self._renewal = asyncio.create_task(renewing, name="tether secret")
+
+    async def _check_plugins(self, *, attached: bool) -> None:
+        if self._spec.plugins and self._submissions is not None:
+            from .plugins.versions import check_plugins
+
+            tell = self._submissions.record
+            await check_plugins(self, self._spec.plugins, tell, attached=attached)
 
     def _present_secret(self) -> str:
         """The stored one: any process of this machine may have changed it."""

@@ -27,6 +27,7 @@ from .calls import P, ShellAction, Streamed
 from .event_stream import EventStream
 from .loop_thread import LoopThread
 from .operator import OperatorRuntime
+from .plugins.asked import PluginsAsked
 from .ports import Forward
 from .ports.options import ForwardOptions, ReverseOptions
 from .runtime import EventStreamRuntime
@@ -54,6 +55,8 @@ class RuntimeOptions(TypedDict, total=False):
     lease_s: float
     inject: str
     entrypoint: str
+    plugins: PluginsAsked
+    plugin_packages: Sequence[str]
     login: bool
     secret_lifetime_s: float | None
     start_timeout_s: float

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from tether_runtime_client.protocol.errors import StartFailed, TransportUnavailable
 
 from ..link import Ended
@@ -65,6 +67,8 @@ class SandboxSpec:
     secret_lifetime_s: float | None = None
     inject: str = "build"
     entrypoint: str = "skip"
+    plugins: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
+    plugin_packages: Sequence[str] = ()
     login: bool = False
 
     def __post_init__(self) -> None:
@@ -96,6 +100,15 @@ def _check_resources(resources: Mapping[str, object]) -> None:
         raise ValueError(
             f"there is no resource {wrong[0]!r}; there are {', '.join(sorted(allowed))}"
         )
+
+
+def plugin_config(spec: SandboxSpec) -> list[str]:
+    """The client's option with the plugins' configurations, if there are any."""
+    if not any(spec.plugins.values()):
+        return []
+    from ..plugins.asked import encoded_config
+
+    return ["--plugin-config", encoded_config(spec.plugins)]
 
 
 class Sandbox(ABC):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tether_runtime_client.protocol.errors import StartFailed
 
 from ..transports import Dial, name_of
-from .base import SandboxSpec
+from .base import SandboxSpec, plugin_config
 
 if TYPE_CHECKING:
     import docker
@@ -152,7 +152,8 @@ def _options(spec: SandboxSpec) -> list[str]:
             listen += ["--dial-authority", authority]
     bash = ["--bundled-bash", f"{PREFIX}/bin/bash"]
     startup = ["--startup", "profile"] if spec.login else []
-    return ["--unix", SOCKET, "--run-dir", RUN, *listen, *lease, *startup, *bash]
+    plugins = plugin_config(spec)
+    return ["--unix", SOCKET, "--run-dir", RUN, *listen, *lease, *startup, *plugins, *bash]
 
 
 def not_run_through(entrypoint: list[str], reason: str, log: str, *, mounted: bool) -> StartFailed:

@@ -19,7 +19,7 @@ from tether_runtime_client.protocol.errors import SandboxNotFound, StartFailed
 from ..link import Ended
 from ..record import SandboxRecord, process_start
 from ..transports import Transport, UnixTransport, name_of
-from .base import Backend, Progress, Sandbox, SandboxSpec
+from .base import Backend, Progress, Sandbox, SandboxSpec, plugin_config
 from .client_log import ClientLog
 from .sandbox_end import ended_with
 
@@ -37,6 +37,8 @@ class LocalBackend(Backend):
         _refuse_container_options(spec)
         _check_workdir(spec.workdir)
         _collect_ended()
+        if spec.plugins:
+            _put_plugins(spec)
         (spec.folder / "socket").mkdir(mode=0o700)
         ready, told = os.pipe()
         try:
@@ -217,7 +219,21 @@ def _command(spec: SandboxSpec) -> list[str]:
         *lease,
         *([] if lifetime is None else ["--secret-lifetime", str(lifetime)]),
         *(["--startup", "profile"] if spec.login else []),
+        *(["--plugins", str(folder / "plugins")] if spec.plugins else []),
+        *plugin_config(spec),
     ]
+
+
+def _put_plugins(spec: SandboxSpec) -> None:
+    """What of this Python's packages the client may use; raises `PluginInvalid`."""
+    from tether_runtime_client.plugin.discovery import find_plugin
+    from tether_runtime_client.plugin.installed import FILE
+
+    for name in spec.plugins:
+        plugin = find_plugin(name).in_place()
+        folder = spec.folder / "plugins" / name
+        folder.mkdir(mode=0o700, parents=True)
+        (folder / FILE).write_text(plugin.model_dump_json())
 
 
 def _refuse_container_options(spec: SandboxSpec) -> None:
@@ -229,6 +245,7 @@ def _refuse_container_options(spec: SandboxSpec) -> None:
         "network": spec.network,
         "inject": spec.inject != "build",
         "entrypoint": spec.entrypoint != "skip",
+        "plugin_packages": spec.plugin_packages,
         f"transport {name_of(spec.transport)!r}": name_of(spec.transport) not in ("auto", "unix"),
     }
     unusable = [name for name, value in given.items() if value]

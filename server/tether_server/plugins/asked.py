@@ -7,15 +7,15 @@ import logging
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from tether_runtime_client.plugin.declaration import Declaration
-from tether_runtime_client.plugin.discovery import PluginPackage, no_such_plugin, plugin_packages
 from tether_runtime_client.protocol.errors import PluginInvalid
-from tether_runtime_client.protocol.message import Message
+from tether_runtime_client.protocol.message import LATER, Message
 
-from .message_classes import resolve
+if TYPE_CHECKING:
+    from tether_runtime_client.plugin.discovery import PluginPackage
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ Config = dict[str, JsonValue]
 MAX_CONFIG = 90 * 1024
 """Bytes of all configurations as JSON: they reach the client as one of its arguments."""
 
-_json_adapter: TypeAdapter[Config] = TypeAdapter(Config)
+_json_adapter: TypeAdapter[Config] = TypeAdapter(Config, config=LATER)
 
 
 def asked_plugins(plugins: PluginsAsked, packages: Sequence[str] = ()) -> dict[str, Config]:
@@ -38,11 +38,16 @@ def asked_plugins(plugins: PluginsAsked, packages: Sequence[str] = ()) -> dict[s
     With `packages` a name may also be of one of those, about which nothing is known yet.
 
     Raises `PluginInvalid` for a plugin that is not installed here, or a wrong configuration.
+    What looks for packages is imported when there is something to look for.
     """
     given = _by_name(plugins)
     if not given:
         return {}
-    known = plugin_packages()
+    from tether_runtime_client.plugin.discovery import no_such_plugin
+
+    from .message_classes import installed_classes
+
+    known = installed_classes.look_again()
     asked = {}
     for name, config in given.items():
         package = known.get(name)
@@ -55,9 +60,9 @@ def asked_plugins(plugins: PluginsAsked, packages: Sequence[str] = ()) -> dict[s
     return asked
 
 
-def encoded_config(asked: Mapping[str, Config]) -> str:
+def encoded_config(asked: Mapping[str, Mapping[str, JsonValue]]) -> str:
     """The configurations as the client's argument; empty without any. Raises `PluginInvalid`."""
-    given = {name: config for name, config in asked.items() if config}
+    given = {name: dict(config) for name, config in asked.items() if config}
     if not given:
         return ""
     text = json.dumps(given, separators=(",", ":")).encode()
@@ -107,16 +112,18 @@ def _checked(name: str, package: PluginPackage | None, config: PluginConfig | No
 
 def _model(name: str, package: PluginPackage | None) -> type[Message] | None:
     """Its class, where that is to be had here; the plugin itself checks once more."""
-    declaration: Declaration | None = None if package is None else package.declaration
-    if declaration is None or declaration.config is None:
+    reference = None if package is None else package.declaration.config
+    if reference is None:
         return None
+    from .message_classes import resolve
+
     try:
-        found = resolve(declaration.config)
+        found = resolve(reference)
     except PluginInvalid as problem:
         log.warning("the configuration of %r is not checked here: %s", name, problem.message)
         return None
     if not (isinstance(found, type) and issubclass(found, Message)):
-        text = f"{declaration.config}, the configuration of {name!r}, is no closed model"
+        text = f"{reference}, the configuration of {name!r}, is no closed model"
         raise PluginInvalid(text, hint="It has to derive from tether_runtime_client.plugin.Message")
     return found
 

@@ -48,6 +48,19 @@ class InstalledClasses:
         self._packages: Mapping[str, PluginPackage | PluginInvalid] | None = None
         self._opened: dict[str, MessageClasses] = {}
 
+    def look_again(self) -> Mapping[str, PluginPackage | PluginInvalid]:
+        """What is installed at this moment."""
+        packages = plugin_packages()
+        with self._lock:
+            self._packages = packages
+        return packages
+
+    def package(self, plugin: str) -> PluginPackage | None:
+        """The package that brings a plugin, if it is installed and can be used."""
+        packages = self._packages if self._packages is not None else self.look_again()
+        found = packages.get(plugin)
+        return found if isinstance(found, PluginPackage) else None
+
     def opened(self, plugin: str) -> bool:
         """Whether `of` answers at once."""
         absent = self._packages is not None and plugin not in self._packages
