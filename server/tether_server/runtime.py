@@ -417,7 +417,8 @@ class EventStreamRuntime(Calls):
             self._renewal = asyncio.create_task(renewing, name="tether secret")
 
     async def _check_plugins(self, *, attached: bool) -> None:
-        if self._spec.plugins and self._submissions is not None:
+        asked = self._spec.plugins or self._spec.plugin_packages
+        if asked and self._submissions is not None:
             from .plugins.versions import check_plugins
 
             tell = self._submissions.record

@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..backends.base import ENTRYPOINTS, INJECTS, START_TIMEOUT_S, TRANSPORTS
+from .plugin_options import PLUGINS, asked_for
 
 if TYPE_CHECKING:
     from ..backends import Progress
@@ -39,6 +40,9 @@ class StartOptions:
     transport: TransportSettings
     inject: str
     entrypoint: str
+    plugin: tuple[str, ...]
+    plugin_config: tuple[str, ...]
+    plugin_package: tuple[str, ...]
     name: str | None
     keep: bool
     start_timeout: float
@@ -74,6 +78,8 @@ class StartOptions:
                 transport=self.transport,
                 inject=self.inject,
                 entrypoint=self.entrypoint,
+                plugins=asked_for(self.plugin, self.plugin_config, self.plugin_package),
+                plugin_packages=self.plugin_package,
                 name=self.name,
                 keep=self.keep,
                 start_timeout_s=self.start_timeout,
@@ -108,6 +114,9 @@ class StartOptions:
             "--transport": self.transport != "auto",
             "--inject": self.inject != "build",
             "--entrypoint": self.entrypoint != "skip",
+            "--plugin": self.plugin,
+            "--plugin-config": self.plugin_config,
+            "--plugin-package": self.plugin_package,
             "--name": self.name,
             "--keep": self.keep,
             "--start-timeout": self.start_timeout != START_TIMEOUT_S,
@@ -241,6 +250,18 @@ _OPTIONS: list[Callable[[F], F]] = [
     click.option(
         "--entrypoint", type=click.Choice(ENTRYPOINTS), default="skip", show_default=True,
         help="Go through the image's ENTRYPOINT, run it beside, or skip it.",
+    ),
+    click.option(
+        "--plugin", "--plugins", "plugin", type=PLUGINS, multiple=True, metavar="NAME[,NAME…]",
+        help="Have this plugin in the sandbox; `tether plugins` lists those there are.",
+    ),
+    click.option(
+        "--plugin-config", multiple=True, metavar="NAME=JSON",
+        help="Configure a plugin; NAME=@FILE reads the JSON from a file.",
+    ),
+    click.option(
+        "--plugin-package", multiple=True, metavar="PACKAGE",
+        help="A package that brings further plugins: as pip takes it, or a folder.",
     ),
     click.option("--name", metavar="NAME", help="Name the sandbox."),
     click.option("--keep", is_flag=True, help="Leave the sandbox when the command has ended."),

@@ -34,7 +34,7 @@ async def check_plugins(
             raise
         log.warning("the sandbox does not tell its plugins: %s", problem.message)
         return
-    for name in asked:
+    for name in {**dict.fromkeys(asked), **found}:
         if name not in found and not attached:
             raise PluginMissing(f"the sandbox came up without the plugin {name!r}")
         package = await asyncio.to_thread(installed_classes.package, name)
