@@ -16,8 +16,7 @@ from .dispatcher import Dispatcher
 from .endpoint import Endpoint
 from .environment import Environment
 from .event_connection import EventConnection
-from .handlers import register_handlers
-from .handlers.shell import Sessions
+from .handlers import Handlers, register_handlers
 from .kept_secret import KeptSecret
 from .notices import Notices
 from .oom_kills import OomKills, find_counter
@@ -100,11 +99,13 @@ class RuntimeClient:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        sessions = await self._start()
+        handlers = await self._start()
+        plugins = asyncio.create_task(handlers.plugins.start())
         await self._stop.wait()
         self._notices.close()
-        await self._dispatcher.close()
-        await sessions.close()
+        await asyncio.gather(self._dispatcher.close(), handlers.plugins.close())
+        await handlers.sessions.close()
+        await plugins
         await asyncio.sleep(0)  # futures tell of their ends in the loop's next round
         await self._flush()
         if self._dialler is not None:
@@ -128,7 +129,7 @@ class RuntimeClient:
     def _tell_oom(self, kills: int) -> None:
         self._recorder.emit(OutOfMemory(oom_kills=kills))
 
-    async def _start(self) -> Sessions:
+    async def _start(self) -> Handlers:
         choice = await self._choose_bash()
         self._recorder.start(
             ClientStarted(
@@ -140,7 +141,7 @@ class RuntimeClient:
                 oom_kills=self._oom.missed,
             )
         )
-        sessions = register_handlers(
+        handlers = register_handlers(
             self._dispatcher,
             self._recorder,
             self._tickets,
@@ -159,7 +160,7 @@ class RuntimeClient:
         self._control.start()
         _calm_collector()
         self._say_ready()
-        return sessions
+        return handlers
 
     async def _listen_tcp(self, host: str, port: int) -> None:
         if self._tls is None:

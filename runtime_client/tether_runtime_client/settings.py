@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from base64 import b64decode
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import urlsplit
@@ -27,6 +28,8 @@ client options, after `--`:
   --startup FILES       what sessions read first: bashrc, profile or none
   --bash PATH           the shell to use, instead of choosing one
   --bundled-bash PATH   the shell to fall back to
+  --plugins DIR         where plugins are installed, each in a folder of its name
+  --plugin-config JSON  their configuration by name, in base64
 """
 
 
@@ -50,6 +53,8 @@ class ClientSettings:
     startup: Startup = "bashrc"
     bash: str | None = None
     bundled_bash: str | None = None
+    plugins: Path | None = None
+    plugin_config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def state(self) -> Path:
@@ -122,6 +127,14 @@ def _base64(text: str) -> str:
     return b64decode(_text(text), validate=True).decode()
 
 
+def _configuration(text: str) -> dict[str, dict[str, Any]]:
+    """Only its outer form is checked: what is in it is for each plugin to read."""
+    found = json.loads(_base64(text))
+    if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
+        raise ValueError("it has to be an object of objects")
+    return found
+
+
 _CONVERT: dict[str, Callable[[str], Any]] = {
     "run_dir": _path,
     "unix": _path,
@@ -135,6 +148,8 @@ _CONVERT: dict[str, Callable[[str], Any]] = {
     "startup": _startup,
     "bash": _text,
     "bundled_bash": _text,
+    "plugins": _path,
+    "plugin_config": _configuration,
 }
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ..dispatcher import Context, Dispatcher
 from ..environment import Environment
 from ..oom_kills import OomKills
 from ..protocol import actions as a
+from ..protocol import plugin_actions as p
 from ..protocol import tree_actions as t
 from ..protocol.observations import DoneObservation
 from ..protocol.unfinished import Unfinished
@@ -16,6 +19,7 @@ from ..tickets import Tickets
 from .exec import Execs
 from .exec_start import StartedExecs
 from .files import Files
+from .plugins import PluginActions
 from .ports import Ports
 from .processes import Processes
 from .search import Searches
@@ -23,6 +27,14 @@ from .shell import Sessions
 from .transfer import Transfers
 from .variables import Variables
 from .watch import Watches
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """What has to be closed at the end, once no action runs any more."""
+
+    sessions: Sessions
+    plugins: PluginActions
 
 
 def register_handlers(
@@ -33,8 +45,8 @@ def register_handlers(
     environment: Environment,
     bash: BashChoice,
     oom: OomKills,
-) -> Sessions:
-    """Register every built-in handler; returns what has to be closed at the end."""
+) -> Handlers:
+    """Register every built-in handler."""
     sessions = Sessions(settings, environment, bash, recorder.emit, oom)
     dispatcher.register(
         a.CmdRunAction,
@@ -75,7 +87,11 @@ def register_handlers(
     ports = Ports(tickets)
     dispatcher.register(a.PortForwardAction, ports.forward)
     dispatcher.register(a.PortReverseAction, ports.reverse)
-    return sessions
+    plugins = PluginActions(recorder, settings, environment, sessions, oom)
+    dispatcher.register(p.OpaqueAction, plugins.run, cancellable=True)
+    dispatcher.register(p.ListPluginsAction, plugins.list_all)
+    dispatcher.register(p.PluginStopAction, plugins.stop)
+    return Handlers(sessions, plugins)
 
 
 def _register_searches(dispatcher: Dispatcher, settings: ClientSettings) -> None:

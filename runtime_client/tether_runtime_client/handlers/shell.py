@@ -166,6 +166,18 @@ class Sessions:
                 del self._starting[name]
             raise
 
+    def folder_of(self, session: str) -> str:
+        """Where the session is; where it would start, if it has no shell. Raises OSError."""
+        if session in self._sessions:
+            return self._sessions[session].shell.cwd
+        return self._places.earlier(session) or os.getcwd()
+
+    def environment_of(self, session: str) -> dict[str, str]:
+        """What the session exports, as of its last report; what it would be given at its start."""
+        if session in self._sessions:
+            return self._sessions[session].shell.exported
+        return self._environment.of_commands
+
     def _session(self, name: str) -> Session:
         """The session, which may not have a shell yet."""
         if name not in self._sessions:

@@ -1,0 +1,106 @@
+"""Actions of plugins, and about them. What does it is imported when it is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..dispatcher import Context
+from ..environment import Environment
+from ..oom_kills import OomKills
+from ..protocol import plugin_actions as p
+from ..protocol.observations import DoneObservation, Observation
+from ..protocol.plugin_observations import ListPluginsObservation
+from ..recorder import Recorder
+from ..settings import ClientSettings
+from .shell import Sessions
+
+if TYPE_CHECKING:
+    from ..plugins import Plugins
+
+CLOSE_S = 2.0
+"""How long plugins may take to end in good order when the client stops: the rest of its time is for
+what they have told.
+"""
+
+
+class PluginActions:
+    """Handles `OpaqueAction`, `ListPluginsAction` and `PluginStopAction`. `close` ends plugins."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        settings: ClientSettings,
+        environment: Environment,
+        sessions: Sessions,
+        oom: OomKills,
+    ) -> None:
+        self._recorder = recorder
+        self._settings = settings
+        self._environment = environment
+        self._sessions = sessions
+        self._oom = oom
+        self._folder = settings.plugins or Path(sys.prefix) / "plugins"
+        self._made: Plugins | None = None
+
+    async def run(self, action: p.OpaqueAction, context: Context) -> Observation:
+        """Have the plugin whose action it is carry it out."""
+        return await self._plugins().run(action, context)
+
+    async def list_all(
+        self, action: p.ListPluginsAction, context: Context
+    ) -> ListPluginsObservation:
+        """How each of them stands."""
+        return await self._plugins().list_all(action, context)
+
+    async def stop(self, action: p.PluginStopAction, context: Context) -> DoneObservation:
+        """End a plugin's process."""
+        return await self._plugins().stop(action, context)
+
+    async def start(self) -> None:
+        """Start the plugins that are to run from the beginning, where there are any."""
+        if any(_starts_with_the_client(file) for file in self._files()):
+            await self._plugins().start_with_the_client()
+
+    async def close(self) -> None:
+        """End what runs."""
+        if self._made is not None:
+            await self._made.close(CLOSE_S)
+
+    def _plugins(self) -> Plugins:
+        if self._made is None:
+            from ..plugins import Plugins, Surroundings
+
+            around = Surroundings(
+                self._folder,
+                self._settings.run_dir,
+                self._settings.state,
+                self._environment,
+                self._sessions,
+                self._oom,
+                self._recorder.emit,
+            )
+            self._made = Plugins(self._settings.plugin_config, around)
+            self._recorder.pace.add(self._made)
+        return self._made
+
+    def _files(self) -> Iterator[Path]:
+        """None are looked for where there is no such folder."""
+        with suppress(OSError):
+            yield from (folder / "plugin.json" for folder in self._folder.iterdir())
+
+
+def _starts_with_the_client(file: Path) -> bool:
+    """Only glanced at: whoever uses it reads it with care."""
+    try:
+        # What is no ordinary file is not waited for.
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as opened:
+            return bool(json.load(opened)["declaration"]["start"] == "sandbox")
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
