@@ -18,6 +18,7 @@ usage: tether-runtime-client COMMAND [OPTIONS]
   supervise [OPTIONS] -- [CLIENT OPTIONS]
                         start the runtime client, keep it alive, collect orphans (PID 1)
   connect [PATH]        join standard input and output to the client's UNIX socket
+  command FILE [ARGS]   run a plugin's command, which the client wrote to FILE
   stop [DIR]            end the supervisor that has registered itself in DIR, in good order
   --version             print the version
 
@@ -38,6 +39,10 @@ def main() -> int:
         from tether_runtime_client.stop import stop
 
         return stop(args[0]) if args else stop()
+    if command == "command":
+        from tether_runtime_client.plugin.command import run_file
+
+        return run_file(args)
     if command == "--version":
         from importlib.metadata import version
 

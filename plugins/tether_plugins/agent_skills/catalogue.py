@@ -1,0 +1,92 @@
+"""The skill modules of a sandbox: those of its plugins, and those that were added to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tether_runtime_client.plugin import PluginPlaces
+from tether_runtime_client.plugin.skills import skill_folders, skill_plugins
+from tether_runtime_client.protocol.skills import Skill
+
+from .listing import Unreadable, find_module, list_skills, own_path
+
+NAMES = ".modules"
+"""In the folder of added modules, a line for each that is not at the top of its package."""
+
+
+class Catalogue:
+    """What there is, looked up anew each time: an agent adds modules while it works."""
+
+    def __init__(self, places: PluginPlaces) -> None:
+        self._plugins = places.plugins
+        self.folder = places.skills
+
+    def folders(self) -> list[str]:
+        """Where the modules are, in the order in which Python looks."""
+        return [*skill_folders(self._plugins, self.folder), *own_path()]
+
+    def modules(self) -> list[str]:
+        """Their names, those of plugins first."""
+        declared = [name for one in skill_plugins(self._plugins) for name in one.declaration.skills]
+        return list(dict.fromkeys([*declared, *self._added()]))
+
+    def skills(self) -> tuple[list[Skill], list[str]]:
+        """All skills, and why some modules have none that can be told."""
+        skills: list[Skill] = []
+        problems: list[str] = []
+        folders = self.folders()
+        for module in self.modules():
+            try:
+                skills.extend(list_skills(module, folders))
+            except Unreadable as problem:
+                problems.append(str(problem))
+        return skills, problems
+
+    def add(self, module: str, elsewhere: Sequence[str]) -> list[Skill]:
+        """Make a module a skill module; it is looked for in further folders too.
+
+        Raises `Unreadable`; nothing has changed then.
+        """
+        folders = [*self.folders(), *elsewhere]
+        skills = list_skills(module, folders)
+        top = module.partition(".")[0]
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        self._link(top, folders)
+        if module != top:
+            self._note(module)
+        return skills
+
+    def _added(self) -> Iterator[str]:
+        noted = self._noted()
+        inside = {name.partition(".")[0] for name in noted}
+        entries = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+        for entry in entries:
+            name = entry.name.removesuffix(".py")
+            is_module = entry.suffix == ".py" or (entry / "__init__.py").is_file()
+            if is_module and name.isidentifier() and name[0] != "_" and name not in inside:
+                yield name
+        yield from noted
+
+    def _link(self, top: str, folders: Sequence[str]) -> None:
+        """Brings a module into the folder, where running kernels find it too."""
+        spec = find_module(top, folders)
+        places = list(spec.submodule_search_locations or [])
+        found = Path(places[0] if places else spec.origin or "")
+        target = self.folder / found.name
+        if found.parent != self.folder and not target.exists():
+            target.unlink(missing_ok=True)  # a link whose module is gone
+            target.symlink_to(found)
+
+    def _noted(self) -> list[str]:
+        try:
+            return (self.folder / NAMES).read_text(encoding="utf-8").split()
+        except FileNotFoundError:
+            return []
+
+    def _note(self, module: str) -> None:
+        if module not in self._noted():
+            descriptor = os.open(self.folder / NAMES, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            with open(descriptor, "a", encoding="utf-8") as file:
+                file.write(f"{module}\n")
