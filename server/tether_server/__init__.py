@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .ports import Forward, ForwardOptions, Reverse, ReverseOptions
     from .process import Process
     from .runtime import EventStreamRuntime
+    from .skills import Skills
     from .spawn_options import SpawnOptions
     from .sync import SyncEventStreamRuntime
     from .sync_ports import SyncForward, SyncReverse
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         "Process",
         "Reverse",
         "ReverseOptions",
+        "Skills",
         "SpawnOptions",
         "Ssh",
         "SyncEventStreamRuntime",
@@ -51,6 +53,7 @@ _LAZY = {
     "Process": "process",
     "Reverse": "ports",
     "ReverseOptions": "ports",
+    "Skills": "skills",
     "SpawnOptions": "spawn_options",
     "Ssh": "transports.settings",
     "SyncEventStreamRuntime": "sync",

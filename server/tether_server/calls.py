@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from .ports import Forward, Ports, Reverse
     from .process import Process
     from .processes import Processes
+    from .skills import Skills
     from .transfer import Transfers
 
 P = TypeVar("P", bound=PluginObservation)
@@ -312,6 +313,17 @@ class Calls(ABC):
         None is started for it.
         """
         return (await self.run(ListPluginsAction(health=health))).plugins
+
+    async def skills(self) -> Skills:
+        """The agent's skills in the sandbox: typed entries, and `str()` of it for a prompt.
+
+        Raises `PluginMissing` where the sandbox has no plugin `agent_skills`.
+        """
+        from tether_runtime_client.protocol.skills import ListSkillsAction
+
+        from .skills import Skills
+
+        return Skills.of(await self.run(ListSkillsAction()))
 
     async def set_env(self, env: Mapping[str, str | None]) -> None:
         """Set variables of everything that starts in the sandbox; None takes one away.

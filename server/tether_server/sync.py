@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, overload
 
 from tether_runtime_client.protocol import actions as a
 from tether_runtime_client.protocol import observations as o
@@ -37,6 +37,9 @@ from .sync_ports import SyncForward, SyncReverse
 from .sync_process import SyncProcess
 from .transfer_rules import TransferOptions
 from .transports import TransportSettings
+
+if TYPE_CHECKING:
+    from .skills import Skills
 
 
 class RuntimeOptions(TypedDict, total=False):
@@ -262,6 +265,10 @@ class SyncEventStreamRuntime:
     def plugins(self, *, health: bool = False) -> tuple[PluginInfo, ...]:
         """The plugins of the sandbox; with `health` each one that runs is asked how it is."""
         return self._loop.call(self._runtime.plugins, health=health)
+
+    def skills(self) -> Skills:
+        """The agent's skills in the sandbox: typed entries, and `str()` of it for a prompt."""
+        return self._loop.call(self._runtime.skills)
 
     def set_env(self, env: Mapping[str, str | None]) -> None:
         """Set variables of everything that starts in the sandbox; None takes one away."""

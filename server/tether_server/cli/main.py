@@ -22,6 +22,8 @@ COMMANDS = {
     "forward": "Make ports of a sandbox reachable here.",
     "reverse": "Make ports of here reachable in a sandbox.",
     "events": "Show what happened in a sandbox.",
+    "plugins": "List plugins: those installed here, or those of a sandbox.",
+    "skills": "List what the agent in a sandbox can call.",
     "rotate": "Change the secret of a sandbox.",
     "doctor": "Check this machine, or one sandbox.",
 }
