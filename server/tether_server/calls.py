@@ -48,6 +48,7 @@ from tether_runtime_client.protocol.plugin_observations import (
     PluginObservation,
 )
 
+from .plugins.ports import is_plugin_port, plugin_port
 from .plugins.typed import typed_answer
 from .ports.options import ForwardOptions, ReverseOptions
 from .spawn_options import SpawnOptions, start_action
@@ -289,8 +290,11 @@ class Calls(ABC):
         and `str()` of the result its URL. A port is forwarded to an address once: who asks again
         gets the same `Forward`. Raises `PortTaken` where something else is there (it says what),
         `PortUnprotected` without a token or TLS where other machines reach it, and `PortUnusable`.
+        A port that a plugin declares has a name as well: `weather.map`.
         """
         self._active  # noqa: B018  raises where there is nothing to ask
+        if isinstance(target, str) and is_plugin_port(target):
+            target = await plugin_port(self, target)
         return await self._mappings.forward(target, options)
 
     async def reverse(self, target: int | str, **options: Unpack[ReverseOptions]) -> Reverse:

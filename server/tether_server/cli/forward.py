@@ -53,6 +53,7 @@ def command(
     5051:5050        port 5050 inside, port 5051 here
     :5050            port 5050 inside, any free port here
     5051:/run/app    a UNIX socket inside
+    weather.map      the port that a plugin declares, any free port here
     /tmp/app:5050    a UNIX socket here
 
     A service that listens on the sandbox's loopback only is reached too. Addresses that other
@@ -86,7 +87,7 @@ def command(
 
 def _pairs(ports: tuple[str, ...], *, token: bool) -> list[tuple[int | str, int | str]]:
     try:
-        return port_pairs(ports)
+        return port_pairs(ports, names=True)
     except click.UsageError as problem:
         if not token:
             raise
