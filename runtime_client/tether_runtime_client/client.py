@@ -146,7 +146,7 @@ class RuntimeClient:
             self._recorder,
             self._tickets,
             self._settings,
-            Environment(os.environ, self._settings.state / "environment.json"),
+            self._environment(),
             choice,
             self._oom,
         )
@@ -161,6 +161,15 @@ class RuntimeClient:
         _calm_collector()
         self._say_ready()
         return handlers
+
+    def _environment(self) -> Environment:
+        """The one that this process was started with; plugins' commands are on its PATH."""
+        settings, commands = self._settings, None
+        if settings.plugins_folder.is_dir():
+            from .plugin_commands import write_commands
+
+            commands = write_commands(settings)
+        return Environment(os.environ, settings.state / "environment.json", commands)
 
     async def _listen_tcp(self, host: str, port: int) -> None:
         if self._tls is None:

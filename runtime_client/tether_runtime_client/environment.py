@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from .processes.program import DEFAULT_PATH
 from .protocol.defaults import DEFAULT_ENVIRONMENT
 from .protocol.errors import InvalidAction
 from .protocol.os_errors import file_errors
@@ -23,11 +24,15 @@ class Environment:
     """The variables of everything that starts in the sandbox. One owner, on the loop.
 
     `base` is what the client was started with, and `path` the file in which what is set outlives
-    the client.
+    the client. `commands` is the folder of plugins' commands, which comes first on the PATH: an
+    image's program may have the name of one.
     """
 
-    def __init__(self, base: Mapping[str, str], path: Path) -> None:
+    def __init__(self, base: Mapping[str, str], path: Path, commands: str | None = None) -> None:
         self._base = dict(base)
+        self.commands = commands
+        if commands is not None:
+            self._base["PATH"] = f"{commands}:{base.get('PATH') or DEFAULT_PATH}"
         self._path = path
         self._changes = _load(path)
 

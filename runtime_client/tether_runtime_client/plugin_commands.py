@@ -12,9 +12,10 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from .settings import ClientSettings
 
 _TEXT = """\
 from tether_runtime_client.plugin.command import run
@@ -26,32 +27,21 @@ _LONGEST = 127
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class CommandPlaces:
-    """The folder of installed plugins, that of added skills, each plugin's state, the start."""
+def write_commands(settings: ClientSettings) -> str | None:
+    """Write a program for each command that an installed plugin declares.
 
-    plugins: Path
-    skills: Path
-    states: Path
-    workdir: str
-
-
-def write_commands(folder: Path, places: CommandPlaces) -> bool:
-    """Write a program for each command that an installed plugin declares; says whether any does.
-
-    One that cannot be written, or is another plugin's already, is left out, and logged.
+    Returns the folder that they are in, or None where no plugin has one. What cannot be written, or
+    has the name of another plugin's command, is left out and logged.
     """
     found: dict[str, str] = {}
-    for plugin in _installed(places.plugins):
+    for plugin in _installed(settings.plugins_folder):
         name = plugin["declaration"]["name"]
         for command, target in plugin["declaration"]["commands"].items():
             if command in found:
                 log.warning("the command %s of %s is that of another plugin", command, name)
             else:
-                found[command] = _script(_described(plugin, target, places))
-    if found:
-        _write_all(folder, found)
-    return bool(found)
+                found[command] = _script(_described(plugin, target, settings))
+    return _written(settings.run_dir / "bin", found) if found else None
 
 
 def _installed(plugins: Path) -> Iterator[dict[str, Any]]:
@@ -65,15 +55,16 @@ def _installed(plugins: Path) -> Iterator[dict[str, Any]]:
             log.warning("%s cannot be read: %s", file, problem)
 
 
-def _described(plugin: Mapping[str, Any], target: str, places: CommandPlaces) -> dict[str, Any]:
+def _described(plugin: Mapping[str, Any], target: str, settings: ClientSettings) -> dict[str, Any]:
+    """What `plugin.command` needs to know."""
     return {
         "target": target,
         "path": plugin.get("path", []),
         "prefix": plugin.get("prefix"),
-        "state": str(places.states / plugin["declaration"]["name"]),
-        "workdir": places.workdir,
-        "plugins": str(places.plugins),
-        "skills": str(places.skills),
+        "state": str(settings.state / "plugins" / plugin["declaration"]["name"]),
+        "workdir": os.getcwd(),
+        "plugins": str(settings.plugins_folder),
+        "skills": str(settings.run_dir / "skills"),
     }
 
 
@@ -101,7 +92,7 @@ def _is_program(path: Path) -> bool:
         return False
 
 
-def _write_all(folder: Path, programs: Mapping[str, str]) -> None:
+def _written(folder: Path, programs: Mapping[str, str]) -> str | None:
     try:
         folder.mkdir(mode=0o755, exist_ok=True)
         for name, text in programs.items():
@@ -111,3 +102,5 @@ def _write_all(folder: Path, programs: Mapping[str, str]) -> None:
             os.replace(draft, folder / name)
     except OSError as problem:
         log.warning("plugins' commands cannot be written: %s", problem)
+        return None
+    return str(folder)

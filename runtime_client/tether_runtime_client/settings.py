@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -55,6 +56,11 @@ class ClientSettings:
     bundled_bash: str | None = None
     plugins: Path | None = None
     plugin_config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def plugins_folder(self) -> Path:
+        """Where plugins are installed: beside this Python, where nothing else is said."""
+        return self.plugins or Path(sys.prefix) / "plugins"
 
     @property
     def state(self) -> Path:

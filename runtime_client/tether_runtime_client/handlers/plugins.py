@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -45,7 +44,7 @@ class PluginActions:
         self._environment = environment
         self._sessions = sessions
         self._oom = oom
-        self._folder = settings.plugins or Path(sys.prefix) / "plugins"
+        self._folder = settings.plugins_folder
         self._made: Plugins | None = None
 
     async def run(self, action: p.OpaqueAction, context: Context) -> Observation:

@@ -192,7 +192,8 @@ class Sessions:
 
     def _config(self, cwd: str) -> core.ShellConfig:
         env = self._environment.of_commands
-        return core.ShellConfig(self._bash.path, cwd, env, self._startup)
+        commands = self._environment.commands
+        return core.ShellConfig(self._bash.path, cwd, env, self._startup, commands=commands)
 
     def set_env(self, changes: Changes) -> None:
         """Change the variables of the sessions that are there, before their next commands."""

@@ -213,7 +213,9 @@ from .tree_actions import (
 
 if TYPE_CHECKING:
     from . import jupyter as _jupyter
+    from . import skills as _skills
     from .jupyter import *  # noqa: F403
+    from .skills import *  # noqa: F403
 
 __all__ = [
     "Action",
@@ -414,6 +416,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     __all__ += _jupyter.__all__
+    __all__ += _skills.__all__
 else:  # or a checker would believe in every name
     from .lazy_names import ALL, find
 

@@ -50,6 +50,12 @@ NAMES = {
         "ResultOutput",
         "StreamOutput",
     ),
+    "skills": (
+        "AddSkillsAction",
+        "ListSkillsAction",
+        "Skill",
+        "SkillsObservation",
+    ),
 }
 """By module."""
 

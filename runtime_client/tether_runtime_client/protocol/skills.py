@@ -10,6 +10,8 @@ from .message import Message
 from .plugin_actions import PluginAction
 from .plugin_observations import PluginObservation
 
+__all__ = ["AddSkillsAction", "ListSkillsAction", "Skill", "SkillsObservation"]
+
 _WORD = r"[^\W\d]\w*"
 ModuleName = Annotated[str, Field(pattern=rf"^{_WORD}(\.{_WORD})*$", max_length=256)]
 """As Python imports it: `package.module`."""

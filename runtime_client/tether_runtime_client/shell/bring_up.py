@@ -49,6 +49,7 @@ class Plan:
     startup: Startup
     startup_s: float
     restore: bool
+    commands: str | None = None
 
 
 async def bring_up(plan: Plan, owner: ShellOwner, warn: Callable[[str], None]) -> Shell:
@@ -95,7 +96,8 @@ async def _run_startup_files(shell: Shell, plan: Plan) -> str | None:
     """Run them, then put back what an earlier shell knew; returns what went wrong."""
     if plan.startup == "none":
         return None
-    command = RunningCommand(_STARTUP[plan.startup], Discard(), hidden=True)
+    text = _STARTUP[plan.startup] + _first_on_path(plan.commands)
+    command = RunningCommand(text, Discard(), hidden=True)
     shell.begin(Request(command))
     reason = await _end_of(shell, command, plan)
     if reason == "session_ended":
@@ -106,6 +108,17 @@ async def _run_startup_files(shell: Shell, plan: Plan) -> str | None:
     if plan.restore:
         return await _restore(shell, plan)
     return None
+
+
+def _first_on_path(folder: str | None) -> str:
+    """A profile sets PATH as if nobody had before; what it adds to one that it keeps is behind."""
+    if folder is None:
+        return ""
+    quoted = quote(folder).decode("utf-8", "surrogateescape")
+    return (
+        f'\ncase ":$PATH:" in *:{quoted}:*) ;; *)'
+        f' PATH={quoted}"${{PATH:+:$PATH}}"; \\builtin export PATH ;; esac'
+    )
 
 
 async def _restore(shell: Shell, plan: Plan) -> str | None:

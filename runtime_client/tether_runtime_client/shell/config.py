@@ -15,6 +15,7 @@ class ShellConfig:
 
     `bash` is a path, `env` the whole environment of the shell and its programs, `startup` which
     files run first, for at most `startup_timeout_s` seconds; the terminal has `rows` and `cols`.
+    `commands` is a folder that is first on the PATH also where startup files have set that anew.
     """
 
     bash: str
@@ -24,3 +25,4 @@ class ShellConfig:
     startup_timeout_s: float = 10.0
     rows: int = 24
     cols: int = 200
+    commands: str | None = None

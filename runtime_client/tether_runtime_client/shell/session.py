@@ -389,6 +389,7 @@ class ShellSession:
             *(config.bash, self.cwd, self._env, self._size, self._family, config.startup),
             startup_s=self._startup_s,
             restore=self._restore,
+            commands=config.commands,
         )
         return await bring_up(plan, self, lambda text: self._listener.warning(self, text))
 
