@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import site
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -32,8 +33,16 @@ class PluginPackage:
     folder: Path
 
     def in_place(self) -> InstalledPlugin:
-        """What a client needs that runs by this same Python."""
-        return InstalledPlugin(declaration=self.declaration, version=self.version)
+        """What a client needs that runs by this same Python.
+
+        A plugin's process takes nothing from PYTHONPATH and the user's own packages: where the
+        package is found by those, its place is named.
+        """
+        place = self.folder.parents[self.package.count(".")].resolve()
+        known = place in [Path(folder).resolve() for folder in site.getsitepackages()]
+        return InstalledPlugin(
+            declaration=self.declaration, version=self.version, path=() if known else (str(place),)
+        )
 
 
 def plugin_packages() -> dict[str, PluginPackage | PluginInvalid]:

@@ -41,6 +41,7 @@ def test_a_package_is_found_and_not_imported(site: Path) -> None:
     assert (found.distribution, found.version) == ("of-some_weather.inner", "1.2")
     assert found.declaration.summary == "Tells the weather."
     assert found.in_place().version == "1.2"
+    assert found.in_place().path == (str(site),)
     assert not [name for name in sys.modules if name.startswith("some_weather")]
 
 
