@@ -102,7 +102,7 @@ def test_the_wheel_has_the_packages_and_nothing_else(tmp_path: Path) -> None:
     recipes = {name for name in names if name.startswith("tether_image_builder/recipes/")}
     assert recipes == {
         f"tether_image_builder/recipes/{path.relative_to(ROOT / 'docker')}"
-        for folder in ("common", "miniforge", "portable")
+        for folder in ("common", "miniforge", "plugin", "portable")
         for path in (ROOT / "docker" / folder).rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     } | {"tether_image_builder/recipes/images/make-image"}

@@ -35,11 +35,14 @@ from .names import is_same_name, is_valid_tag
 from .plan import Plan, check_architecture, find_image, make_plan
 from .platforms import normal_platform
 from .render import BASE_LABEL, FINGERPRINT_LABEL
+from .with_plugins import asked_plugins, labelled, made_plugins, plugin_layers, warn_of_lost
 from .with_spec import check_ready, checked, filled_in, planned, prepared, reused_steps
 
 if TYPE_CHECKING:
     import docker
 
+    from .plugins.image import MadePlugins
+    from .plugins.labels import LabelledPlugin
     from .spec.model import Spec
     from .spec.steps import Prepared
 
@@ -57,6 +60,8 @@ def build_image(
     ca_certificate: str | Path | None = None,
     push: bool = False,
     no_cache: bool = False,
+    plugins: Sequence[str] = (),
+    plugin_packages: Sequence[str] = (),
     progress: ProgressReport | None = None,
 ) -> BuildResult:
     """Puts the runtime client into an image, unless it is in there already.
@@ -81,7 +86,9 @@ def build_image(
         ca_certificate: a PEM file that build steps trust while they run; it is no part of the
             result.
         push: send the image to the registry of its name.
-        no_cache: build the image again, whatever is there.
+        no_cache: build the image and those of its plugins again, whatever is there.
+        plugins: names of installed plugins to put in beside the client.
+        plugin_packages: more of them: pip requirements, and paths of source folders and wheels.
         progress: is told about each step, in the thread of the call.
 
     Raises:
@@ -91,6 +98,7 @@ def build_image(
         EnvironmentUnavailable: the runtime environment is not there and cannot be built.
         BuildFailed: the engine gave up.
         StepFailed: a step of the spec did not come to its end.
+        PluginInvalid: a plugin is not there, is none, or does not go with another one.
         SpecInvalid: a source or a secret of the spec cannot be taken, or `strict` forbids a step.
         PushFailed: the image is made, and its registry did not take it.
         TagOfTheBase: `tag` is a name of the image itself, which would lose it.
@@ -107,6 +115,7 @@ def build_image(
         raise invalid_tag(tag)
     if tag is not None and is_same_name(tag, image):
         raise TagOfTheBase(tag, image)
+    wanted = asked_plugins(spec, plugins, plugin_packages)
     options = BuildOptions(
         env=env or "auto",
         platform=None if platform is None else normal_platform(platform),
@@ -118,7 +127,7 @@ def build_image(
         found = find_image(engine, image, options.platform, report)
         steps = planned(spec, found)
         choice = choose(engine, image, found, options)
-        plan = make_plan(image, found, options, choice, steps)
+        plan = make_plan(image, found, options, choice, steps, wanted)
         if tag is not None:
             _check_tag(engine, plan, tag)
         result = _carry_out_best(engine, plan, report)
@@ -153,7 +162,8 @@ def _carry_out_best(engine: Engine, plan: Plan, report: ProgressReport) -> Build
         choice = plan.choice.instead(problem)
         if choice is None:
             raise
-    other = make_plan(plan.name, plan.image, plan.options, choice, plan.steps)
+    wanted = [plugin.source for plugin in plan.plugins]
+    other = make_plan(plan.name, plan.image, plan.options, choice, plan.steps, wanted)
     return _carry_out(engine, other, report)
 
 
@@ -180,14 +190,15 @@ def _make(engine: Engine, plan: Plan, old: Image | None, report: ProgressReport)
     report(BuildProgress("environment", said(plan.choice)))
     plan.recipe.ensure(engine, report, plan.options)
     environment_seconds = 0.0 if environment_reused else time.monotonic() - began
+    plugins = made_plugins(engine, plan.plugins, report, plan.options, plan)
     base = prepared(engine, plan, report)
-    steps = _build(engine, plan, base, report)
+    steps = _build(engine, plan, base, plugins, report)
     made = _built(engine, plan)
     if made is None:
         raise build_failed(plan.name, f"the engine lost {plan.tag} after the build", ())
     if old is not None and old.image_id != made.image_id:
         engine.discard(old.image_id)  # it had the name until now
-    result = _result(engine, plan, made, plan.tag, steps)
+    result = _result(engine, plan, made, plan.tag, steps, plugins)
     return replace(
         result,
         reused=False,
@@ -203,14 +214,19 @@ def _built(engine: Engine, plan: Plan) -> Image | None:
 
 
 def _build(
-    engine: Engine, plan: Plan, with_steps: Prepared | None, report: ProgressReport
+    engine: Engine,
+    plan: Plan,
+    with_steps: Prepared | None,
+    made: Sequence[MadePlugins],
+    report: ProgressReport,
 ) -> tuple[Step, ...]:
-    what = f"the {plan.source.environment} environment"
-    report(BuildProgress("build", f"putting {what} into {plan.name}"))
+    plugins = labelled(made)
+    warn_of_lost(plan, plugins, report)
+    report(BuildProgress("build", f"putting {_said(plan, plugins)} into {plan.name}"))
     base = with_steps.image_id if with_steps is not None else None
     if base is None and plan.image.has_triggers:
         base = engine.without_triggers(plan.image.image_id)
-    text = plan.dockerfile(base, keeps_command=with_steps is not None)
+    text = plan.dockerfile(base, keeps_command=with_steps is not None, plugins=plugins)
     context = context_archive({"Dockerfile": text.encode()})
     foreign = plan.image.platform != engine.platform
     try:
@@ -230,8 +246,19 @@ def _build(
     return done if with_steps is None else (*with_steps.done, *done)
 
 
+def _said(plan: Plan, plugins: Sequence[LabelledPlugin]) -> str:
+    names = ", ".join(plugin.name for plugin in plugins)
+    what = f"the {plan.source.environment} environment"
+    return f"{what} and the plugins {names}" if names else what
+
+
 def _result(
-    engine: Engine, plan: Plan, image: Image, tag: str, steps: Sequence[Step] = ()
+    engine: Engine,
+    plan: Plan,
+    image: Image,
+    tag: str,
+    steps: Sequence[Step] = (),
+    plugins: Sequence[MadePlugins] = (),
 ) -> BuildResult:
     base_id = image.labels.get(BASE_LABEL, "")
     base = plan.image if plan.image.image_id == base_id else engine.find(base_id)
@@ -254,6 +281,7 @@ def _result(
         entrypoint=plan.command[0],
         command=plan.command[1],
         steps=reused_steps(engine, plan),
+        plugins=plugin_layers(image.labels, plugins),
     )
 
 
@@ -297,7 +325,9 @@ def _summary(result: BuildResult) -> str:
     if result.reused:
         return f"{result.tag} is there already ({result.seconds:.1f} s)"
     parts = [(f"step {step.number}", step.bytes or 0, step.reused) for step in result.steps]
-    ours = [layer for layer in result.layers if layer.part != "user" or not parts]
+    others = ("plugin", "user") if parts else ("plugin",)
+    ours = [layer for layer in result.layers if layer.part not in others]
     parts += [(layer.part, layer.bytes, layer.reused) for layer in ours]
+    parts += [(f"plugin {each.name}", each.bytes, each.reused) for each in result.plugins]
     said = ", ".join(f"{name} {size / 1e6:.1f} MB{' reused' * old}" for name, size, old in parts)
     return f"{result.tag} made ({result.seconds:.1f} s: {said})"

@@ -13,6 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from .catalog import AUTO, find_recipe, recipe_names
+from .cli_plugins import declaration_as_data, plugin_options
 from .cli_prune import prune
 from .cli_spec import findings_in, loaded_spec, spec_options
 from .display import open_display
@@ -28,6 +29,7 @@ Examples:
   runtime-build --platform linux/arm64 --tag registry.example/team/app:1 --push app:1
   runtime-build --dry-run debian:bookworm
   runtime-build --spec task.toml
+  runtime-build --plugins jupyter --plugin-package ./my-plugin debian:bookworm
   runtime-build prune --older-than 7d
 
 \b
@@ -52,6 +54,7 @@ Exit codes:
   7    the build failed
   8    the image is made, and its registry did not take it
   9    the spec cannot be used, or --strict forbids what is in it
+  10   a plugin cannot be used, or not together with another one
   130  interrupted (143: terminated); nothing half-made is left
 """
 
@@ -173,6 +176,7 @@ def _images(_: click.Context, __: click.Parameter, incomplete: str) -> list[Comp
     metavar="FILE",
     help="A PEM file that build steps trust while they run; it is no part of the image.",
 )
+@plugin_options
 @spec_options
 @click.option("--push", is_flag=True, help="Send the built image to the registry of its name.")
 @click.option("--no-cache", is_flag=True, help="Build again, whatever is there.")
@@ -219,12 +223,14 @@ def _built(image: str | None, output: str, options: dict[str, Any]) -> str:
             result = build_image(image, progress=display, **options)
     except TagOfTheBase as problem:
         raise click.UsageError(str(problem)) from None
-    return result.tag if output == "text" else json.dumps(dataclasses.asdict(result), indent=2)
+    if output == "text":
+        return result.tag
+    return json.dumps(dataclasses.asdict(result), indent=2, default=declaration_as_data)
 
 
 def _dockerfile(image: str | None, options: dict[str, Any]) -> str:
     from .dry_run import dry_run
 
-    names = ("spec", "env", "build_args", "strict")
+    names = ("spec", "env", "build_args", "strict", "plugins", "plugin_packages")
     with open_display(sys.stderr) as display:
         return dry_run(image, progress=display, **{name: options[name] for name in names})

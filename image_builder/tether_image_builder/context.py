@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 
-def context_archive(files: Mapping[str, bytes], folders: tuple[str, ...] = ()) -> bytes:
+def context_archive(
+    files: Mapping[str, bytes],
+    folders: tuple[str, ...] = (),
+    executable: Collection[str] = (),
+) -> bytes:
     """A tar archive of files owned by root, without time stamps."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
@@ -16,6 +20,7 @@ def context_archive(files: Mapping[str, bytes], folders: tuple[str, ...] = ()) -
         for name in sorted(files):
             member = tarfile.TarInfo(name)
             member.size = len(files[name])
+            member.mode = 0o755 if name in executable else 0o644
             archive.addfile(member, io.BytesIO(files[name]))
     return buffer.getvalue()
 

@@ -8,6 +8,7 @@ TetherError
     ├── EnvironmentUnavailable   the runtime environment can neither be found nor built
     ├── BuildFailed              the engine gave up on a build
     │   └── StepFailed           a step of a spec did not come to its end
+    ├── PluginInvalid            a plugin cannot be brought, or does not go with the others
     ├── PushFailed               a registry did not take the image
     └── SpecInvalid              a spec of build steps cannot be used
 
@@ -26,6 +27,7 @@ from tether_runtime_client.protocol.errors import (
     EngineUnavailable,
     EnvironmentUnavailable,
     ImageNotFound,
+    PluginInvalid,
     PushFailed,
     SpecInvalid,
     StepFailed,
@@ -38,6 +40,7 @@ __all__ = [
     "EngineUnavailable",
     "EnvironmentUnavailable",
     "ImageNotFound",
+    "PluginInvalid",
     "PushFailed",
     "SpecInvalid",
     "StepFailed",
@@ -53,6 +56,8 @@ __all__ = [
     "image_not_found",
     "invalid_tag",
     "not_named",
+    "plugin_failed",
+    "plugin_invalid",
     "push_failed",
     "root_cause",
     "volume_not_filled",
@@ -178,6 +183,27 @@ def recipe_invalid(where: object, reason: str) -> EnvironmentUnavailable:
         hint="docs/recipes.md says what a recipe is made of",
         recipe=str(where),
         reason=reason,
+    )
+
+
+def plugin_invalid(what: str, reason: str, hint: str | None = None) -> PluginInvalid:
+    """A package is no plugin, or none for this Tether."""
+    return PluginInvalid(
+        f"{what} cannot be put into an image: {reason}",
+        hint=hint or PluginInvalid.default_hint,
+        plugin=what,
+        reason=reason,
+    )
+
+
+def plugin_failed(what: str, reason: str, log: Iterable[str]) -> BuildFailed:
+    """What a plugin needs could not be installed."""
+    lines = list(log)
+    return BuildFailed(
+        _with_log(f"{what} could not be installed: {reason}", lines),
+        hint="Correct what the end of its output says. Packages come from where this machine's"
+        " pip and apt get theirs",
+        log=lines,
     )
 
 

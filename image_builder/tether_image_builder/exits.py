@@ -15,6 +15,7 @@ from .errors import (
     EngineUnavailable,
     EnvironmentUnavailable,
     ImageNotFound,
+    PluginInvalid,
     PushFailed,
     SpecInvalid,
     StepFailed,
@@ -31,6 +32,7 @@ EXIT_CODES: dict[type[TetherError], int] = {
     StepFailed: 7,
     PushFailed: 8,
     SpecInvalid: 9,
+    PluginInvalid: 10,
 }
 OTHER = 1
 INTERRUPTED = 130

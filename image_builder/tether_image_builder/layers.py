@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import Any
 
 from .models import Layer, Part, Step
-from .render import CODE, PREFIX
+from .render import CODE, PLUGINS, PREFIX
 
 _DESTINATION = re.compile(r"COPY .* in (\S+)\s*")
 _FRAME = re.compile(r"^/bin/sh -c (#\(nop\)\s*)?")
@@ -42,6 +42,8 @@ def _part(entry: Mapping[str, Any]) -> Part:
     destination = found[1] if found else ""
     if destination == CODE:
         return "code"
+    if f"{destination}/".startswith(f"{PLUGINS}/"):
+        return "plugin"
     return "environment" if f"{destination}/".startswith(f"{PREFIX}/") else "user"
 
 

@@ -6,10 +6,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-Phase = Literal["inspect", "pull", "environment", "steps", "build", "push", "prune", "done"]
-Part = Literal["environment", "code", "user"]
+if TYPE_CHECKING:
+    from tether_runtime_client.plugin.declaration import Declaration
+
+Phase = Literal[
+    "inspect", "pull", "environment", "plugin", "steps", "build", "push", "prune", "done"
+]
+Part = Literal["environment", "code", "plugin", "user"]
 
 
 @dataclass(frozen=True)
@@ -77,8 +82,8 @@ class Layer:
     """A layer that lies on top of the image that the client was put into.
 
     Attributes:
-        part: what it holds: the runtime `environment`, the client's `code`, or what a step of the
-            `user` wrote.
+        part: what it holds: the runtime `environment`, the client's `code`, a `plugin`, or what a
+            step of the `user` wrote.
         instruction: the engine's account of what made it.
         reused: it was there already.
         seconds: how long this call took to make it.
@@ -116,6 +121,29 @@ class StepResult:
 
 
 @dataclass(frozen=True)
+class PluginLayer:
+    """A plugin that an image has, or a volume.
+
+    Attributes:
+        name: the plugin's.
+        version: of its package.
+        declaration: what it says of itself; the package need not be installed here.
+        image: the plugin's own image, which it was copied from.
+        bytes: what its files take.
+        reused: that image was there already.
+        seconds: how long this call took to make it.
+    """
+
+    name: str
+    version: str
+    declaration: Declaration
+    image: str
+    bytes: int
+    reused: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
 class BuildResult:
     """An image that holds the runtime client.
 
@@ -139,6 +167,7 @@ class BuildResult:
         command: the image's CMD, None if none.
         pushed: the digest reference that the image has in its registry, None where not pushed.
         steps: what became of each step of the spec.
+        plugins: those that the image has, by name.
     """
 
     image_id: str
@@ -160,9 +189,10 @@ class BuildResult:
     command: tuple[str, ...] | None
     pushed: str | None = None
     steps: tuple[StepResult, ...] = ()
+    plugins: tuple[PluginLayer, ...] = ()
 
 
-Kind = Literal["image", "step", "environment", "volume"]
+Kind = Literal["image", "step", "plugin", "environment", "volume"]
 
 
 @dataclass(frozen=True)
@@ -170,8 +200,8 @@ class Leftover:
     """Something that `prune` looked at.
 
     Attributes:
-        kind: an `image` with the client in it, what a `step` of a spec made, an `environment`'s
-            image, or an environment's `volume`.
+        kind: an `image` with the client in it, what a `step` of a spec made, a `plugin`'s own
+            image, an `environment`'s image, or an environment's `volume`.
         name: what it is called.
         bytes: what goes with it: layers that another image has too are not counted.
         reason: why it stays; empty where it goes.

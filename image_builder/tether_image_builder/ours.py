@@ -11,12 +11,16 @@ from .environment import KIND_LABEL, STAGE_LABEL, EnvironmentRecipe
 from .errors import TetherError
 from .models import Image
 from .names import FINGERPRINT_DIGITS, SUFFIX, split
+from .plugins.asked import installed_sources
 from .render import FINGERPRINT_LABEL
 from .spec.container import STEP_LABEL
 from .spec.plan import REPOSITORY as STEP_REPOSITORY
+from .with_plugins import plugin_recipes
 
 ENVIRONMENT = "environment"
+PLUGIN = "plugin"
 _ENVIRONMENT_NAME = re.compile(r"tether-env-[a-z0-9-]+:[0-9a-f]{16}")
+_PLUGIN_NAME = re.compile(r"tether-plugin-[a-z0-9-]+:[0-9a-f]{16}")
 
 
 def is_built(image: Image) -> bool:
@@ -46,6 +50,12 @@ def is_environment(image: Image) -> bool:
     )
 
 
+def is_plugin(image: Image) -> bool:
+    """A plugin's own image, under its own name and no other."""
+    named = all(_PLUGIN_NAME.fullmatch(name) for name in image.names)
+    return bool(image.names and named and image.parent and image.labels.get(KIND_LABEL) == PLUGIN)
+
+
 def is_stage(image: Image) -> bool:
     """What the build of an environment left that nobody could end: killed, or without power."""
     return bool(not image.names and image.parent and STAGE_LABEL in image.labels)
@@ -57,14 +67,19 @@ def is_environment_base(image: Image) -> bool:
 
 
 def wanted_marks(platforms: Iterable[str]) -> set[str]:
-    """Fingerprints and image names of the environments that would be put in today."""
+    """Fingerprints and image names of what would be put in today: environments, and plugins that
+    are installed here.
+    """
     marks: set[str] = set()
+    sources = installed_sources()
     envs = {*recipe_names(), os.environ.get(RECIPE_VARIABLE) or AUTO} - {AUTO}
     for platform in set(platforms):
         for env in envs:
             try:
-                described = EnvironmentRecipe.load(env, platform).described
+                recipe = EnvironmentRecipe.load(env, platform)
             except (TetherError, ValueError):
                 continue  # it is none, so nothing has it
+            described = recipe.described
             marks |= {described.fingerprint, described.image, described.base_image}
+            marks |= {plugin.tag for plugin in plugin_recipes(sources, recipe)}
     return marks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,12 @@ from .render import (
     own_command,
     render,
 )
+from .with_plugins import has_plugins, labels_without_plugins, plugin_recipes, with_plugins
 
 if TYPE_CHECKING:
+    from .plugins.image import PluginRecipe
+    from .plugins.labels import LabelledPlugin
+    from .plugins.source import PluginSource
     from .spec.plan import StepPlan
 
 
@@ -30,6 +35,7 @@ class Plan:
     """What is to be made of which image; `command` is the image's own ENTRYPOINT and CMD.
 
     `steps` are done before the client is put in, so that another client does them not again.
+    `plugins` lie above it, so that another plugin leaves the environment's layers as they are.
     """
 
     name: str
@@ -41,21 +47,31 @@ class Plan:
     tag: str
     options: BuildOptions
     steps: StepPlan | None = None
+    plugins: tuple[PluginRecipe, ...] = ()
 
     @property
     def recipe(self) -> EnvironmentRecipe:
         """What the environment is made of."""
         return self.choice.recipe
 
-    def dockerfile(self, base: str | None = None, *, keeps_command: bool = False) -> str:
+    def dockerfile(
+        self,
+        base: str | None = None,
+        *,
+        keeps_command: bool = False,
+        plugins: Sequence[LabelledPlugin] = (),
+    ) -> str:
         """What the engine is given.
 
         Args:
             base: stands for the image.
             keeps_command: it has the image's own ENTRYPOINT and CMD.
+            plugins: what came of `plugins`.
         """
         has_command = base is None or keeps_command
         source = self.source if has_command else replace(self.source, restored=self.command)
+        if self.plugins:
+            source = with_plugins(source, self, plugins)
         return render(source, base=base, fingerprint=self.fingerprint)
 
     def is_in(self, image: Image | None) -> bool:
@@ -64,6 +80,11 @@ class Plan:
 
     def is_done(self) -> bool:
         """Whether the image itself holds this client, and runs as its maker wanted it to."""
+        return self.has_client and (not self.plugins or has_plugins(self))
+
+    @property
+    def has_client(self) -> bool:
+        """The same, whatever plugins it has."""
         client = self.image.labels.get(ENVIRONMENT_FINGERPRINT_LABEL)
         has_client = client == self.source.environment_fingerprint
         return has_client and self.source.restored is None and self.steps is None
@@ -75,6 +96,7 @@ def make_plan(
     options: BuildOptions,
     choice: Choice,
     steps: StepPlan | None = None,
+    plugins: Sequence[PluginSource] = (),
 ) -> Plan:
     """Decides everything; asks no engine.
 
@@ -84,6 +106,7 @@ def make_plan(
         options: what is asked for.
         choice: the environment that is put in.
         steps: what is done to the image before the client is put in.
+        plugins: what is put in beside it.
     """
     recipe = choice.recipe
     had = (image.entrypoint, image.command)
@@ -96,13 +119,17 @@ def make_plan(
         environment_image=recipe.described.image,
         restored=command if command != had else None,
         cleared_as=image.user if ENVIRONMENT_FINGERPRINT_LABEL in image.labels else None,
+        labels=labels_without_plugins(image.labels),
     )
     parts = {"dockerfile": render(source), "platform": image.platform}
     if steps is not None:
         parts["steps"] = steps.fingerprint
+    put_in = plugin_recipes(plugins, recipe)
+    if put_in:
+        parts["plugins"] = " ".join(sorted(plugin.fingerprint for plugin in put_in))
     total = fingerprint(parts)
     tag = built_tag(name, image.image_id, total)
-    return Plan(name, image, choice, source, command, total, tag, options, steps)
+    return Plan(name, image, choice, source, command, total, tag, options, steps, put_in)
 
 
 def check_architecture(engine: Engine, plan: Plan) -> None:

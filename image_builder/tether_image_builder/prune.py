@@ -27,11 +27,18 @@ from .ours import (
     is_built,
     is_environment,
     is_environment_base,
+    is_plugin,
     is_stage,
     is_step,
     wanted_marks,
 )
-from .render import BASE_LABEL, ENVIRONMENT_FINGERPRINT_LABEL, FINGERPRINT_LABEL
+from .plugins.labels import readable_plugins
+from .render import (
+    BASE_LABEL,
+    ENVIRONMENT_FINGERPRINT_LABEL,
+    FINGERPRINT_LABEL,
+    PLUGINS_LABEL,
+)
 from .stock import Stock, Volume, chain
 from .volume import FILLED_LABEL
 
@@ -117,9 +124,20 @@ class _Rule:
         An environment has two volumes: one is empty, and names the other as filled.
         """
         names = {volume.name, volume.labels.get(FILLED_LABEL, "")} - {""}
-        if names & filled:
+        if names & filled and self._is_of_today(volume.labels):
             names.add(volume.labels.get(FINGERPRINT_LABEL, ""))
+            names.add(volume.labels.get(ENVIRONMENT_FINGERPRINT_LABEL, ""))
         return self.why_kept(names, volume.created)
+
+    def _is_of_today(self, labels: Mapping[str, str]) -> bool:
+        """Whether all plugins of a volume would be put in today."""
+        return self.marks.issuperset(labels.get(PLUGINS_LABEL, "").split())
+
+    def why_plugin_kept(self, image: Image, needed: set[str]) -> str:
+        """Empty where it goes. An image that stays can be made again only with its plugins."""
+        if image.names and needed.intersection(image.names):
+            return "what stays has it"
+        return self.why_kept({image.image_id, *image.names}, image.created)
 
 
 class _Search:
@@ -133,6 +151,7 @@ class _Search:
         self._built = [image for image in self._images if is_built(image) and self._fits(image)]
         steps = [image for image in self._images if is_step(image) and self._fits(image)]
         self._steps = sorted(steps, key=_later_first)
+        self._plugins = [image for image in self._images if is_plugin(image) and self._fits(image)]
         environments = [image for image in self._images if is_environment(image) or is_stage(image)]
         self._platforms = {engine.platform, *(image.platform for image in environments)}
         self._environments = sorted(filter(self._fits, environments), key=is_environment_base)
@@ -167,6 +186,13 @@ class _Search:
         ]
         going = {image.image_id for _, image, reason in decided if not reason}
         decided += [("step", image, reason) for image, reason in self._decided_steps(rule, going)]
+        needed = {
+            plugin.image
+            for image in self._images
+            if image.image_id not in going and not is_plugin(image)
+            for plugin in readable_plugins(image.labels)
+        }
+        decided += [("plugin", each, rule.why_plugin_kept(each, needed)) for each in self._plugins]
         decided += [("environment", each, rule.why_image_kept(each)) for each in self._environments]
         return decided
 

@@ -34,6 +34,19 @@ def code_recipe() -> bytes:
     return (recipes_folder() / "common" / CODE_RECIPE).read_bytes()
 
 
+def plugin_recipe_files() -> dict[str, bytes]:
+    """The folder in which a plugin's image is made, by the path in its build context."""
+    folder = recipes_folder() / "plugin"
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = {
+        f"recipe/{path.relative_to(folder).as_posix()}": path.read_bytes()
+        for path in paths
+        if path.suffix != ".pyc"
+    }
+    stage = (recipes_folder() / "common" / "stage.sh").read_bytes()
+    return {**files, "Dockerfile": files.pop("recipe/Dockerfile"), "common/stage.sh": stage}
+
+
 def check_program() -> str:
     """The program that looks at a finished environment from inside."""
     return (recipes_folder() / "common" / CHECK_PROGRAM).read_text()

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 PREFIX = "/opt/tether"
 CODE = f"{PREFIX}/code"
+PLUGINS = f"{PREFIX}/plugins"
 CLIENT = f"{PREFIX}/bin/tether-runtime-client"
 
 # Run by the static bash of an earlier environment, whatever the image has of variables.
-CLEAR = (
-    "unset -v ${!LD_*} ${!PYTHON*}; "
-    f"exec {PREFIX}/bin/python3 -I -c \"import shutil; shutil.rmtree('{PREFIX}')\""
+_REMOVE = (
+    "unset -v ${{!LD_*}} ${{!PYTHON*}}; "
+    f'exec {PREFIX}/bin/python3 -I -c "import shutil; {{0}}"'
 )
+CLEAR = _REMOVE.format(f"shutil.rmtree('{PREFIX}')")
 
 # Labels of a built image.
 FINGERPRINT_LABEL = "tether.fingerprint"
 BASE_LABEL = "tether.base"
 ENVIRONMENT_LABEL = "tether.environment"
 ENVIRONMENT_FINGERPRINT_LABEL = "tether.environment.fingerprint"
+PLUGINS_LABEL = "tether.plugins"
+PLUGIN_LABEL = "tether.plugin."
 
 # The first version put the client in place of ENTRYPOINT and CMD, and these in labels, as JSON.
 FORMER_ENTRYPOINT = (CLIENT, "supervise")
@@ -31,11 +35,20 @@ Words = tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
+class PluginCopy:
+    """A plugin's image, and which of its plugins; None for all that it has."""
+
+    name: str | None
+    image: str
+
+
+@dataclass(frozen=True)
 class Source:
-    """What is rendered: the image, and where the environment is copied from.
+    """What is rendered: the image, and where the environment and the plugins are copied from.
 
     `restored` is the ENTRYPOINT and CMD to write where the image has lost its own. `cleared_as` is
-    the image's USER where there is a client in it already, of which nothing may stay.
+    the image's USER where there is a client in it already, of which nothing may stay; where it may,
+    `cleared_plugins` are those of its plugins that may not. `labels` are about the plugins.
     """
 
     base: str
@@ -45,6 +58,9 @@ class Source:
     environment_image: str
     restored: tuple[Words, Words] | None = None
     cleared_as: str | None = None
+    cleared_plugins: tuple[str, ...] | None = None
+    plugins: tuple[PluginCopy, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def render(source: Source, *, base: str | None = None, fingerprint: str | None = None) -> str:
@@ -64,9 +80,8 @@ def render(source: Source, *, base: str | None = None, fingerprint: str | None =
         labels[FINGERPRINT_LABEL] = fingerprint
     lines = [
         f"FROM {base or source.base}",
-        *_clearing(source.cleared_as),
-        f"COPY --from={source.environment_base_image} {PREFIX} {PREFIX}",
-        f"COPY --from={source.environment_image} {CODE} {CODE}",
+        *_environment(source),
+        *(_copied(plugin) for plugin in source.plugins),
         " \\\n    ".join(
             ["LABEL", *(f"{_quoted(key)}={_quoted(labels[key])}" for key in sorted(labels))]
         ),
@@ -80,14 +95,37 @@ def _labels(source: Source) -> dict[str, str]:
         BASE_LABEL: source.base,
         ENVIRONMENT_LABEL: source.environment,
         ENVIRONMENT_FINGERPRINT_LABEL: source.environment_fingerprint,
+        **source.labels,
     }
 
 
-def _clearing(user: str | None) -> list[str]:
+def _environment(source: Source) -> list[str]:
+    """What is copied first, or nothing where it is in the image already."""
+    if source.cleared_plugins is not None:
+        return _clearing(source.cleared_as, remove_plugins(source.cleared_plugins))
+    return [
+        *_clearing(source.cleared_as, CLEAR),
+        f"COPY --from={source.environment_base_image} {PREFIX} {PREFIX}",
+        f"COPY --from={source.environment_image} {CODE} {CODE}",
+    ]
+
+
+def remove_plugins(names: Iterable[str]) -> str:
+    """A script as `CLEAR` is, for these plugins; empty for none."""
+    removed = "; ".join(f"shutil.rmtree('{PLUGINS}/{name}')" for name in names)
+    return _REMOVE.format(removed) if removed else ""
+
+
+def _copied(plugin: PluginCopy) -> str:
+    place = PLUGINS if plugin.name is None else f"{PLUGINS}/{plugin.name}"
+    return f"COPY --from={plugin.image} {place} {place}"
+
+
+def _clearing(user: str | None, script: str) -> list[str]:
     """COPY merges folders, and a module or a package of another version must not be found."""
-    if user is None:
+    if user is None or not script:
         return []
-    command = [f"{PREFIX}/bin/bash", "-p", "-c", CLEAR]
+    command = [f"{PREFIX}/bin/bash", "-p", "-c", script]
     return ["USER 0", f"RUN {json.dumps(command)}", f"USER {_quoted(user)}"]
 
 

@@ -38,6 +38,11 @@ def suite_of(base: str) -> str:
     return found[1] if found else "bookworm"
 
 
+def is_debian(base: str) -> bool:
+    """Whether an image's name says that it is Debian's."""
+    return re.search(r"debian:[a-z]+", base) is not None
+
+
 def _own(engine: Engine, name: str, base: str, problem: str, report: ProgressReport) -> str:
     plain = _PLAIN_DEBIAN.fullmatch(base)
     if plain is None:

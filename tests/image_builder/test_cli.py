@@ -61,7 +61,7 @@ def completions(words: list[str], incomplete: str) -> list[str]:
 
 def test_the_shell_completes_options_and_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    assert completions([], "--pl") == ["--platform"]
+    assert completions([], "--platf") == ["--platform"]
     assert completions([], "pr") == ["prune"]
     assert completions(["prune"], "--ol") == ["--older-than"]
 

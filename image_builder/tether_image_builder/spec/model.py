@@ -145,6 +145,10 @@ class Spec(Model):
         tag: one more name for the result.
         platform: which variant of the image, as in `linux/amd64`.
         secrets: where on this machine the secrets are that steps are given, by name.
+        plugins: names of installed plugins to put in; those that are named beside the spec are put
+            in too.
+        plugin_packages: more of them: pip requirements, and paths in the spec's folder (with a
+            slash in them) of source folders and wheels.
         steps: carried out in this order.
         folder: where sources and the files of secrets are looked for; a file cannot set it, it is
             the folder that the file is in.
@@ -154,6 +158,8 @@ class Spec(Model):
     env: str | None = None
     tag: str | None = None
     platform: str | None = None
+    plugins: tuple[str, ...] = ()
+    plugin_packages: tuple[str, ...] = ()
     secrets: Mapping[Annotated[str, Field(pattern=rf"^{NAME}$")], Secret] = Field(
         default_factory=dict
     )

@@ -1,0 +1,24 @@
+# Debian's packages for the build stage of a plugin, installed as on any Debian.
+# shellcheck shell=sh
+. /common/stage.sh
+
+open_archives() {
+  _use_host_archives
+  mkdir -p /recipe/archives/partial
+  if ! _apt -o APT::Update::Error-Mode=any -o Acquire::Retries=3 update; then
+    echo "recipe: Debian's package archive cannot be had; the lines above say why"
+    return 1
+  fi
+}
+
+install_packages() { # package...
+  _apt -o Dpkg::Use-Pty=0 install --no-install-recommends "$@"
+}
+
+# What this machine trusts is trusted in the stage, whatever looks for it there.
+trust_host() {
+  bundle=/etc/ssl/certs/ca-certificates.crt
+  [ ! -s /host/ca.crt ] || cat /host/ca.crt >>"$bundle"
+  export SSL_CERT_FILE=$bundle CURL_CA_BUNDLE=$bundle REQUESTS_CA_BUNDLE=$bundle
+  export NODE_EXTRA_CA_CERTS=$bundle
+}

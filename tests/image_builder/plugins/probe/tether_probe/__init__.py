@@ -1,0 +1,6 @@
+"""Nothing of a plugin is imported where its image is made: there this fails."""
+
+import os
+
+if os.path.exists("/recipe/make.py"):
+    raise ImportError("it was imported")
