@@ -10,7 +10,9 @@ from .protocol.events import (
     Event,
     ExecOutputDelta,
     FilesChanged,
+    OpaqueEvent,
     OutputOmitted,
+    PluginEventsOmitted,
     SessionWarning,
     WatchOverflow,
 )
@@ -21,7 +23,10 @@ UNACKNOWLEDGED_LIMIT = 64 * 1024 * 1024
 _STEP = 64 * 1024
 """Small events are counted together: memory holds a thousand entries, not a million."""
 
-BOUNDED = (CmdOutputDelta, ExecOutputDelta, BackgroundOutput, SessionWarning, FilesChanged)
+BOUNDED = (
+    *(CmdOutputDelta, ExecOutputDelta, BackgroundOutput, SessionWarning, FilesChanged),
+    OpaqueEvent,
+)
 """What a sandbox can make any amount of. All else is bounded by the actions there are."""
 
 
@@ -59,6 +64,7 @@ class Omissions:
         self._output: dict[tuple[str | None, str], OutputOmitted] = {}
         self._sessions: dict[str, int] = {}
         self._watches: dict[str | None, int] = {}
+        self._plugins: dict[str | None, PluginEventsOmitted] = {}
 
     def add(self, event: Event) -> None:
         """Leave this bounded event out."""
@@ -73,16 +79,25 @@ class Omissions:
             case FilesChanged():
                 count = self._watches.get(event.action_id, 0) + len(event.changes)
                 self._watches[event.action_id] = count
+            case OpaqueEvent():
+                known = self._plugins.get(event.action_id)
+                self._plugins[event.action_id] = PluginEventsOmitted(
+                    action_id=event.action_id,
+                    plugin=event.kind.partition(".")[0],
+                    count=known.count + 1 if known is not None else 1,
+                )
 
     def about(self, action_id: str | None) -> list[Event]:
         """Take out what is to be said before the next event about an action."""
-        if action_id is None or not (self._output or self._watches):
+        if action_id is None or not (self._output or self._watches or self._plugins):
             return []
         keys = [key for key in self._output if key[0] == action_id]
         events: list[Event] = [self._output.pop(key) for key in keys]
         if count := self._watches.pop(action_id, 0):
             reason = f"{count} changes were left out: too many events waited, or the disk was full"
             events.append(WatchOverflow(action_id=action_id, reason=reason))
+        if left_out := self._plugins.pop(action_id, None):
+            events.append(left_out)
         return events
 
     def about_sessions(self) -> list[Event]:

@@ -17,6 +17,7 @@ from .message import LATER, Message
 from .plugin_actions import PluginAction
 from .plugin_events import OpaqueEvent as OpaqueEvent
 from .plugin_events import PluginEvent as PluginEvent
+from .plugin_events import PluginEventsOmitted as PluginEventsOmitted
 from .plugin_events import PluginFailed as PluginFailed
 from .plugin_events import PluginStarted as PluginStarted
 from .plugin_events import PluginStopped as PluginStopped
@@ -372,6 +373,7 @@ AnySandboxEvent = Annotated[
     | PluginStarted
     | PluginFailed
     | PluginStopped
+    | PluginEventsOmitted
     | OpaqueEvent
     | HistoryGap,
     Field(discriminator="event"),

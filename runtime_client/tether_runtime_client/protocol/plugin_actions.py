@@ -36,7 +36,10 @@ class PluginAction(Action, Generic[O]):
 
 
 class OpaqueAction(Action):
-    """A plugin's action as it travels and as it is kept; `fields` are those of its class."""
+    """A plugin's action as it travels and as it is kept → `OpaqueObservation`.
+
+    `fields` are those of its class.
+    """
 
     action: Literal["plugin"] = "plugin"
     kind: Kind

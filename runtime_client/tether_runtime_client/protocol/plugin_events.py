@@ -48,6 +48,16 @@ class PluginFailed(Event):
     output_path: str | None = None
 
 
+class PluginEventsOmitted(Event):
+    """Events of a plugin's action were left out: too many waited for the server, or the disk was
+    full.
+    """
+
+    event: Literal["plugin_events_omitted"] = "plugin_events_omitted"
+    plugin: PluginName
+    count: int
+
+
 class PluginStopped(Event):
     """A plugin's process ended because it was asked to."""
 

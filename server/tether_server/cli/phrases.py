@@ -284,6 +284,10 @@ _says(
     lambda x, _: f"the plugin {x.plugin} runs as pid {x.pid} after {x.duration_s:.2f} s",
 )
 _says(e.PluginFailed, _plugin_failed)
+_says(
+    e.PluginEventsOmitted,
+    lambda x, _: f"{x.count} events of the plugin {x.plugin} were left out",
+)
 _says(e.PluginStopped, lambda x, _: f"the plugin {x.plugin} was stopped")
 _says(e.PluginWarning, lambda x, width: f"the plugin {x.plugin}: {shortened(x.message, width)}")
 _says(OpaqueEvent, _opaque)

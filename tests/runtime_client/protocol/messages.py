@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Le, MaxLen, MinLen
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 from pydantic.fields import FieldInfo
 
 from tether_runtime_client.protocol import actions, bulk, events, frames, observations
@@ -92,7 +92,7 @@ def _plain(kind: Any, metadata: Iterable[Any]) -> st.SearchStrategy[Any]:
     simple = {bool: st.booleans(), bytes: st.binary(max_size=30), type(None): st.none()}
     if kind in simple:
         return simple[kind]
-    return free_form if kind is Any else message(kind)
+    return free_form if kind in (Any, JsonValue) else message(kind)
 
 
 def _string(metadata: list[Any]) -> st.SearchStrategy[str]:

@@ -23,6 +23,7 @@ from tether_runtime_client.protocol.actions import (
     FileReadAction,
     FileWriteAction,
     ListFilesAction,
+    OpaqueAction,
     PortForwardAction,
     PortReverseAction,
     ProcessSignalAction,
@@ -68,6 +69,7 @@ def _least(kind: type[Action]) -> Action:
         FileWriteAction: {"path": "x", "content": ""},
         FileEditAction: {"path": "x", "command": "view"},
         ProcessSignalAction: {"pid": 1},
+        OpaqueAction: {"kind": "x.x"},
     }
     needed = {n: "x" for n, field in kind.model_fields.items() if field.is_required()}
     return kind.model_validate({**needed, **given.get(kind, {})})
