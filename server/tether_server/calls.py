@@ -329,6 +329,18 @@ class Calls(ABC):
 
         return Skills.of(await self.run(ListSkillsAction()))
 
+    async def add_skills(self, source: str | os.PathLike[str]) -> Skills:
+        """Make the functions of a module or package skills of the agent, at once; returns those.
+
+        `source` is a file `NAME.py` or a package's folder here, which is copied into the sandbox;
+        adding it again brings what has changed. Without a slash and a `.py` it is the name of a
+        module that the sandbox has: in a session's folder, or where its `python3` looks. Raises
+        `InvalidAction` for what is no module here, and an `ActionError` for what is none there.
+        """
+        from .skills import add_skills
+
+        return await add_skills(self, source)
+
     async def set_env(self, env: Mapping[str, str | None]) -> None:
         """Set variables of everything that starts in the sandbox; None takes one away.
 

@@ -270,6 +270,10 @@ class SyncEventStreamRuntime:
         """The agent's skills in the sandbox: typed entries, and `str()` of it for a prompt."""
         return self._loop.call(self._runtime.skills)
 
+    def add_skills(self, source: str | os.PathLike[str]) -> Skills:
+        """Make the functions of a module or package skills of the agent, at once; returns those."""
+        return self._loop.call(self._runtime.add_skills, source)
+
     def set_env(self, env: Mapping[str, str | None]) -> None:
         """Set variables of everything that starts in the sandbox; None takes one away."""
         self._loop.call(self._runtime.set_env, env)

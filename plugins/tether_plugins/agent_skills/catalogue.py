@@ -13,7 +13,7 @@ from tether_runtime_client.protocol.skills import Skill
 from .listing import Unreadable, find_module, list_skills, own_path
 
 NAMES = ".modules"
-"""In the folder of added modules, a line for each that is not at the top of its package."""
+"""In the folder of added modules, a line with the name of each that was asked for."""
 
 
 class Catalogue:
@@ -49,16 +49,16 @@ class Catalogue:
 
         Raises `Unreadable`; nothing has changed then.
         """
-        folders = [*self.folders(), *elsewhere]
+        folders = [*skill_folders(self._plugins, self.folder), *elsewhere, *own_path()]
         skills = list_skills(module, folders)
         top = module.partition(".")[0]
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self._link(top, folders)
-        if module != top:
-            self._note(module)
+        self._note(module)
         return skills
 
     def _added(self) -> Iterator[str]:
+        """What is in the folder, whoever put it there, and what was asked for inside of it."""
         noted = self._noted()
         inside = {name.partition(".")[0] for name in noted}
         entries = sorted(self.folder.iterdir()) if self.folder.is_dir() else []

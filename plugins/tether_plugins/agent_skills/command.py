@@ -187,6 +187,6 @@ def _print_value(value: Any) -> None:
         for one in value:
             _print_value(one)
     elif isinstance(value, dict | list | tuple):
-        print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
     else:
-        print(value)
+        sys.stdout.write(f"{value}\n")

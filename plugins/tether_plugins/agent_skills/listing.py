@@ -46,8 +46,9 @@ def list_skills(module: str, folders: Sequence[str]) -> list[Skill]:
 
 @dataclass(slots=True)
 class _Names:
-    """What is defined at the top of a module, and what it takes over from others."""
+    """What is defined at the top of a module, and what it takes over from others of its package."""
 
+    is_package: bool
     functions: dict[str, ast.FunctionDef | ast.AsyncFunctionDef] = field(default_factory=dict)
     taken: dict[str, tuple[str, str]] = field(default_factory=dict)
     everything_of: list[str] = field(default_factory=list)
@@ -76,8 +77,10 @@ class _Reader:
         names = self._names(module)
         if names.offered is not None:
             return names.offered
-        more = [n for other in names.everything_of for n in self._offered(other, above | {module})]
-        found = dict.fromkeys([*names.functions, *names.taken, *more])
+        taken = names.taken if names.is_package else ()
+        above |= {module}
+        more = [name for other in names.everything_of for name in self._offered(other, above)]
+        found = dict.fromkeys([*names.functions, *taken, *more])
         return [name for name in found if not name.startswith("_")]
 
     def _definition(
@@ -116,7 +119,7 @@ def _parsed(spec: ModuleSpec) -> ast.Module:
 
 
 def _names_in(tree: ast.Module, spec: ModuleSpec) -> _Names:
-    found = _Names()
+    found = _Names(is_package=spec.submodule_search_locations is not None)
     for node in _statements(tree.body):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             found.functions[node.name] = node
@@ -133,17 +136,16 @@ def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
         if isinstance(node, ast.If):
             yield from _statements([*node.body, *node.orelse])
         elif isinstance(node, ast.Try):
-            yield from _statements([*node.body, *node.orelse, *node.finalbody])
+            handled = [one for handler in node.handlers for one in handler.body]
+            yield from _statements([*node.body, *handled, *node.orelse, *node.finalbody])
         else:
             yield node
 
 
 def _take_over(node: ast.ImportFrom, spec: ModuleSpec, found: _Names) -> None:
-    """Only a package takes over, and only what is its own: other imports are for its code."""
-    if spec.submodule_search_locations is None:
-        return
-    source = _imported(node, spec.name)
-    if source != spec.name and not source.startswith(f"{spec.name}."):
+    """What comes from elsewhere is for the module's own code."""
+    source = _imported(node, spec.parent or "")
+    if source.partition(".")[0] != spec.name.partition(".")[0]:
         return
     for one in node.names:
         if one.name == "*":
