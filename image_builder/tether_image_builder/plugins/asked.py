@@ -81,11 +81,16 @@ def installed_source(package: PluginPackage) -> PluginSource:
 
 
 def _own(package: PluginPackage) -> PluginSource:
-    """One of Tether's own: its folder, with the modules beside it that plugins share."""
+    """One of Tether's own: its folder, with the modules beside it that plugins share.
+
+    The package above it is left without an `__init__.py`, so that a Python which has the folders of
+    several plugins in its path finds each of them.
+    """
     top = package.package.partition(".")[0]
     beside = package.folder.parent
     files = _below(f"code/{package.package.replace('.', '/')}", read_package(package.folder))
-    shared = {f"code/{top}/{path.name}": path.read_bytes() for path in beside.glob("*.py")}
+    modules = [path for path in sorted(beside.glob("*.py")) if path.name != "__init__.py"]
+    shared = {f"code/{top}/{path.name}": path.read_bytes() for path in modules}
     order = {"kind": "code", "package": package.package, "version": package.version}
     return _of_installed(package, order, SourceFolder({**shared, **files.files}, files.executable))
 
