@@ -7,8 +7,9 @@ declaration names: what comes from a sandbox names nothing that is imported.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TypeVar
@@ -91,39 +92,56 @@ class InstalledClasses:
 
 
 def _import(declaration: Declaration) -> MessageClasses:
-    found = MessageClasses()
+    found, opener = MessageClasses(), _Opener()
     for kind, action in declaration.actions.items():
-        for one in _class(action.model, PluginAction):
-            _put(found.actions, tag_of(one, "action"), one, action.model, kind)
-        for answer in _class(action.observation, PluginObservation):
-            tag = tag_of(answer, "observation")
-            _put(found.observations, tag, answer, action.observation, tag)
+        opener.put(found.actions, action.model, PluginAction, "action", kind)
+        opener.put(found.observations, action.observation, PluginObservation, "observation")
     for kind, reference in declaration.events.items():
-        for event in _class(reference, PluginEvent):
-            _put(found.events, tag_of(event, "event"), event, reference, kind)
+        opener.put(found.events, reference, PluginEvent, "event", kind)
+    for problem in opener.problems:
+        log.warning("messages of the plugin %r stay as they come: %s", declaration.name, problem)
     return found
 
 
-def _put(
-    known: dict[str, type[M]], tag: str | None, kind: type[M], reference: str, declared: str | None
-) -> None:
-    if tag is None or tag != declared:
-        log.warning("%s has the tag %r and is declared as %r: left out", reference, tag, declared)
-    else:
-        known[tag] = kind
+class _Opener:
+    """Imports what a declaration names, each module once; `problems` are for the log."""
 
+    def __init__(self) -> None:
+        self.problems: dict[str, None] = {}
+        self._broken: set[str] = set()
 
-def _class(reference: str, base: type[M]) -> Iterator[type[M]]:
-    """The class of that name, if there is one and it is what it has to be."""
-    try:
-        found = resolve(reference)
-    except PluginInvalid as problem:
-        log.warning("messages of %s stay as they come: %s", reference, problem.message)
-        return
-    if isinstance(found, type) and issubclass(found, base):
-        yield found
-    else:
-        log.warning("messages of %s stay as they come: it is no %s", reference, base.__name__)
+    def put(
+        self,
+        known: dict[str, type[M]],
+        reference: str,
+        base: type[M],
+        field: str,
+        declared: str | None = None,
+    ) -> None:
+        """Add the class of that name by its tag, if it is what it has to be."""
+        found = self._resolve(reference)
+        if found is None:
+            return
+        if not (isinstance(found, type) and issubclass(found, base)):
+            self.problems[f"{reference} is no {base.__name__}"] = None
+            return
+        tag = tag_of(found, field)
+        if tag is None or declared not in (None, tag):
+            self.problems[f"{reference} has the tag {tag!r}, and is declared as {declared}"] = None
+        else:
+            known[tag] = found
+
+    def _resolve(self, reference: str) -> object:
+        module = reference.partition(":")[0]
+        if module in self._broken:
+            return None
+        try:
+            return resolve(reference)
+        except PluginInvalid as problem:
+            if module not in sys.modules:
+                self._broken.add(module)
+            self.problems[problem.message] = None
+            return None
 
 
 def resolve(reference: str) -> object:
