@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -90,12 +91,17 @@ def inject(engine: docker.DockerClient, spec: SandboxSpec, progress: Progress) -
         progress(str(step))
 
     assert spec.image is not None
+    names, packages = _installed_plugins(spec), spec.plugin_packages
     if spec.inject == "mount":
-        mount = prepare_mount(spec.image, client=engine, progress=tell)
+        mount = prepare_mount(
+            spec.image, client=engine, progress=tell, plugins=names, plugin_packages=packages
+        )
         own = mount.entrypoint, mount.command
         image, volume, environment = mount.image_id, mount.volume, mount.environment_image
     else:
-        built = build_image(spec.image, client=engine, progress=tell)
+        built = build_image(
+            spec.image, client=engine, progress=tell, plugins=names, plugin_packages=packages
+        )
         own = built.entrypoint, built.command
         image, volume, environment = built.tag, None, None
     return Injected(
@@ -106,6 +112,14 @@ def inject(engine: docker.DockerClient, spec: SandboxSpec, progress: Progress) -
         volume=volume,
         environment_image=environment,
     )
+
+
+def _installed_plugins(spec: SandboxSpec) -> Sequence[str]:
+    if not spec.plugins:
+        return ()
+    from ..plugins.packages import from_here
+
+    return from_here(spec.plugins, spec.plugin_packages)
 
 
 def _stop_signal(engine: docker.DockerClient, image: str) -> str | None:
