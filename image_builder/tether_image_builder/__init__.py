@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from .build import build_image
     from .choice import ensure_environment
     from .environment import EnvironmentImage
-    from .models import BuildProgress, BuildResult, Layer, Leftover, PruneResult
+    from .models import (
+        BuildProgress,
+        BuildResult,
+        Layer,
+        Leftover,
+        PluginLayer,
+        PruneResult,
+    )
     from .mount import MountResult, prepare_mount
     from .prune import prune_images
 
@@ -28,6 +35,7 @@ __all__ = [
     "Layer",
     "Leftover",
     "MountResult",
+    "PluginLayer",
     "PruneResult",
     "build_image",
     "ensure_environment",
@@ -42,6 +50,7 @@ _HOMES = {
     "Layer": ".models",
     "Leftover": ".models",
     "MountResult": ".mount",
+    "PluginLayer": ".models",
     "PruneResult": ".models",
     "build_image": ".build",
     "prepare_mount": ".mount",

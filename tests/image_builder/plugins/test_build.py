@@ -1,0 +1,385 @@
+"""Images of plugins, made on a real engine, and what runs in the images that they are put into."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+import pytest
+
+from tether_image_builder import BuildProgress, BuildResult, prepare_mount, prune_images
+from tether_image_builder.dry_run import dry_run
+from tether_image_builder.errors import BuildFailed
+from tether_image_builder.models import PluginLayer
+from tether_image_builder.plugins.wheels import _packed, wheel_name
+from tether_runtime_client.protocol.errors import PluginInvalid
+
+from ...images.cases import Case, image_of
+from ..test_build import PYTHON, run
+from .conftest import PROBE
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
+
+Build = Callable[..., BuildResult]
+
+LOOK = """
+import json, os, subprocess, sys
+prefix = "/opt/tether/plugins/probe"
+sys.path.insert(0, prefix + "/site")
+import zmq, tether_probe
+from tether_runtime_client.plugin.installed import installed_plugins
+from pathlib import Path
+found = installed_plugins(Path("/opt/tether/plugins"))["probe"]
+done = subprocess.run([prefix + "/bin/hello"], capture_output=True, text=True)
+compiled = tether_probe.__cached__
+print(json.dumps({
+    "door": found.declaration.door,
+    "path": found.path,
+    "prefix": found.prefix,
+    "version": found.version,
+    "zmq": zmq.zmq_version_info()[0],
+    "said": done.stdout + done.stderr,
+    "text": open(prefix + "/share/text").read(),
+    "greet": oct(os.stat(prefix + "/bin/greet").st_mode & 0o7777),
+    "other": oct(os.stat(prefix + "/other/hello").st_mode & 0o7777),
+    "pip": open(prefix + "/pip").read().split()[0],
+    "by hash": open(compiled, "rb").read()[4],
+    "libraries": [line.split()[-1] for line in open("/proc/self/maps") if "/usr/lib" in line],
+    "tether": [name for name in os.listdir(prefix + "/site") if "tether_runtime" in name],
+}))
+"""
+SEEN = {
+    "door": 1,
+    "path": ["/opt/tether/plugins/probe/site"],
+    "prefix": "/opt/tether/plugins/probe",
+    "version": "1.2",
+    "zmq": 4,
+    "said": "Hello, world!\n",
+    "text": "a text\n",
+    "greet": "0o755",
+    "other": "0o755",
+    "pip": "pip",
+    "by hash": 1,
+    "libraries": [],
+    "tether": [],
+}
+
+
+def look(client: docker.DockerClient, image: str, **options: Any) -> dict[str, Any]:
+    """What the plugin finds that was put into an image, as somebody who may write nowhere."""
+    options = {"read_only": True, "user": "1234", **options}
+    found: dict[str, Any] = json.loads(run(client, image, [PYTHON, "-I", "-c", LOOK], **options))
+    return found
+
+
+def test_all_that_a_plugin_declares_is_there_and_runs(
+    client: docker.DockerClient, build: Build, busybox: str
+) -> None:
+    result = build(busybox, plugin_packages=[str(PROBE)])
+    [plugin] = result.plugins
+    assert (plugin.name, plugin.version) == ("probe", "1.2")
+    assert plugin.declaration.ports == {"page": 8123}
+    assert plugin.bytes > 1e6
+    assert look(client, result.tag) == SEEN
+    labels = client.images.get(result.tag).labels
+    assert labels["tether.plugin.probe"] == "1.2"
+    parts = [layer.part for layer in result.layers]
+    assert parts == ["environment", "code", "plugin"]
+    assert result.layers[-1].bytes == pytest.approx(plugin.bytes, rel=0.05)
+    again = build(busybox, plugin_packages=[str(PROBE)])
+    assert (again.reused, again.image_id) == (True, result.image_id)
+    assert [each.reused for each in again.plugins] == [True]
+    assert again.plugins[0].declaration == plugin.declaration
+
+
+def test_an_image_with_the_client_gets_what_it_lacks(
+    client: docker.DockerClient, build: Build, busybox: str
+) -> None:
+    plain = build(busybox)
+    result = build(plain.tag, plugin_packages=[str(PROBE)])
+    assert not result.reused
+    assert [layer.part for layer in result.layers] == ["plugin"]
+    assert look(client, result.tag) == SEEN
+    assert build(result.tag).reused  # it has more than is asked for
+    text = dry_run(plain.tag, plugin_packages=[str(PROBE)])
+    assert f"COPY --from={result.plugins[0].image} /opt/tether/plugins/probe" in text
+
+
+@pytest.fixture
+def volumes(client: docker.DockerClient) -> Iterator[list[str]]:
+    """Volumes that are removed after the test, with what says that they are filled."""
+    names: list[str] = []
+    yield names
+    for name in names:
+        fingerprint = client.volumes.get(name).attrs["Labels"]["tether.fingerprint"]
+        for volume in client.volumes.list(filters={"label": f"tether.fingerprint={fingerprint}"}):
+            volume.remove()
+
+
+def test_a_volume_has_the_plugins_too(
+    client: docker.DockerClient, build: Build, busybox: str, volumes: list[str]
+) -> None:
+    plain = prepare_mount(busybox, client=client)
+    result = prepare_mount(busybox, client=client, plugin_packages=[str(PROBE)])
+    volumes.append(result.volume)
+    assert result.volume != plain.volume
+    assert [each.name for each in result.plugins] == ["probe"]
+    mount = [f"{result.volume}:/opt/tether:ro"]
+    assert look(client, busybox, volumes=mount) == SEEN
+    steps: list[BuildProgress] = []
+    again = prepare_mount(busybox, plugin_packages=[str(PROBE)], progress=steps.append)
+    assert again.volume == result.volume
+    assert steps == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["06-musl", "07-scratch", "02-bookworm"])
+def test_in_images_of_every_kind(client: docker.DockerClient, build: Build, name: str) -> None:
+    case = Case.load(Path(__file__).parents[2] / "images" / name)
+    result = build(image_of(case, client), plugin_packages=[str(PROBE)])
+    assert look(client, result.tag) == SEEN
+
+
+# What fails, and packages that come in other ways; each stage takes some seconds.
+
+
+def package(name: str, **files: str) -> dict[str, bytes]:
+    """The files of a package with a plugin."""
+    declared = {"tether-plugin.toml": f'name = "{name}"\ndoor = 1\n', "__init__.py": "", **files}
+    return {f"{name}_package/{file}": text.encode() for file, text in declared.items()}
+
+
+def wheel(folder: Path, name: str, requires: str = "", **files: str) -> Path:
+    """A wheel with a plugin; gives its path."""
+    metadata = f"Metadata-Version: 2.1\nName: {name}_package\nVersion: 1.0\n{requires}"
+    entries = f"[tether.plugins]\n{name} = {name}_package\n"
+    info = {"METADATA": metadata.encode(), "entry_points.txt": entries.encode()}
+    path = folder / wheel_name(f"{name}_package", "1.0")
+    path.write_bytes(_packed(f"{name}_package", "1.0", package(name, **files), info))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _own_images(client: docker.DockerClient) -> Iterator[None]:
+    """Images of plugins that only these tests make go; that of the probe stays."""
+    yield
+    for image in client.images.list(filters={"label": "tether.kind=plugin"}):
+        for name in image.tags:
+            if name.startswith(("tether-plugin-lamp", "tether-plugin-oven", "tether-plugin-no")):
+                client.images.remove(name, force=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("files", "requires", "error", "said"),
+    [
+        (
+            {"setup.sh": "echo almost\nexit 3\n", "tether-plugin.toml": "setup"},
+            "",
+            BuildFailed,
+            r"run the set-up of lamp, setup\.sh: it ended with exit code 3\n(.|\n)*almost",
+        ),
+        ({}, "Requires-Dist: no-such-thing==0\n", BuildFailed, "no-such-thing"),
+        ({}, "Requires-Python: >=3.99\n", PluginInvalid, r"it is not for Python 3\.\d+"),
+        ({}, "Requires-Dist: tether-runtime>=99\n", BuildFailed, "tether-runtime"),
+        ({"tether-plugin.toml": 'name = "lamp"\ndoor = 2\n'}, "", PluginInvalid, "version 2"),
+        ({"tether-plugin.toml": 'name = "lump"\ndoor = 1\n'}, "", PluginInvalid, "'lump'"),
+        ({"tether-plugin.toml": "door = "}, "", PluginInvalid, "is no TOML"),
+    ],
+)
+def test_what_cannot_be_a_plugin(
+    client: docker.DockerClient,
+    build: Build,
+    busybox: str,
+    tmp_path: Path,
+    files: dict[str, str],
+    requires: str,
+    error: type[Exception],
+    said: str,
+) -> None:
+    if files.get("tether-plugin.toml") == "setup":
+        files = {
+            **files,
+            "tether-plugin.toml": 'name = "lamp"\ndoor = 1\n[image]\nsetup = "setup.sh"\n',
+        }
+    path = wheel(tmp_path, "lamp", requires, **files)
+    with pytest.raises(error, match=said) as caught:
+        build(busybox, plugin_packages=[str(path)])
+    assert caught.value.hint  # type: ignore[attr-defined]
+    assert lamps(client) == []
+
+
+def lamps(client: docker.DockerClient) -> list[str]:
+    """The images of that plugin, and what is left of their stages."""
+    names = [name for image in client.images.list() for name in image.tags]
+    stages = client.images.list(all=True, filters={"label": "tether.stage"})
+    left = [str(each.labels["tether.stage"]) for each in stages]
+    return [name for name in [*names, *left] if name.startswith("tether-plugin-lamp")]
+
+
+@pytest.mark.slow
+def test_a_requirement_that_no_index_has(build: Build, busybox: str) -> None:
+    with pytest.raises(
+        BuildFailed, match=r"pip could not get the package no-such-lamp==1"
+    ) as caught:
+        build(busybox, plugin_packages=["no-such-lamp==1"])
+    assert "No matching distribution" in "\n".join(caught.value.data["log"])
+
+
+@pytest.mark.slow
+def test_a_package_without_a_plugin(build: Build, busybox: str) -> None:
+    with pytest.raises(PluginInvalid, match="has no plugin"):
+        build(busybox, plugin_packages=["iniconfig"])
+
+
+@pytest.mark.slow
+def test_two_packages_with_one_name(build: Build, busybox: str, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    first = wheel(tmp_path, "lamp")
+    second = wheel(tmp_path / "other", "lamp", **{"other.py": ""})
+    with pytest.raises(PluginInvalid, match="both have the plugin name 'lamp'"):
+        build(busybox, plugin_packages=[str(first), str(second)])
+
+
+@pytest.mark.slow
+def test_one_changes_and_the_others_stay(
+    client: docker.DockerClient, build: Build, busybox: str, tmp_path: Path
+) -> None:
+    lamp, oven = wheel(tmp_path, "lamp"), wheel(tmp_path, "oven")
+    first = build(busybox, plugin_packages=[str(lamp), str(oven)])
+    assert [each.name for each in first.plugins] == ["lamp", "oven"]
+    lamp = wheel(tmp_path, "oven", **{"more.py": "MORE = 1\n"})
+    second = build(
+        busybox, plugin_packages=[str(tmp_path / "lamp_package-1.0-py3-none-any.whl"), str(oven)]
+    )
+    made = {each.name: each.reused for each in second.plugins}
+    assert made == {"lamp": True, "oven": False}
+    assert [layer.reused for layer in second.layers] == [True, True, True, False]
+
+
+@pytest.mark.slow
+def test_without_a_cache_it_is_made_again(
+    client: docker.DockerClient, build: Build, busybox: str, tmp_path: Path
+) -> None:
+    path = str(wheel(tmp_path, "lamp"))
+    first = build(busybox, plugin_packages=[path])
+    old = client.images.get(first.plugins[0].image).id
+    second = build(busybox, plugin_packages=[path], no_cache=True)
+    assert second.plugins[0].image == first.plugins[0].image
+    assert not second.plugins[0].reused
+    assert client.images.get(first.plugins[0].image).id != old
+
+
+@pytest.mark.slow
+def test_two_at_once_make_it_once(build: Build, busybox: str, tmp_path: Path) -> None:
+    path = str(wheel(tmp_path, "lamp"))
+    results: list[BuildResult] = []
+
+    def once() -> None:
+        results.append(build(busybox, plugin_packages=[path]))
+
+    threads = [threading.Thread(target=once) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    layers: list[PluginLayer] = [each for result in results for each in result.plugins]
+    assert sorted(each.reused for each in layers) == [False, True]
+
+
+@pytest.mark.slow
+def test_an_interruption_leaves_nothing(
+    client: docker.DockerClient, busybox: str, tmp_path: Path
+) -> None:
+    text = 'name = "lamp"\ndoor = 1\n[image]\nsetup = "setup.sh"\n'
+    files = {"setup.sh": "echo size of a lamp\nsleep 300\n", "tether-plugin.toml": text}
+    path = wheel(tmp_path, "lamp", **files)
+    command = [sys.executable, "-m", "tether_image_builder.cli", "--plugin-package", str(path)]
+    program = "from tether_image_builder.cli import main; main()"
+    command = [sys.executable, "-c", program, "--plugin-package", str(path), busybox]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as it:
+        assert it.stdout is not None
+        for line in it.stdout:
+            if "size of a lamp" in line:
+                it.send_signal(signal.SIGINT)
+                break
+        rest = it.stdout.read()
+    assert it.returncode == 130, rest
+    assert lamps(client) == []
+
+
+@pytest.mark.slow
+def test_prune_takes_what_nobody_has(
+    build: Build, busybox: str, tmp_path: Path, client: docker.DockerClient
+) -> None:
+    result = build(busybox, plugin_packages=[str(wheel(tmp_path, "lamp"))])
+    [plugin] = result.plugins
+    patterns = ("tether-plugin-lamp*", f"{result.tag.split(':')[0]}*")
+    kept = {each.name: each.reason for each in prune_images(*patterns).kept}
+    assert kept[plugin.image] == "what stays has it"
+    gone = prune_images(*patterns, everything=True)
+    assert {each.kind for each in gone.removed} == {"image", "plugin"}
+    with pytest.raises(docker.errors.ImageNotFound):
+        client.images.get(plugin.image)
+
+
+@pytest.mark.slow
+def test_all_plugins_of_a_package(
+    client: docker.DockerClient, build: Build, busybox: str, tmp_path: Path
+) -> None:
+    path = wheel(tmp_path, "lamp")
+    more = package("oven")
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    info = "lamp_package-1.0.dist-info"
+    files[f"{info}/entry_points.txt"] += b"oven = oven_package\n"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in {**files, **more}.items():
+            archive.writestr(name, content)
+    path.write_bytes(buffer.getvalue())
+    result = build(busybox, plugin_packages=[str(path)])
+    assert [each.name for each in result.plugins] == ["lamp", "oven"]
+    assert len({each.image for each in result.plugins}) == 1
+    listed = run(client, result.tag, ["/bin/ls", "/opt/tether/plugins"])
+    assert listed.split() == ["lamp", "oven"]
+
+
+@pytest.mark.slow
+def test_the_command_tells_all_of_it(build: Build, busybox: str, names: list[str]) -> None:
+    command = [str(Path(sys.executable).parent / "runtime-build"), "--output", "json"]
+    done = subprocess.run(
+        [*command, "--plugin-package", str(PROBE), busybox], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    names.append(told["tag"])
+    [plugin] = told["plugins"]
+    assert (plugin["name"], plugin["declaration"]["summary"]) == (
+        "probe",
+        "What the builder's tests look for",
+    )
+    assert "plugin probe" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_link_that_leads_out(build: Build, busybox: str, tmp_path: Path) -> None:
+    text = 'name = "lamp"\ndoor = 1\n[image]\nsetup = "setup.sh"\n'
+    setup = 'ln -s /bin/sh "$PREFIX/bin/sh"\n'
+    path = wheel(tmp_path, "lamp", **{"setup.sh": setup, "tether-plugin.toml": text})
+    with pytest.raises(PluginInvalid, match=r"bin/sh leads to .*, outside of"):
+        build(busybox, plugin_packages=[str(path)])
+    shutil.rmtree(tmp_path)
