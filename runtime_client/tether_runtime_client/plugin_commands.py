@@ -11,7 +11,7 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,25 +34,30 @@ def write_commands(settings: ClientSettings) -> str | None:
     has the name of another plugin's command, is left out and logged.
     """
     found: dict[str, str] = {}
-    for plugin in _installed(settings.plugins_folder):
-        name = plugin["declaration"]["name"]
-        for command, target in plugin["declaration"]["commands"].items():
-            if command in found:
-                log.warning("the command %s of %s is that of another plugin", command, name)
-            else:
-                found[command] = _script(_described(plugin, target, settings))
+    for file in sorted(settings.plugins_folder.glob("*/plugin.json")):
+        try:
+            programs = _programs(file, settings)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as problem:
+            log.warning("%s cannot be read: %s", file, problem)
+            continue
+        for taken in found.keys() & programs:
+            log.warning("the command %s of %s is that of another plugin", taken, file.parent.name)
+        found = {**programs, **found}
     return _written(settings.run_dir / "bin", found) if found else None
 
 
-def _installed(plugins: Path) -> Iterator[dict[str, Any]]:
-    """What can be read; what cannot is told when the plugin is used."""
-    for file in sorted(plugins.glob("*/plugin.json")):
-        try:
-            plugin = json.loads(file.read_bytes())
-            if plugin["declaration"].get("commands"):
-                yield plugin
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
-            log.warning("%s cannot be read: %s", file, problem)
+def _programs(file: Path, settings: ClientSettings) -> dict[str, str]:
+    """A plugin's commands. What is wrong with it otherwise is told when it is used."""
+    # What is no ordinary file is not waited for.
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as opened:
+        plugin = json.load(opened)
+    commands = plugin["declaration"].get("commands", {})
+    return {
+        str(name): _script(_described(plugin, str(target), settings))
+        for name, target in commands.items()
+        if "/" not in name
+    }
 
 
 def _described(plugin: Mapping[str, Any], target: str, settings: ClientSettings) -> dict[str, Any]:

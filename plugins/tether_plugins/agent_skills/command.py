@@ -115,7 +115,7 @@ def _find(catalogue: Catalogue, name: str) -> Skill:
     module, _, function = name.rpartition(".")
     if module in catalogue.modules():  # made by code, and so not in the source
         return Skill(name=function, module=module, signature="(...)")
-    near = get_close_matches(name, [skill.name for skill in skills], n=3)
+    near = get_close_matches(name, {skill.name for skill in skills}, n=3)
     advice = f"did you mean {' or '.join(near)}?" if near else "skill --list prints those there are"
     told = "".join(f"\nskill: {problem}" for problem in problems)
     raise WrongUse(f"there is no skill {name!r}; {advice}{told}")

@@ -1,0 +1,23 @@
+"""Skill modules are plain Python: any Python of an image imports them, without Tether."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.mark.parametrize("module", ["agent_skills", "documents"])
+def test_a_skill_module_needs_nothing_of_tether_and_no_library_to_be_imported(module: str) -> None:
+    program = (
+        f"import sys; sys.path.append({str(ROOT / 'plugins')!r}); before = set(sys.modules)\n"
+        f"from tether_plugins.{module} import *\n"
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(*sorted(new - set(sys.stdlib_module_names)))"
+    )
+    done = subprocess.run([sys.executable, "-IS", "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("tether_plugins\n", "")
