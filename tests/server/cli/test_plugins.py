@@ -1,0 +1,119 @@
+"""Plugins on the command line: what is listed, completed and refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from tether_server.cli.main import main
+from tether_server.cli.pairs import port_pair
+from tether_server.cli.plugin_options import PLUGINS, asked_for
+
+from ..plugins import tides
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    with tides.fresh_classes():
+        tides.install(folder)
+        yield folder
+
+
+def test_the_installed_ones_are_listed(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plugins"]) == 0
+    shown = capsys.readouterr().out
+    assert "tides 1.2  Knows when the water is high.\n" in shown
+    for line in ("tides.look, tides.raw", "tides.wave", "some_tides.skills", "some-tides"):
+        assert line in shown
+    assert "some_tides" not in sys.modules
+
+
+def test_they_are_listed_for_programs(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plugins", "--json"]) == 0
+    found = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert found["tides"]["version"] == "1.2"
+    assert list(found["tides"]["ports"]) == ["map"]
+
+
+def test_one_that_cannot_be_used_says_why(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tides.install(site, **{"tether-plugin.toml": "name = 7"})
+    assert main(["plugins"]) == 0
+    said = capsys.readouterr()
+    assert "the plugin tides cannot be used" in said.err
+    assert "tides 1.2" not in said.out
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("ti", ["tides"]), ("jupyter,ti", ["jupyter,tides"]), ("tides,ti", []), ("nope", [])],
+)
+def test_names_are_completed(site: Path, typed: str, offered: list[str]) -> None:
+    command = click.Command("run")
+    option = click.Option(["--plugin"], type=PLUGINS)
+    items = PLUGINS.shell_complete(click.Context(command), option, typed)
+    assert [item.value for item in items] == offered
+
+
+def test_the_shell_asks_for_them(site: Path) -> None:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(site),
+        "COMP_WORDS": "tether run --plugins ti",
+        "COMP_CWORD": "3",
+        "_TETHER_COMPLETE": "bash_complete",
+    }
+    command = [sys.executable, "-m", "tether_server.cli"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "plain,tides\n"
+
+
+def test_names_and_configurations(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text('{"b": [2]}')
+    asked = asked_for(("one,two", "three"), ('one={"a": 1}', f"three=@{file}"), ())
+    assert asked == {"one": {"a": 1}, "two": None, "three": {"b": [2]}}
+    assert asked_for((), ("one={}",), ("a-package",)) == {"one": {}}
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("one", "NAME=JSON, or NAME=@FILE"),
+        ("=1", "NAME=JSON, or NAME=@FILE"),
+        ("one={", "is no JSON"),
+        ("one=7", "is no object"),
+        ("one=@/nowhere", "No such file"),
+        ("two={}", "give --plugin two too"),
+    ],
+)
+def test_a_configuration_that_cannot_be_used(config: str, message: str) -> None:
+    with pytest.raises(click.UsageError, match=message):
+        asked_for(("one",), (config,), ())
+
+
+def test_what_the_runtime_refuses_is_told_with_its_hint(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "--local", "--plugin", "tide", "--", "true"]) == 125
+    said = capsys.readouterr().err
+    assert "no plugin 'tide' is installed here" in said
+    assert "Did you mean 'tides'?" in said
+
+
+def test_a_plugins_port_has_a_name() -> None:
+    assert port_pair("weather.map", names=True) == (0, "weather.map")
+    assert port_pair("8000:weather.map", names=True) == (8000, "weather.map")
+    assert port_pair("/tmp/map:weather.map", names=True) == ("/tmp/map", "weather.map")
+    for text, names in (("weather.map", False), ("weather.map:8000", True), ("weather.", True)):
+        with pytest.raises(click.UsageError):
+            port_pair(text, names=names)
