@@ -18,11 +18,18 @@ from tether_runtime_client.protocol import (
     exec_actions,
     exec_observations,
     frames,
+    jupyter,
+    jupyter_events,
+    jupyter_outputs,
     limits,
     notes,
     observations,
+    plugin_actions,
+    plugin_events,
+    plugin_observations,
     port_actions,
     port_observations,
+    skills,
     tree_actions,
 )
 from tether_runtime_client.protocol.errors import ERRORS_BY_CODE
@@ -33,6 +40,7 @@ from tether_server.ports import Forward, Reverse
 from tether_server.ports.options import ForwardOptions, ReverseOptions
 from tether_server.process import Process
 from tether_server.process_streams import ProcessInput, ProcessOutput
+from tether_server.skills import Skills
 from tether_server.spawn_options import SpawnOptions
 from tether_server.transfer_rules import TransferOptions
 
@@ -57,6 +65,15 @@ events, and the client sends events and observations, each with the next number 
 `error` may come at any point and is the last frame of its connection.
 """
 
+
+PLUGINS = """\
+## Messages of plugins
+
+A plugin's action travels and is kept as an `OpaqueAction`, whose `kind` is the tag of the action's
+class and whose `fields` are its other fields, as JSON. What it comes to is an `OpaqueObservation`,
+what it tells an `OpaqueEvent`; what every event has stands there, beside `fields`. Those of the
+built-in plugins follow.
+"""
 
 PYTHON = """\
 # The Python interface
@@ -87,17 +104,28 @@ def protocol_page() -> str:
             *_classes(exec_actions, bases.Action),
             *_classes(tree_actions, bases.Action),
             *_classes(port_actions, bases.Action),
+            *_classes(plugin_actions, bases.Action),
             "## Observations\n",
             *_classes(observations, observations.Observation),
             *_classes(exec_observations, observations.Observation),
             *_classes(port_observations, observations.Observation),
+            *_classes(plugin_observations, observations.Observation),
             "## Events\n",
             *_classes(events, events.Event),
+            *_classes(plugin_events, events.Event),
             "## Parts of observations and events\n",
             *_classes(observations, Message, but=events.Event),
             *_classes(exec_actions, Message, but=bases.Action),
             *_classes(events, Message, but=events.Event),
             *_classes(notes, Message),
+            *_classes(plugin_observations, Message, but=events.Event),
+            PLUGINS,
+            "## Python cells: the plugin `jupyter`\n",
+            *_classes(jupyter, Message),
+            *_classes(jupyter_events, Message),
+            *_classes(jupyter_outputs, Message),
+            "## Agent skills: the plugin `agent_skills`\n",
+            *_classes(skills, Message),
             "## Types of fields\n",
             "| name | type |\n|---|---|",
             *_types(),
@@ -126,6 +154,7 @@ def python_page() -> str:
             *_made_elsewhere(ProcessInput, ("write", "close")),
             *_made_elsewhere(Forward, FORWARD),
             *_made_elsewhere(Reverse, MAPPING),
+            *_made_elsewhere(Skills, ()),
             *_made_elsewhere(EventStream, ("last_seq", "since", "subscribe")),
             f"## `SyncEventStreamRuntime`\n\n{inspect.getdoc(SyncEventStreamRuntime)}\n",
         ]
@@ -209,7 +238,7 @@ def _signature(function: Any) -> str:
 
 def _classes(module: ModuleType, base: type, *, but: type | None = None) -> Iterable[str]:
     for name, kind in vars(module).items():
-        local = inspect.isclass(kind) and kind.__module__ == module.__name__
+        local = inspect.isclass(kind) and kind.__module__ == module.__name__ and "[" not in name
         if local and issubclass(kind, base) and not (but and issubclass(kind, but)):
             yield f"### `{name}`\n\n{inspect.getdoc(kind)}\n"
             yield from _fields(kind)
@@ -241,13 +270,19 @@ def _types() -> Iterable[str]:
         exec_actions,
         tree_actions,
         port_actions,
+        plugin_actions,
         observations,
+        plugin_observations,
         events,
         frames,
+        jupyter,
+        jupyter_events,
+        jupyter_outputs,
+        skills,
     ):
         named |= {name: value for name, value in vars(module).items() if _is_alias(value)}
     for name, value in sorted(named.items()):
-        if not name.startswith("_"):
+        if not name.startswith("_") and not inspect.isclass(value):
             yield f"| `{name}` | `{_readable(value)}` |"
 
 

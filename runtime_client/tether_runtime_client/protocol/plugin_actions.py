@@ -27,9 +27,9 @@ Kind = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$", max_l
 class PluginAction(Action, Generic[O]):
     """The base of plugins' own actions; what one comes to stands in the brackets.
 
-    class LookupAction(PluginAction[LookupObservation]):
-        action: Literal["weather.lookup"] = "weather.lookup"
-        city: str
+        class LookupAction(PluginAction[LookupObservation]):
+            action: Literal["weather.lookup"] = "weather.lookup"
+            city: str
 
     Fields are what JSON can hold, and models derived from `Message`; bytes travel as base64.
     """
