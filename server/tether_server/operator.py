@@ -153,7 +153,7 @@ class _OwnActions(Submissions):
         final = _final(self._folder, action_id)
         if final is not None:
             self._history.store_event(final)
-            self._stored(0)
+            self._saver.stored(0)
             self._resolve(action_id, final)
             return
         lost = ActionLost("the connection was cut before the sandbox confirmed the action")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import sqlite3
 import time
 
 from tether_runtime_client.protocol.actions import Action
@@ -51,19 +50,10 @@ from .doubt import Doubt, second_end
 from .event_stream import EventStream
 from .history import History
 from .link import Ended, Link
+from .saving import Saver
 from .submission_frame import Submission, body_of, check
 
 log = logging.getLogger(__name__)
-
-SAVE_AFTER_S = 0.05
-"""Events are committed and acknowledged together, this long after the first of them."""
-
-SAVE_AFTER_BYTES = 1024 * 1024
-"""Or once they are this much."""
-
-SAVE_RETRY_S = 1.0
-HOLD_BYTES = 8 * SAVE_AFTER_BYTES
-"""The most that waits in memory while the history cannot be written."""
 
 
 class Submissions:
@@ -81,12 +71,7 @@ class Submissions:
         self._frames: dict[str, bytes] = {}
         self._doubt = Doubt()
         self._gaps: list[Gap] = []
-        self._unacknowledged: set[str] = set()
-        self._unsaved = 0
-        self._save_timer: asyncio.TimerHandle | None = None
-        self._failing = False
-        self._writable = asyncio.Event()
-        self._writable.set()
+        self._saver = Saver(history, events, self._on_fenced)
         self._running = asyncio.Event()
         self._running.set()
         self.ended: Ended | None = None
@@ -94,6 +79,7 @@ class Submissions:
     def bind(self, link: Link, why_transport: str, started: SandboxStarted) -> None:
         """The link to submit on, before its `start`; `started` is the first event to store."""
         self._link = link
+        self._saver.bind(link)
         self._started = started
         self._why_transport = why_transport
 
@@ -130,31 +116,11 @@ class Submissions:
     def record(self, event: Event) -> None:
         """Store what the server itself saw."""
         self._history.store_event(event)
-        self._stored(0)
+        self._saver.stored(0)
 
     def save(self) -> None:
         """Commit now, and acknowledge what was committed."""
-        if self._save_timer is not None:
-            self._save_timer.cancel()
-            self._save_timer = None
-        try:
-            self._history.commit()
-        except Fenced as fenced:
-            self._unacknowledged.clear()  # it was not written here, and may not be elsewhere
-            self.on_ended(Ended(fenced.message, fenced=True))
-            return
-        except (sqlite3.Error, OSError) as problem:
-            self._cannot_write(problem)
-            return
-        self._unsaved = 0
-        if self._failing:
-            self._failing = False
-            self._writable.set()
-            self._events.wake()
-        if self._link is not None and self._link.connected:
-            for epoch in self._unacknowledged:
-                self._link.acknowledge(epoch, self._history.progress[epoch])
-            self._unacknowledged.clear()
+        self._saver.save()
 
     def stopped(self) -> None:
         """The sandbox was stopped with its runtime: what has not ended, ends with it."""
@@ -168,9 +134,7 @@ class Submissions:
 
     def close(self) -> None:
         """No answers will come any more. Twice is safe."""
-        self.save()
-        if self._save_timer is not None:
-            self._save_timer.cancel()
+        self._saver.close()
         for action_id in list(self._waiting):
             self._resolve(action_id, RuntimeClosed("the runtime was closed before the answer came"))
         self._events.end()
@@ -191,7 +155,7 @@ class Submissions:
 
     async def writable(self) -> None:
         """Return when the history takes events."""
-        await self._writable.wait()
+        await self._saver.writable()
 
     def on_connected(self, welcome: WelcomeFrame, outage_s: float) -> None:
         """Send again what has no answer and cannot have been run.
@@ -209,7 +173,7 @@ class Submissions:
         for gap in gaps:
             self._store_gap(gap)
         self._history.skip(welcome.epoch, self._history.progress.get(welcome.epoch, 0))
-        self._unacknowledged |= {span.epoch for span in welcome.epochs} & set(self.progress())
+        self._saver.owe({span.epoch for span in welcome.epochs} & set(self.progress()))
         self._send_again(self._doubt.meet(welcome, self._frames, gaps=bool(gaps)))
 
     def _say_connected(self, welcome: WelcomeFrame, outage_s: float) -> None:
@@ -246,16 +210,14 @@ class Submissions:
         if isinstance(frame, ObservationFrame) and self._has_ended(frame.observation.action_id):
             frame, raw = second_end(frame)
         event = self._history.store_frame(frame, raw)
-        self._unacknowledged.add(frame.epoch)
-        self._stored(len(raw))
-        if event.action_id is None:
-            if isinstance(event, HistoryGap):
-                self._doubt.note_gap()
-            return
-        if isinstance(event, Observation):
+        self._saver.owe((frame.epoch,))
+        if isinstance(event, HistoryGap):
+            self._doubt.note_gap()
+        elif isinstance(event, Observation) and event.action_id is not None:
             self._resolve(event.action_id, event)
         elif isinstance(event, ActionAccepted) and event.action_id in self._frames:
             self._doubt.accepted.add(event.action_id)
+        self._saver.stored(len(raw))
 
     def _has_ended(self, action_id: str | None) -> bool:
         """What is waited for has not; of others, such as an operator's, the history knows."""
@@ -362,19 +324,8 @@ class Submissions:
         self._history.skip(gap.epoch, gap.stored)
         self.record(HistoryGap(epoch=gap.epoch, first=gap.first, last=gap.last, reason=gap.reason))
 
-    def _cannot_write(self, problem: Exception) -> None:
-        """Nothing was acknowledged, so nothing is lost: the client keeps it. After a while it is
-        heard no more until there is space again, or memory would have to hold it here.
-        """
-        log.error("the history cannot be written: %s", problem)
-        self._failing = True
-        loop = asyncio.get_running_loop()
-        self._save_timer = loop.call_later(SAVE_RETRY_S, self.save)
-
-    def _hold_off(self) -> None:
-        if self._link is not None and self._writable.is_set():
-            self._writable.clear()
-            self._link.cut("the history cannot be written")
+    def _on_fenced(self, fenced: Fenced) -> None:
+        self.on_ended(Ended(fenced.message, fenced=True))
 
     def _submit_new(self, action_id: str, action: Action) -> None:
         body = body_of(action)
@@ -401,17 +352,6 @@ class Submissions:
                 hint=f"Free some room in {self._history.path.parent}, and run it again",
             ) from problem
 
-    def _stored(self, size: int) -> None:
-        self._unsaved += size
-        self._events.wake()
-        if self._unsaved > HOLD_BYTES and self._failing:
-            self._hold_off()
-        elif self._unsaved >= SAVE_AFTER_BYTES and not self._failing:
-            self.save()
-        elif self._save_timer is None:
-            loop = asyncio.get_running_loop()
-            self._save_timer = loop.call_later(SAVE_AFTER_S, self.save)
-
     def _resolve(self, action_id: str, outcome: Observation | TetherError) -> None:
         self._frames.pop(action_id, None)
         self._doubt.forget(action_id)
@@ -429,7 +369,7 @@ class Submissions:
 
     def _end_here(self, observation: ErrorObservation) -> None:
         stored = self._history.store_event(observation)
-        self._stored(0)
+        self._saver.stored(0)
         assert isinstance(stored, Observation)
         self._resolve(observation.action_id or "", stored)
 
