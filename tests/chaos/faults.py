@@ -174,7 +174,9 @@ class ServerReplaced(Fault):
     async def strike(self, run: Run) -> str:
         run.proxy.go_on()
         told = await run.replace_server()
-        return seen("took the sandbox over" in told, f"the first server was told: {told}")
+        # The latter where its connection was lost before, and it came back too late.
+        replaced = "took the sandbox over" in told or "another server controls" in told
+        return seen(replaced, f"the first server was told: {told}")
 
 
 class ServerStopped(Fault):
