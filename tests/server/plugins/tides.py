@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,11 +107,11 @@ def free_port() -> int:
         return port
 
 
-def install(site: Path, version: str = "1.2", **replaced: str) -> Path:
+def install(site: Path, version: str = "1.2", *, port: int = 0, **replaced: str) -> Path:
     """Put the package and its entry point into a folder; `replaced` are other texts of files."""
     folder = site / "some_tides"
     folder.mkdir(exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     files = {
         "__init__.py": "",
         "messages.py": MESSAGES,
@@ -125,6 +126,22 @@ def install(site: Path, version: str = "1.2", **replaced: str) -> Path:
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: some-tides\nVersion: {version}\n")
     (info / "entry_points.txt").write_text("[tether.plugins]\ntides = some_tides\n")
     return folder
+
+
+def pack(site: Path) -> Path:
+    """A wheel of what is installed there, of the same bytes each time."""
+    info = site / "some_tides.dist-info"
+    (info / "WHEEL").write_text("Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    version = info.joinpath("METADATA").read_text().split()[-1]
+    files = sorted(site.glob("some_tides/*.*")) + sorted(info.iterdir())
+    names = [str(file.relative_to(site)).replace(".dist", f"-{version}.dist") for file in files]
+    wheel = site / f"some_tides-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, file in zip(names, files, strict=True):
+            archive.writestr(zipfile.ZipInfo(name), file.read_bytes())
+        record = "".join(f"{name},,\n" for name in names)
+        archive.writestr(zipfile.ZipInfo(f"some_tides-{version}.dist-info/RECORD"), record)
+    return wheel
 
 
 @contextmanager
