@@ -114,23 +114,38 @@ def parse_declaration(text: str, source: Path | str) -> Declaration:
         PluginInvalid: it is no TOML, a field is wrong, or it is for another version of the door.
     """
     try:
-        found = Declaration.model_validate(tomllib.loads(text))
+        fields = tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
         raise PluginInvalid(f"{source} is no TOML: {problem}") from None
+    try:
+        found = Declaration.model_validate(fields)
     except ValidationError as problem:
-        error = problem.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in error["loc"])
-        message = error["msg"].removeprefix("Value error, ")
-        raise PluginInvalid(f"{source}: {where}{': ' * bool(where)}{message}") from None
+        check_fields(fields)
+        raise PluginInvalid(f"{source}: {first_error(problem)}") from None
     check_door(found)
     return found
 
 
+def first_error(problem: ValidationError) -> str:
+    """Where the first thing is wrong, and what is."""
+    error = problem.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in error["loc"])
+    return f"{where}{': ' * bool(where)}{error['msg'].removeprefix('Value error, ')}"
+
+
 def check_door(declaration: Declaration) -> None:
     """Raises `PluginInvalid` for a plugin that was written for another version of the door."""
-    if declaration.door != DOOR:
+    check_fields({"name": declaration.name, "door": declaration.door})
+
+
+def check_fields(fields: object) -> None:
+    """The same of what cannot be read: for another version it may have fields that this one does
+    not know.
+    """
+    door = fields.get("door") if isinstance(fields, dict) else None
+    if isinstance(fields, dict) and isinstance(door, int) and door != DOOR:
         raise PluginInvalid(
-            f"the plugin {declaration.name!r} was written for version {declaration.door} of the"
+            f"the plugin {str(fields.get('name'))[:64]!r} was written for version {door} of the"
             f" plugin interface, and this Tether has {DOOR}",
             hint="Install versions of the plugin and of Tether that go together",
         )

@@ -12,13 +12,13 @@ from pydantic import JsonValue
 from ..dispatcher import Context
 from ..plugin.installed import InstalledPlugin
 from ..processes import ProcessStartError
-from ..protocol.errors import PluginLost, PluginNotStarted
+from ..protocol.errors import PluginNotStarted
 from ..protocol.observations import Observation
 from ..protocol.plugin_actions import OpaqueAction
 from ..protocol.plugin_events import PluginFailed, PluginStarted, PluginStopped
 from ..protocol.plugin_observations import PluginInfo, PluginState
 from .life import End
-from .running import RunningPlugin
+from .running import RunningPlugin, stopped
 from .surroundings import Surroundings
 
 BACK_OFF_S = (0.0, 1.0, 2.0, 5.0, 15.0, 60.0)
@@ -83,9 +83,10 @@ class HostedPlugin:
         """End its process; actions that run there are lost. Twice is safe."""
         if self._starting is not None:
             self._starting.life.break_off("it was stopped while it started")
-        while self._change is not None:
-            await asyncio.wait([self._change])
+        while (change := self._under_way) is not None:
+            await asyncio.wait([change])
         if self._running is not None:
+            self._stopping = True
             await asyncio.shield(self._begin(self._stop(self._running, grace_s)))
 
     def hold(self) -> None:
@@ -111,11 +112,11 @@ class HostedPlugin:
     async def _up(self) -> RunningPlugin:
         """The process, which is started where there is none. Who asks meanwhile waits too."""
         while self._running is None or self._stopping:
-            if self._change is None:
+            change = self._under_way
+            if change is None:
                 self._refuse_too_soon()
-                self._begin(self._start())
-            assert self._change is not None
-            started = await asyncio.shield(self._change)
+                change = self._begin(self._start())
+            started = await asyncio.shield(change)
             if isinstance(started, RunningPlugin):
                 return started
         return self._running
@@ -124,13 +125,12 @@ class HostedPlugin:
         """One change at a time: a start, a stop, or the end of what a lost process has left."""
         task = asyncio.create_task(change)
         self._change = task
-        task.add_done_callback(self._changed)
+        task.add_done_callback(_noted)
         return task
 
-    def _changed(self, task: asyncio.Task[Any]) -> None:
-        self._change = None
-        if not task.cancelled():
-            task.exception()  # whoever waits has it, if anybody does
+    @property
+    def _under_way(self) -> asyncio.Task[Any] | None:
+        return None if self._change is None or self._change.done() else self._change
 
     async def _start(self) -> RunningPlugin:
         began = time.monotonic()
@@ -184,7 +184,6 @@ class HostedPlugin:
             )
 
     async def _stop(self, running: RunningPlugin, grace_s: float) -> None:
-        self._stopping = True
         try:
             await running.life.stop(grace_s)
         finally:
@@ -195,12 +194,12 @@ class HostedPlugin:
         """Its process ended, asked or not."""
         self._running = None
         if self._stopping:
-            running.lose(PluginLost(f"the plugin {self.name!r} was stopped", plugin=self.name))
+            running.lose(stopped(self.name))
             return
         self._problem = running.how_it_ended(end)
         self._tell_failure(self._problem, running, end)
         running.lose(running.lost(end))
-        if self._change is None:
+        if self._under_way is None:
             self._begin(_gone(running))
 
     def _tell_failure(
@@ -218,6 +217,12 @@ class HostedPlugin:
                 output_path=life.output.path if life is not None else None,
             )
         )
+
+
+def _noted(change: asyncio.Task[Any]) -> None:
+    """Whoever waits has its exception, if anybody does."""
+    if not change.cancelled():
+        change.exception()
 
 
 async def _gone(running: RunningPlugin) -> None:

@@ -57,6 +57,7 @@ class Life:
         loop = asyncio.get_running_loop()
         self.pid = spawned.process.pid
         self.output = spawned.output
+        self.stopping = False
         self._process = spawned.process
         self._family = spawned.family
         self._registry = registry_folder
@@ -93,6 +94,7 @@ class Life:
         """Have it end in good order, or end it; returns when nothing of it is left. Whether it did
         so by itself.
         """
+        self.stopping = True
         self.send(StopFrame())
         by_itself = await self._ends_within(grace_s)
         if not by_itself:

@@ -28,7 +28,7 @@ from ..plugin.wire import (
     StartFrame,
     packed,
 )
-from ..protocol.errors import ActionError, FrameTooLarge, PluginLost
+from ..protocol.errors import FrameTooLarge, PluginError, PluginLost
 from ..protocol.observations import Observation
 from ..protocol.plugin_actions import OpaqueAction
 from .calls import Call, Calls
@@ -104,9 +104,12 @@ class RunningPlugin:
             outcome = await asyncio.shield(call.end)
         except asyncio.CancelledError:
             return await self._cancel(call)
-        if outcome is None:
-            raise ActionError("the plugin ended the action as cancelled, and nobody had asked it")
-        return outcome
+        if outcome is not None:
+            return outcome
+        name = self._plugin.declaration.name
+        if self.life.stopping:
+            raise stopped(name)
+        raise PluginError(f"the plugin {name!r} cancelled the action, which nobody had asked for")
 
     async def health(self) -> str | None:
         """None where it is well, else what is wrong."""
@@ -194,6 +197,11 @@ class RunningPlugin:
             return AnswerFrame(number=ask.number, environment=exported)
         except OSError as problem:
             return AnswerFrame(number=ask.number, problem=str(problem))
+
+
+def stopped(name: str) -> PluginLost:
+    """What an action ends with that ran when its plugin was stopped."""
+    return PluginLost(f"the plugin {name!r} was stopped", plugin=name)
 
 
 def _workdir() -> str:

@@ -1,0 +1,5 @@
+"""It is never imported to its end."""
+
+import threading
+
+threading.Event().wait()

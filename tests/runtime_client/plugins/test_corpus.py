@@ -1,0 +1,416 @@
+"""Whatever a plugin does, it is told, it alone is left out, and the others go on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tether_runtime_client.bounded_log import LIMIT
+from tether_runtime_client.plugins import hosted, life, link, running
+from tether_runtime_client.proctree import read_process
+from tether_runtime_client.protocol import errors as e
+from tether_runtime_client.protocol.limits import MAX_FRAME
+from tether_runtime_client.protocol.plugin_events import PluginFailed, PluginStarted, PluginStopped
+from tether_runtime_client.protocol.plugin_observations import OpaqueObservation
+
+from .conftest import MakeHouse
+from .house import GOOD, SLOW_S, declared
+
+CRASHES = {
+    "exits": (7, "with exit code 7"),
+    "killed": (128 + signal.SIGKILL, "ended by signal 9"),
+}
+STARTS = {
+    "corpus.import_raises:Bad": "ValueError: not today",
+    "corpus.import_exits:Bad": "with exit code 7",
+    "corpus.import_killed:Bad": "ended by signal 9",
+    "corpus.import_hangs:Bad": "not ready within 1 s",
+    "corpus.nowhere:Bad": "No module named 'corpus.nowhere'",
+    "corpus.plugin:Worse": "names no class derived from Plugin",
+    "corpus.misfits:NoPlugin": "names no class derived from Plugin",
+    "corpus.misfits:Handless": "nothing handles bad.do",
+    "corpus.misfits:Twice": "Twice handles DoAction twice: in first and in second",
+    "corpus.misfits:Secret": "Secret handles what is not declared: OtherAction",
+}
+RAW = {
+    "raw_text": "sent what is no frame",
+    "raw_unknown": "sent what is no frame",
+    "raw_surprise": "sent what is no frame",
+    "raw_endless": "a frame of 4,294,967,295 bytes",
+    "raw_random": "sent what is no frame|a frame of",
+    "raw_deep": "sent what is no frame",
+    "raw_ends_unknown": "the end of action number 99, though it was not given that",
+    "raw_ends_anothers": "an observation good.said, which is not its own",
+    "raw_tells_anothers": "an event good.saying, which it has not declared",
+    "raw_tells_unknown": "an event of action number 99",
+    "raw_starts_twice": "how its start went, a second time",
+    "raw_closed": "closed its connection to the client, and went on",
+}
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes its time for good reasons, and not for these."""
+    monkeypatch.setattr(life, "EOF_S", 0.2)
+    monkeypatch.setattr(running, "CANCEL_S", 0.2)
+
+
+async def ended(pid: int) -> None:
+    """Return once nothing has that pid, or only what remains of it."""
+    async with asyncio.timeout(SLOW_S):
+        while (process := read_process(pid)) is not None and process.alive:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("entry", STARTS)
+async def test_one_that_cannot_start_is_left_out(make_house: MakeHouse, entry: str) -> None:
+    broken = declared(entry, start_timeout_s=1 if "hangs" in entry else 30)
+    async with make_house(broken) as house:
+        with pytest.raises(e.PluginNotStarted, match="the plugin 'bad' did not start") as found:
+            await house.do("nothing")
+        failed = house.failure()
+        assert STARTS[entry] in failed.reason
+        assert failed.reason in found.value.message
+        assert failed.output_path is not None
+        assert Path(failed.output_path).exists() == bool(failed.output)
+        assert (await house.info()).state == "failed"
+
+
+async def test_what_is_printed_before_a_failure_is_told(make_house: MakeHouse) -> None:
+    async with make_house(declared("corpus.import_exits:Bad")) as house:
+        with pytest.raises(e.PluginNotStarted) as found:
+            await house.do("nothing")
+        failed = house.failure()
+        assert (failed.exit_code, failed.output) == (7, "about to leave\n")
+        assert found.value.data["output"] == "about to leave\n"
+        assert Path(failed.output_path or "").read_text() == "about to leave\n"
+
+
+@pytest.mark.parametrize("how", ["raises", "exits", "leaves", "killed"])
+async def test_its_own_start_may_fail_in_any_way(make_house: MakeHouse, how: str) -> None:
+    async with make_house(declared(), config={"start": how}) as house:
+        with pytest.raises(e.PluginNotStarted):
+            await house.do("nothing")
+        assert house.failure().plugin == "bad"
+
+
+@pytest.mark.parametrize("how", ["hangs", "stops"])
+async def test_a_start_has_its_time(make_house: MakeHouse, how: str) -> None:
+    slow = declared(start_timeout_s=2)
+    async with make_house(slow, GOOD, config={"start": how}) as house:
+        asked = asyncio.create_task(house.do("nothing"))
+        assert await house.say() == "hello"
+        assert not asked.done(), "the others do not wait for it"
+        assert (await house.info()).state == "starting"
+        with pytest.raises(e.PluginNotStarted, match="it was not ready within 2 s"):
+            await asked
+        assert house.failure().exit_code == 128 + signal.SIGKILL
+
+
+async def test_a_slow_import_is_waited_for_by_whoever_asks(make_house: MakeHouse) -> None:
+    async with make_house(declared("corpus.import_takes_long:Bad")) as house:
+        texts = await asyncio.gather(*(house.do("nothing", str(n)) for n in range(5)))
+        assert texts == ["0", "1", "2", "3", "4"]
+        [started] = house.told(PluginStarted)
+        assert started.duration_s >= 1
+        assert started.version == "1.2.3"
+
+
+@pytest.mark.parametrize("wrong", [{"surprise": 1}, {"start": 5}, {"start": None}])
+async def test_a_wrong_configuration_is_told_by_its_own_model(
+    make_house: MakeHouse, wrong: dict[str, object]
+) -> None:
+    async with make_house(declared(), config=wrong) as house:
+        with pytest.raises(e.PluginNotStarted, match="its configuration is wrong: s") as found:
+            await house.do("nothing")
+        assert next(iter(wrong)) in found.value.message
+
+
+async def test_starts_that_fail_are_not_tried_again_at_once(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosted, "BACK_OFF_S", (0.0, 30.0))
+    async with make_house(declared("corpus.import_raises:Bad")) as house:
+        for _ in range(2):
+            with pytest.raises(e.PluginNotStarted, match="did not start"):
+                await house.do("nothing")
+        for _ in range(20):
+            with pytest.raises(e.PluginNotStarted, match="failed to start 2 times") as found:
+                await house.do("nothing")
+        assert "not tried again for" in found.value.hint
+        assert len(house.told(PluginFailed)) == 2
+
+
+@pytest.mark.parametrize("how", CRASHES)
+async def test_its_end_ends_its_actions_and_the_next_starts_it_anew(
+    make_house: MakeHouse, how: str
+) -> None:
+    exit_code, words = CRASHES[how]
+    async with make_house(declared(), GOOD) as house:
+        others = [asyncio.create_task(house.do("hangs")) for _ in range(3)]
+        good = asyncio.create_task(house.say(pause_s=1))
+        assert await house.do("nothing", "first") == "first"
+        with pytest.raises(e.PluginLost, match=words) as found:
+            await house.do(how)
+        lost = await asyncio.gather(*others, return_exceptions=True)
+        assert [type(error) for error in lost] == [e.PluginLost] * 3
+        assert (found.value.data["exit_code"], found.value.data["signal"]) in ((7, None), (None, 9))
+        assert house.failure().exit_code == exit_code
+        assert await house.do("nothing", "again") == "again"
+        assert await good == "hello"
+        pids = [started.pid for started in house.told(PluginStarted) if started.plugin == "bad"]
+        assert len(set(pids)) == 2
+        await ended(pids[0])
+
+
+@pytest.mark.parametrize("how", ["raises", "leaves"])
+async def test_a_defect_of_a_handler_ends_its_action_alone(make_house: MakeHouse, how: str) -> None:
+    async with make_house(declared()) as house:
+        other = asyncio.create_task(house.do("hangs"))
+        with pytest.raises(e.PluginError, match=r"ValueError: it does not|sys\.exit\(3\)"):
+            await house.do(how)
+        assert not other.done()
+        assert not house.told(PluginFailed)
+        assert (await house.info()).state == "running"
+        log = Path((await house.info()).output_path or "")
+        assert "Traceback" in log.read_text()
+        other.cancel()
+        await asyncio.wait([other])
+
+
+@pytest.mark.parametrize("how", ["blocks", "stops", "raw_half"])
+async def test_one_that_hangs_is_found_out(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    async with make_house(declared(), GOOD) as house:
+        assert await house.do("nothing", "well") == "well"
+        monkeypatch.setattr(life, "PING_S", 0.3)
+        with pytest.raises(e.PluginLost) as found:
+            await house.do(how)
+        expected = "SIGSTOP" if how == "stops" else "event loop has not turned"
+        assert expected in found.value.message
+        assert expected in house.failure().reason
+        assert await house.say() == "hello"
+        assert await house.do("nothing", "again") == "again"
+
+
+async def test_one_that_works_for_long_is_let_work(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(life, "PING_S", 0.1)
+    async with make_house(declared(), GOOD) as house:
+        assert await house.say("long", pause_s=2) == "long"
+        assert not house.told(PluginFailed)
+
+
+async def test_what_it_may_not_say_ends_it(make_house: MakeHouse) -> None:
+    async with make_house(declared(), GOOD) as house:
+        for how, words in RAW.items():
+            with pytest.raises(e.PluginLost, match=words):
+                await house.do(how)
+            failed = house.told(PluginFailed)[-1]
+            assert re.search(words, failed.reason)
+            assert len(failed.reason) < 1000
+            assert await house.say() == "hello"
+
+
+async def test_a_second_end_of_an_action_ends_it(make_house: MakeHouse) -> None:
+    async with make_house(declared(), GOOD) as house:
+        assert isinstance(await house.run("bad.do", what="raw_ends_twice"), OpaqueObservation)
+        await house.until(lambda: house.told(PluginFailed))
+        assert "the end of action number 1, a second time" in house.failure().reason
+
+
+async def test_who_asks_and_does_not_read_is_ended(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "MOST", 4 * 1024 * 1024)
+    async with make_house(declared()) as house:
+        with pytest.raises(e.PluginLost, match="does not read what it asks for"):
+            await house.do("raw_asks")
+
+
+async def test_frames_may_come_in_pieces(make_house: MakeHouse) -> None:
+    async with make_house(declared()) as house:
+        assert await house.do("raw_half_then_slow") == "slow"
+        [event] = house.opaque("bad.told")
+        assert event.fields == {"number": 5}
+
+
+async def test_what_it_returns_and_tells_is_what_is_declared(make_house: MakeHouse) -> None:
+    async with make_house(declared()) as house:
+        with pytest.raises(e.PluginError) as found:
+            await house.do("raw_error")
+        assert found.value.data == {"code": "unauthorized"}, "which is not its own to raise"
+        for how in ("returns_anothers", "returns_nothing"):
+            with pytest.raises(e.PluginError, match="which is no DoneObservation"):
+                await house.do(how)
+        with pytest.raises(e.PluginError, match="Saying is no event that the declaration names"):
+            await house.do("tells_anothers")
+        assert not house.told(PluginFailed)
+
+
+async def test_what_no_message_holds_is_refused_where_it_is_made(make_house: MakeHouse) -> None:
+    async with make_house(declared()) as house:
+        for how, what in (("returns_too_much", "the observation"), ("tells_too_much", "the event")):
+            with pytest.raises(e.FrameTooLarge, match=f"{what} takes 9,000,") as found:
+                await house.do(how)
+            assert "to a file" in found.value.hint
+        assert len(await house.do("returns_much")) == 8_000_000 < MAX_FRAME
+        with pytest.raises(e.FrameTooLarge, match="the action cannot be given to the plugin"):
+            await house.do("nothing", "x" * 10_000_000)
+        assert await house.do("nothing", "x" * 8_000_000) == "x" * 8_000_000
+
+
+async def test_events_come_before_the_end_from_any_thread(make_house: MakeHouse) -> None:
+    async with make_house(declared()) as house:
+        await house.do("tells_in_threads")
+        numbers = sorted(int(str(event.fields["number"])) for event in house.opaque("bad.told"))
+        assert numbers == list(range(100))
+        await house.do("tells_later")
+        assert "has ended: it can tell no more events" in await house.do("tells_later")
+        assert len(house.opaque("bad.told")) == 100
+
+
+async def test_a_cancelled_action_may_say_what_it_has(make_house: MakeHouse) -> None:
+    async with make_house(declared()) as house:
+        await house.do("nothing")
+        asked = asyncio.create_task(house.do("does_not_heed"))
+        await asyncio.sleep(0.1)
+        asked.cancel()
+        assert await asked == "what there was"
+
+
+async def test_a_cancelled_action_is_not_waited_for_for_ever(make_house: MakeHouse) -> None:
+    async with make_house(declared()) as house:
+        await house.do("nothing")
+        for how in ("hangs", "heeds_never", "blocks"):
+            asked = asyncio.create_task(house.do(how))
+            await asyncio.sleep(0.1)
+            began = time.monotonic()
+            asked.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asked
+            assert time.monotonic() - began < 5
+        assert not house.told(PluginFailed)
+
+
+async def test_what_it_prints_is_bounded_and_others_are_not_held_up(make_house: MakeHouse) -> None:
+    async with make_house(declared(), GOOD) as house:
+        await asyncio.gather(house.do("nothing"), house.say())
+        flood = asyncio.create_task(house.do("floods", str(20 * 1024)))
+        waits = []
+        while not flood.done():
+            began = time.monotonic()
+            assert await house.say() == "hello"
+            waits.append(time.monotonic() - began)
+        await flood
+        assert max(waits) < 1
+        log = Path((await house.info()).output_path or "")
+        size = sum(file.stat().st_size for file in log.parent.glob("plugin-bad.log*"))
+        assert LIMIT <= size <= 2 * LIMIT
+
+
+@pytest.mark.parametrize("how", ["forks", "forks_and_leaves"])
+async def test_copies_of_its_process_end_with_it(
+    make_house: MakeHouse, pids: Path, how: str
+) -> None:
+    """One has the socket and the pipe still open, the other is in a session of its own."""
+    async with make_house(declared(), GOOD) as house:
+        if how == "forks":
+            await house.do(how)
+            async with asyncio.timeout(SLOW_S):
+                while len(list(pids.iterdir())) < 2:
+                    await asyncio.sleep(0.01)
+            assert await house.do("nothing", "still") == "still"
+            await house.stop()
+            assert house.told(PluginStopped)
+        else:
+            with pytest.raises(e.PluginLost, match="with exit code 7"):
+                await house.do(how)
+        copies = [int(path.name) for path in pids.iterdir()]
+        assert len(copies) == 2
+        for pid in copies:
+            await ended(pid)
+        assert await house.say() == "hello"
+        assert await house.do("nothing", "again") == "again"
+
+
+@pytest.mark.parametrize("how", ["", "raises", "hangs", "blocks", "does_not_stop", "exits"])
+async def test_it_stops_whatever_its_stop_does(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr("tether_runtime_client.plugins.plugins.STOP_S", 0.3)
+    monkeypatch.setattr(life, "TERM_S", 0.3)
+    async with make_house(declared(), config={"stop": how}) as house:
+        waiting = asyncio.create_task(house.do("hangs"))
+        await house.do("nothing")
+        pid = (await house.info()).pid
+        assert pid is not None
+        await house.stop()
+        assert read_process(pid) is None
+        with pytest.raises(e.PluginLost, match="the plugin 'bad' was stopped"):
+            await waiting
+        assert [event.plugin for event in house.told(PluginStopped)] == ["bad"]
+        assert not house.told(PluginFailed)
+        assert (await house.info()).state == "idle"
+        await house.stop()
+        assert await house.do("nothing", "again") == "again"
+
+
+async def test_one_is_stopped_while_it_starts(make_house: MakeHouse) -> None:
+    async with make_house(declared("corpus.import_hangs:Bad")) as house:
+        asked = asyncio.create_task(house.do("nothing"))
+        while (await house.info()).state != "starting":
+            await asyncio.sleep(0.01)
+        await house.stop()
+        with pytest.raises(e.PluginNotStarted, match="it was stopped while it started"):
+            await asked
+
+
+async def test_how_it_is_is_its_own_word(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "HEALTH_S", 0.3)
+    async with make_house(declared(), GOOD, config={"health": "raises"}) as house:
+        assert (await house.info(health=True)).state == "idle", "none is started for it"
+        await asyncio.gather(house.do("nothing"), house.say())
+        assert (await house.info(health=True)).problem == "ValueError: it does not work"
+        assert (await house.info("good", health=True)).problem is None
+        blocked = asyncio.create_task(house.do("blocks"))
+        await asyncio.sleep(0.1)
+        assert "did not answer within" in str((await house.info(health=True)).problem)
+        blocked.cancel()
+        await asyncio.wait([blocked])
+
+
+async def test_files_of_the_client_that_it_replaces_harm_nobody(make_house: MakeHouse) -> None:
+    async with make_house(declared(), GOOD) as house:
+        await house.do("floods", "10")
+        await house.do("replaces", str(house.state))
+        with pytest.raises(e.PluginLost):
+            await house.do("exits")
+        with pytest.raises(e.PluginNotStarted, match="cannot be prepared"):
+            await house.do("nothing")
+        for path in house.state.iterdir():
+            os.unlink(path)
+        assert await house.do("nothing", "again") == "again"
+        assert await house.say() == "hello"
+
+
+async def test_what_it_starts_finds_what_sessions_find(make_house: MakeHouse) -> None:
+    """No descriptor of ours, an empty input, and the image's own variables."""
+    given = {**os.environ, "CORPUS_VARIABLE": "välue", "LD_CORPUS": "the image's"}
+    async with make_house(declared(), environment=given) as house:
+        found = await house.do("describes")
+        assert "[välue the image's ]" in found
+        links = dict(re.findall(r" (\d+) -> (.*)", found))
+        assert set(links) == {"0", "1", "2", "3"}, "3 is the listing's own"
+        assert links["0"] == "/dev/null"
+        assert not any("socket" in link for link in links.values())
