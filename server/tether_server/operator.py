@@ -89,6 +89,9 @@ class OperatorRuntime(EventStreamRuntime):
     def _keep_secret_young(self, *, attached: bool) -> None:
         """The controller does."""
 
+    async def _check_plugins(self, *, attached: bool) -> None:
+        """The controller does."""
+
     def _save_record(self, sandbox: Sandbox) -> None:
         """The record says who controls the sandbox; that has not changed."""
 

@@ -110,8 +110,14 @@ def _validated(kind: type[M], fields: dict[str, JsonValue], own: dict[str, Any])
 
 def _said(problem: Exception) -> str:
     """Where and what, without the input: that may be long, hostile or secret."""
-    if not isinstance(problem, ValidationError):
-        return f"{type(problem).__name__}: {problem}"[:500]
+    if isinstance(problem, ValidationError):
+        text = _first(problem)
+    else:
+        text = f"{type(problem).__name__}: {problem}"
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:500])
+
+
+def _first(problem: ValidationError) -> str:
     error = problem.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(str(part) for part in error["loc"])
-    return f"{place}{': ' * bool(place)}{error['msg']}"[:500]
+    place = ".".join(str(part) for part in error["loc"])[:200]
+    return f"{place}{': ' * bool(place)}{error['msg']}"

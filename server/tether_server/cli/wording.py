@@ -11,6 +11,7 @@ _PYTHON_TO_OPTION = (
     (r"transport=Ssh\(host='([^']*)'\)", r"--transport ssh=\1"),
     (r"mem_limit='([^']*)'", r"--memory \1"),
     (r"\b(transport|inject|entrypoint|links|user|network)='([^']*)'", r"--\1 \2"),
+    (r"plugins=\[\.\.\.\] of the runtime", "--plugins NAME"),
     (r"`(?:cwd|workdir)`", "--workdir"),
     (r"`start_timeout_s`", "--start-timeout"),
     (r"`(user|network|transport)`", r"--\1"),

@@ -19,20 +19,25 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+ANSWER_TIMEOUT_S = 30.0
+"""The sandbox may be busy, or hostile; no plugin is started for an answer."""
+
 
 async def check_plugins(
     calls: Calls, asked: Collection[str], tell: Callable[[Event], None], *, attached: bool
 ) -> None:
     """Ask the sandbox for its plugins, and `tell` a `PluginWarning` for what does not fit.
 
-    Raises `PluginMissing` for a fresh sandbox that lacks what it was asked for.
+    Raises `PluginMissing` for a fresh sandbox that lacks what it was asked for, or does not say.
     """
     try:
-        found = {info.name: info for info in await calls.plugins()}
-    except ActionError as problem:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            found = {info.name: info for info in await calls.plugins()}
+    except (ActionError, TimeoutError) as problem:
         if not attached:
-            raise
-        log.warning("the sandbox does not tell its plugins: %s", problem.message)
+            reason = getattr(problem, "message", f"no answer in {ANSWER_TIMEOUT_S:.0f} s")
+            raise PluginMissing(f"the sandbox does not tell its plugins: {reason}") from None
+        log.warning("the sandbox does not tell its plugins: %r", problem)
         return
     for name in {**dict.fromkeys(asked), **found}:
         if name not in found and not attached:
@@ -40,7 +45,7 @@ async def check_plugins(
         package = await asyncio.to_thread(installed_classes.package, name)
         warning = difference(name, found.get(name), package)
         if warning is not None:
-            log.warning("the plugin %r: %s", name, warning.message)
+            log.warning("the plugin %r: %r", name, warning.message)
             tell(warning)
 
 

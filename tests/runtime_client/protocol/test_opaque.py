@@ -223,3 +223,11 @@ def test_another_kind_is_refused_without_repeating_what_came() -> None:
     with pytest.raises(ValueError, match=r"^observation: ") as refusal:
         typed_observation(came, DrawObservation)
     assert "secret" not in str(refusal.value)
+
+
+def test_nothing_of_a_refusal_moves_a_cursor() -> None:
+    came = OpaqueObservation(kind="draw.shapes", fields={"image": "", "\x1b[2J" * 999: 1})
+    with pytest.raises(ValueError, match=r"Extra inputs") as refusal:
+        typed_observation(came, DrawObservation)
+    assert str(refusal.value).isprintable()
+    assert len(str(refusal.value)) <= 500

@@ -37,6 +37,7 @@ its own name for it stands beside.
         ("Use transport='unix', or backend='local'", "Use --transport unix, or --local"),
         ("Name it: transport=Ssh(host='USER@HOST')", "Name it: --transport ssh=USER@HOST"),
         ("Say transport=Dial(address='HOST:PORT')", "Say --transport dial=HOST:PORT"),
+        ("Have it: plugins=[...] of the runtime", "Have it: --plugins NAME"),
         ("Choose another `cwd`", "Choose another --workdir"),
         (
             SandboxGone.default_hint,

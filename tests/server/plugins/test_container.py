@@ -19,6 +19,7 @@ from . import tides
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
 PORT = 8124
+"""Its own loopback has it; so the wheel is the same each time."""
 
 
 @pytest.fixture
@@ -42,6 +43,7 @@ def no_images_left(engine: str) -> Iterator[None]:
         client.close()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_images_left")
 async def test_a_plugin_of_a_package_in_any_image(busybox: str, wheel: Path) -> None:
     plugins = {"tides": {"harbour": "Dover", "key": b"\xff"}}

@@ -24,7 +24,7 @@ from tether_runtime_client.protocol.events import ActionSubmitted, PluginStarted
 from tether_runtime_client.protocol.message import Message
 from tether_runtime_client.protocol.observations import OpaqueObservation
 from tether_runtime_client.protocol.plugin_actions import OpaqueAction
-from tether_server import EventStreamRuntime, SyncEventStreamRuntime
+from tether_server import EventStreamRuntime, OperatorRuntime, SyncEventStreamRuntime
 from tether_server.record import load_record
 
 from . import tides
@@ -84,6 +84,11 @@ async def test_its_messages_are_of_its_own_classes(installed: Path) -> None:
         again = await runtime.run(own.LookAction(days=9), id=streamed[0].action_id)
         assert len(again.levels) == 2, "the same id is the same action"
         await by_its_port(runtime)
+        async with OperatorRuntime.beside(runtime.name) as beside:
+            answer = await beside.run(own.LookAction(days=0))
+            assert isinstance(answer, own.LookObservation)
+            told = [type(e.action) for e in beside.events.since() if isinstance(e, ActionSubmitted)]
+            assert told == [own.LookAction], "it asks for nothing by itself"
     look = ["LookAction", "Wave", "Wave", "LookObservation"]
     assert kinds(list(runtime.events.since()))[:8] == look * 2
     assert any(isinstance(event, PluginStarted) for event in runtime.events.since())
