@@ -25,6 +25,9 @@ KEPT = Aim(1 / 1.5, at="least")
 """asyncssh's kept shell, the strongest: Tether is within 1.5 times."""
 
 PROMPTED = Aim(200, at="least")
+LONG_BLOCK = 150
+"""Runs of Tether in a turn beside a peer that takes as long for one or two: a tenth of a second."""
+
 _TRUE = CmdRunAction(command="true")
 
 
@@ -53,9 +56,12 @@ async def _take_turns(plan: Plan, peer: Peer, steps: Mapping[str, Step]) -> dict
     place = tether(peer.place)
     async with peer_step(peer, "true") as step:
         turns = {name: steps[name] for name in (place,) if name in steps} | {peer.name: step}
-        blocks = {peer.name: peer.block}
+        block = LONG_BLOCK if peer.block <= 2 else 25
         return await take_turns(
-            turns, rounds=plan.count(40, 1), block=plan.count(25, 5), blocks=blocks
+            turns,
+            rounds=plan.count(40, 1),
+            block=plan.count(block, 5),
+            blocks={peer.name: peer.block},
         )
 
 
