@@ -1,4 +1,4 @@
-# Debian's packages for the build stage of a plugin, installed as on any Debian.
+# Debian's packages for the build stage of a plugin.
 # shellcheck shell=sh
 . /common/stage.sh
 
@@ -11,6 +11,15 @@ open_archives() {
   fi
 }
 
+# Tools of this recipe: without what they depend on, which the stage has, and without set-up.
+unpack_packages() { # package...
+  (cd /recipe/archives && _apt download "$@")
+  for package in /recipe/archives/*.deb; do
+    dpkg-deb --extract "$package" /
+  done
+}
+
+# What a plugin's set-up needs is installed as on any Debian.
 install_packages() { # package...
   _apt -o Dpkg::Use-Pty=0 install --no-install-recommends "$@"
 }
@@ -18,6 +27,8 @@ install_packages() { # package...
 # What this machine trusts is trusted in the stage, whatever looks for it there.
 trust_host() {
   bundle=/etc/ssl/certs/ca-certificates.crt
+  mkdir -p /etc/ssl/certs
+  [ -s "$bundle" ] || cat /opt/tether/etc/ssl/cert.pem >"$bundle"
   [ ! -s /host/ca.crt ] || cat /host/ca.crt >>"$bundle"
   export SSL_CERT_FILE=$bundle CURL_CA_BUNDLE=$bundle REQUESTS_CA_BUNDLE=$bundle
   export NODE_EXTRA_CA_CERTS=$bundle

@@ -4,18 +4,19 @@ set -eu
 . /recipe/archives.sh
 
 open_archives
-install_packages ca-certificates patchelf python3-pip-whl
+unpack_packages patchelf python3-pip-whl
 trust_host
 
-# The environment's own pip, for this recipe and for a plugin's set-up.
+# The environment's own pip, for this recipe and for a plugin's set-up. It is unpacked, so that
+# Python compiles it once and not at each start.
+/opt/tether/bin/python3 -m zipfile -e /usr/share/python-wheels/pip-*.whl /recipe/pip
 cat >/usr/local/bin/pip <<'PIP'
 #!/bin/sh
-exec env PYTHONPATH="$(echo /usr/share/python-wheels/pip-*.whl):/recipe/pip" \
-  /opt/tether/bin/python3 -m pip "$@"
+exec env PYTHONPATH=/recipe/pip /opt/tether/bin/python3 -m pip "$@"
 PIP
 chmod +x /usr/local/bin/pip
 
 [ ! -s /host/pip.conf ] || export PIP_CONFIG_FILE=/host/pip.conf
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 export PIP_PROGRESS_BAR=off PIP_NO_COMPILE=1 PIP_NO_INPUT=1
-exec env PYTHONPATH=/recipe /opt/tether/bin/python3 -B /recipe/make.py
+exec env PYTHONPATH=/recipe:/recipe/pip /opt/tether/bin/python3 -B /recipe/make.py

@@ -10,14 +10,18 @@ import importlib.metadata
 import json
 import os
 import py_compile
+import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pip._vendor.packaging.requirements import Requirement
+from pip._vendor.packaging.utils import canonicalize_name
 from relocate import relocate
 
 from tether_runtime_client.plugin.declaration import FILE, GROUP, Declaration, parse_declaration
@@ -27,11 +31,15 @@ from tether_runtime_client.protocol.errors import PluginInvalid
 
 GIVEN = Path("/plugin")
 PLUGINS = Path("/opt/tether/plugins")
-LOOKED_AT = Path("/recipe/looked-at")
 WHEELS = Path("/recipe/wheels")
 # Dependencies on Tether itself are met by this, which is nothing: the sandbox has the client.
 LINKS = ["--find-links", str(GIVEN / "links"), "--constraint", str(GIVEN / "links/constraints.txt")]
+TETHER = "tether-runtime"
+IN_INFO = re.compile(r"[^/]+\.dist-info/METADATA$")
 OTHER_PYTHON = ("requires a different python", "require a different python")
+
+
+Place = Path | zipfile.Path
 
 
 @dataclass(frozen=True)
@@ -78,23 +86,55 @@ def plugins_of(order: dict[str, Any], wheel: str | None) -> Iterator[Found]:
     if wheel is None:
         yield read(GIVEN / "code", order["package"], order["version"], order["plugin"])
         return
-    pip("look at it", "install", "--no-deps", "--target", str(LOOKED_AT), wheel)
-    [distribution] = importlib.metadata.distributions(path=[str(LOOKED_AT)])
+    with zipfile.ZipFile(wheel.partition("[")[0]) as archive:
+        [info] = {name.split("/")[0] for name in archive.namelist() if IN_INFO.match(name)}
+        root = zipfile.Path(archive)
+        distribution = importlib.metadata.PathDistribution(root / info)
+        check_tether(distribution)
+        yield from wanted(distribution, order["plugin"], places(root))
+
+
+def check_tether(distribution: importlib.metadata.Distribution) -> None:
+    """Whether the package is for this version of Tether, as it says itself."""
+    version = importlib.metadata.version(TETHER)
+    for text in distribution.requires or ():
+        need = Requirement(text)
+        is_tether = canonicalize_name(need.name) == TETHER
+        if not is_tether or (need.marker and not need.marker.evaluate({"extra": ""})):
+            continue
+        if not need.specifier.contains(version, prereleases=True):
+            invalid(
+                f"{distribution.name} {distribution.version} needs {need}, and this is {version}",
+                "Take versions of the plugin and of Tether that go together",
+            )
+
+
+def wanted(
+    distribution: importlib.metadata.Distribution, plugin: str | None, places: list[Place]
+) -> Iterator[Found]:
     entries = distribution.entry_points.select(group=GROUP)
-    wanted = [entry for entry in entries if order["plugin"] in (None, entry.name)]
-    if not wanted:
-        what = "no plugin" if order["plugin"] is None else f"no plugin {order['plugin']!r}"
+    found = [entry for entry in entries if plugin in (None, entry.name)]
+    if not found:
+        what = "no plugin" if plugin is None else f"no plugin {plugin!r}"
         invalid(f"{distribution.name} {distribution.version} has {what} (no entry in {GROUP})")
-    for entry in wanted:
-        yield read(LOOKED_AT, entry.module, distribution.version, entry.name)
+    for entry in found:
+        within = entry.module.replace(".", "/")
+        has = [place for place in places if (place / within / FILE).is_file()]
+        yield read((has or places)[0], entry.module, distribution.version, entry.name)
 
 
-def read(folder: Path, package: str, version: str, name: str) -> Found:
+def places(root: zipfile.Path) -> list[Place]:
+    """Where a wheel has what goes among Python's packages."""
+    inner = [folder for folder in root.iterdir() if folder.name.endswith(".data")]
+    return [root, *(folder / kind for folder in inner for kind in ("purelib", "platlib"))]
+
+
+def read(folder: Place, package: str, version: str, name: str) -> Found:
     path = folder / package.replace(".", "/") / FILE
-    try:
-        declaration = parse_declaration(path.read_text(), f"{package}/{FILE}")
-    except FileNotFoundError:
+    if not path.is_file():
         invalid(f"the package {package} has no {FILE}, or its wheel leaves that out")
+    try:
+        declaration = parse_declaration(path.read_text(encoding="utf-8"), f"{package}/{FILE}")
     except (OSError, UnicodeDecodeError) as problem:
         invalid(f"{package}/{FILE} cannot be read: {problem}")
     except PluginInvalid as problem:
@@ -108,13 +148,15 @@ def make(
     plugin: Found, order: dict[str, Any], wheel: str | None, warnings: list[str]
 ) -> InstalledPlugin:
     """All that belongs to a plugin, in its folder."""
-    name, needs = plugin.declaration.name, plugin.declaration.image
+    name = plugin.declaration.name
     prefix = PLUGINS / name
     site = prefix / "site"
     site.mkdir(parents=True)
-    install(name, site, [*([wheel] if wheel else []), *needs.pip])
+    install(name, site, [*([wheel] if wheel else []), *plugin.declaration.image.pip])
     if wheel is None:
         shutil.copytree(GIVEN / "code", site, dirs_exist_ok=True)
+    plugin = read(site, plugin.package, plugin.version, name)  # what counts is what was installed
+    needs = plugin.declaration.image
     if needs.apt:
         run(f"install the Debian packages of {name}", "sh", "/recipe/packages.sh", *needs.apt)
     package = site / plugin.inner_folder
@@ -132,7 +174,7 @@ def make(
         prefix=str(prefix),
     )
     (prefix / INSTALLED).write_text(installed.model_dump_json())
-    run("set permissions", "chmod", "-R", "a+rX,go-w,u-s,g-s", str(prefix))
+    subprocess.run(["chmod", "-R", "a+rX,go-w,u-s,g-s", prefix], check=True)
     return installed
 
 
@@ -190,7 +232,8 @@ def size_of(folder: Path) -> int:
 
 
 def pip(to: str, command: str, *arguments: str) -> None:
-    program = ["/usr/local/bin/pip", command, "--quiet", *arguments]
+    program = ["/usr/local/bin/pip", command, *arguments]
+    tell(to)
     process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     said = []
     for line in process.stdout or ():
@@ -206,9 +249,16 @@ def pip(to: str, command: str, *arguments: str) -> None:
 
 
 def run(to: str, *command: str, **options: Any) -> None:
+    tell(to)
     done = subprocess.run(command, stdin=subprocess.DEVNULL, **options)
     if done.returncode:
         fail(f"could not {to}: it ended with {ending(done.returncode)}")
+
+
+def tell(to: str) -> None:
+    """What comes now; the lines behind it are told where it fails."""
+    sys.stdout.write(f"progress: {to}\n")
+    sys.stdout.flush()
 
 
 def ending(code: int) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 from .models import BuildProgress, Phase, ProgressReport, Step
 
+# How a line of a build stage's output begins that is told as it comes.
+TOLD = "progress: "
 _STEP = re.compile(r"Step (\d+)/(\d+) : (.*)")
 _STEP_LENGTH = 60
 _RESULT = re.compile(r" ---> ([0-9a-f]{12,64})")
@@ -50,6 +52,8 @@ class StepProgress:
             self._image_id, self.running = found[1], None
         elif line.startswith("size of "):
             self._tell(line)
+        elif line.startswith(TOLD):
+            self._tell(line.removeprefix(TOLD))
 
     def _tell(self, message: str, current: int | None = None, total: int | None = None) -> None:
         if not self.is_silent:

@@ -27,6 +27,7 @@ from ..models import BuildOptions, BuildProgress, PluginLayer, ProgressReport
 from ..names import FINGERPRINT_DIGITS
 from ..render import ENVIRONMENT_LABEL, FINGERPRINT_LABEL
 from ..stage import is_debian, stage_base, suite_of
+from ..stream import TOLD
 from .labels import LabelledPlugin, plugin_labels, plugins_in
 from .source import PluginSource
 
@@ -180,16 +181,17 @@ class PluginRecipe:
 
     def _failure(self, problem: EngineRefusal) -> Exception:
         """In the stage's own words, where it has some: they come before the engine's."""
+        log = own_lines(problem.log)
         for line in reversed(problem.log):
             if line.startswith(_INVALID):
                 reason, hint = json.loads(line.removeprefix(_INVALID))
                 return plugin_invalid(self.source.said, reason, hint or None)
             if line.startswith(_FAILED):
-                return plugin_failed(self.source.said, line.removeprefix(_FAILED), problem.log)
+                return plugin_failed(self.source.said, line.removeprefix(_FAILED), log)
             if line.startswith(REASON):
                 name = self.environment.described.name
                 return environment_unavailable(name, line.removeprefix(REASON), problem.log)
-        return plugin_failed(self.source.said, problem.reason, problem.log)
+        return plugin_failed(self.source.said, problem.reason, log)
 
     def _read(
         self, engine: Engine, image: str, report: ProgressReport
@@ -239,6 +241,15 @@ class PluginRecipe:
             engine.build(context, tag=self.tag, report=report, phase="plugin", labels=labels)
         except EngineRefusal as problem:
             raise plugin_failed(self.source.said, problem.reason, problem.log) from None
+
+
+def own_lines(log: Sequence[str]) -> list[str]:
+    """What was said by the program that failed: the end of a log, without what ours and the
+    engine's builder say.
+    """
+    begins = max((at for at, line in enumerate(log) if line.startswith(TOLD)), default=-1)
+    others = (_FAILED, "Removing intermediate container ")
+    return [line for line in log[begins + 1 :] if not line.startswith(others)]
 
 
 def _say(report: ProgressReport, message: str) -> None:

@@ -192,7 +192,7 @@ def _own_images(client: docker.DockerClient) -> Iterator[None]:
         ),
         ({}, "Requires-Dist: no-such-thing==0\n", BuildFailed, "no-such-thing"),
         ({}, "Requires-Python: >=3.99\n", PluginInvalid, r"it is not for Python 3\.\d+"),
-        ({}, "Requires-Dist: tether-runtime>=99\n", BuildFailed, "tether-runtime"),
+        ({}, "Requires-Dist: tether-runtime>=99\n", PluginInvalid, "needs tether-runtime>=99, and"),
         ({"tether-plugin.toml": 'name = "lamp"\ndoor = 2\n'}, "", PluginInvalid, "version 2"),
         ({"tether-plugin.toml": 'name = "lump"\ndoor = 1\n'}, "", PluginInvalid, "'lump'"),
         ({"tether-plugin.toml": "door = "}, "", PluginInvalid, "is no TOML"),
