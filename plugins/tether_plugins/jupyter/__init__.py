@@ -1,0 +1,1 @@
+"""The plugin `jupyter`: Python cells in Jupyter kernels."""

@@ -1,0 +1,34 @@
+"""Text as it comes from a kernel: any characters, any length."""
+
+from __future__ import annotations
+
+from tether_runtime_client.protocol.render import omission, render
+
+
+def sane(text: str) -> str:
+    """The same without what is no Unicode: half of a surrogate pair becomes a question mark."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
+
+
+def cut(text: str, limit: int) -> str:
+    """At most about `limit` characters: in the middle of a longer text is how much is missing."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    missing = len(text[half:-half].encode("utf-8", "replace"))
+    return text[:half] + omission(missing).decode() + text[-half:]
+
+
+def plain(text: str) -> str:
+    """Without control sequences, progress lines as they ended."""
+    return render(text.encode("utf-8", "replace"))
+
+
+def field(content: dict[str, object], name: str, limit: int) -> str:
+    """A text out of a message, cut to a length; empty where it is none."""
+    value = content.get(name)
+    return cut(sane(value), limit) if isinstance(value, str) else ""
