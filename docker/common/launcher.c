@@ -4,6 +4,7 @@
  * client's Python, so the client starts without such variables. Each is kept under the name
  * TETHER_ENV_<name>, from which the client gives it back to the programs that it starts.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,22 @@ static char **environment(char **image)
     return result;
 }
 
+/* As PID 1 a process loses a signal that it neither handles nor blocks, and Python has no handler for
+ * its first tenth of a second. The supervisor takes these as soon as it can; by number, since the C
+ * libraries count real-time signals from different ones: the last is SIGRTMIN+3 of everybody else.
+ */
+static void keep_stop_signals(void)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, 37};
+    sigset_t kept;
+    unsigned i;
+
+    sigemptyset(&kept);
+    for (i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        sigaddset(&kept, numbers[i]);
+    sigprocmask(SIG_BLOCK, &kept, NULL);
+}
+
 int main(int argc, char **argv, char **envp)
 {
     char **args = checked(calloc(argc + 5, sizeof *args));
@@ -70,6 +87,8 @@ int main(int argc, char **argv, char **envp)
     args[n++] = "tether_runtime_client";
     for (i = 1; i < argc; i++)
         args[n++] = argv[i];
+    if (argc > 1 && strcmp(argv[1], "supervise") == 0)
+        keep_stop_signals();
     execve(PYTHON, args, environment(envp));
     perror("tether-runtime-client: " PYTHON);
     return 127;

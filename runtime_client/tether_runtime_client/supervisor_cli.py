@@ -21,7 +21,7 @@ from tether_runtime_client.supervisor import (
     Handover,
     supervise,
 )
-from tether_runtime_client.supervisor_io import log, where_possible
+from tether_runtime_client.supervisor_io import STOP_SIGNALS, log, where_possible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -184,8 +184,9 @@ def _register_self(folder: str | None) -> None:
 
 def _secret_before_anything(options: Options) -> bytes:
     """Wait for the secret; a stop signal ends the wait, also in PID 1, which has no defaults."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+    for number in STOP_SIGNALS:
         signal.signal(number, _end_at_once)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # the launcher keeps them until now
     # Behind an entrypoint of the image's own others may run already.
     where_possible(prctl.set_not_dumpable)
     log(WAITING)

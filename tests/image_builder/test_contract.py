@@ -101,6 +101,20 @@ def test_the_environment_says_itself_that_it_keeps_the_contract(run: Run) -> Non
     assert sum(found["parts"].values()) < 90e6
 
 
+def test_a_stop_in_its_first_moments_is_not_lost(
+    client: docker.DockerClient, case: tuple[str, str]
+) -> None:
+    """A container's first process loses what it neither handles nor blocks."""
+    command = [f"{PREFIX}/bin/tether-runtime-client", "supervise", "--", "--unix", "/s"]
+    waiting = client.containers.create(case[1], entrypoint=command, stdin_open=True)
+    try:
+        waiting.start()
+        waiting.kill("SIGTERM")
+        assert waiting.wait(timeout=30)["StatusCode"] == 143
+    finally:
+        waiting.remove(force=True)
+
+
 USED = """
 import asyncio, bz2, ctypes, curses, hashlib, json, lzma, pexpect, pydantic, readline, socket
 import sqlite3, ssl, sys, uuid, websockets, zlib, zoneinfo
