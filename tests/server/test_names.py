@@ -22,6 +22,7 @@ def test_every_name_is_there() -> None:
         "Process",
         "Reverse",
         "ReverseOptions",
+        "Skills",
         "SpawnOptions",
         "Ssh",
         "SyncEventStreamRuntime",
