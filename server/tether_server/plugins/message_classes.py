@@ -56,11 +56,10 @@ class InstalledClasses:
             self._packages = packages
         return packages
 
-    def package(self, plugin: str) -> PluginPackage | None:
-        """The package that brings a plugin, if it is installed and can be used."""
-        packages = self._packages if self._packages is not None else self.look_again()
-        found = packages.get(plugin)
-        return found if isinstance(found, PluginPackage) else None
+    def packages(self) -> dict[str, PluginPackage]:
+        """Those that can be used, by plugin, as this process found them."""
+        found = self._packages if self._packages is not None else self.look_again()
+        return {name: one for name, one in found.items() if isinstance(one, PluginPackage)}
 
     def opened(self, plugin: str) -> bool:
         """Whether `of` answers at once."""

@@ -24,11 +24,13 @@ def from_here(asked: Iterable[str], packages: Sequence[str]) -> tuple[str, ...]:
     brought = [_brings(text) for text in packages]
     plugins = {plugin for _, names in brought for plugin in names}
     distributions = {name for name, _ in brought}
-    found = {name: installed_classes.package(name) for name in asked if name not in plugins}
+    here = installed_classes.packages()
     return tuple(
         name
-        for name, package in found.items()
-        if package is not None and _normal(package.distribution) not in distributions
+        for name in asked
+        if name in here
+        and name not in plugins
+        and _normal(here[name].distribution) not in distributions
     )
 
 

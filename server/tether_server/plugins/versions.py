@@ -39,11 +39,11 @@ async def check_plugins(
             raise PluginMissing(f"the sandbox does not tell its plugins: {reason}") from None
         log.warning("the sandbox does not tell its plugins: %r", problem)
         return
-    for name in {**dict.fromkeys(asked), **found}:
+    packages = await asyncio.to_thread(installed_classes.packages)
+    for name in sorted({*asked, *(found.keys() & packages)}):
         if name not in found and not attached:
             raise PluginMissing(f"the sandbox came up without the plugin {name!r}")
-        package = await asyncio.to_thread(installed_classes.package, name)
-        warning = difference(name, found.get(name), package)
+        warning = difference(name, found.get(name), packages.get(name))
         if warning is not None:
             log.warning("the plugin %r: %r", name, warning.message)
             tell(warning)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -23,7 +23,8 @@ from tether_runtime_client.protocol.errors import (
 from tether_runtime_client.protocol.events import ActionSubmitted, PluginStarted, PluginWarning
 from tether_runtime_client.protocol.message import Message
 from tether_runtime_client.protocol.observations import OpaqueObservation
-from tether_runtime_client.protocol.plugin_actions import OpaqueAction
+from tether_runtime_client.protocol.plugin_actions import OpaqueAction, PluginAction
+from tether_runtime_client.protocol.plugin_observations import PluginObservation
 from tether_server import EventStreamRuntime, OperatorRuntime, SyncEventStreamRuntime
 from tether_server.record import load_record
 
@@ -84,6 +85,7 @@ async def test_its_messages_are_of_its_own_classes(installed: Path) -> None:
         again = await runtime.run(own.LookAction(days=9), id=streamed[0].action_id)
         assert len(again.levels) == 2, "the same id is the same action"
         await by_its_port(runtime)
+        await by_classes_of_the_caller(runtime)
         async with OperatorRuntime.beside(runtime.name) as beside:
             answer = await beside.run(own.LookAction(days=0))
             assert isinstance(answer, own.LookObservation)
@@ -92,6 +94,21 @@ async def test_its_messages_are_of_its_own_classes(installed: Path) -> None:
     look = ["LookAction", "Wave", "Wave", "LookObservation"]
     assert kinds(list(runtime.events.since()))[:8] == look * 2
     assert any(isinstance(event, PluginStarted) for event in runtime.events.since())
+
+
+async def by_classes_of_the_caller(runtime: EventStreamRuntime) -> None:
+    """The brackets count, whatever class the installed package has for the same."""
+
+    class Brief(PluginObservation):
+        observation: Literal["tides.level"] = "tides.level"
+        harbour: str
+        levels: tuple[object, ...]
+
+    class Ask(PluginAction[Brief]):
+        action: Literal["tides.look"] = "tides.look"
+
+    assert isinstance(await runtime.run(Ask()), Brief)
+    assert isinstance([event async for event in runtime.stream(Ask())][-1], Brief)
 
 
 async def by_its_port(runtime: EventStreamRuntime) -> None:
