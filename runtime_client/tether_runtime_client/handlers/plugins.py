@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..dispatcher import Context
 from ..environment import Environment
 from ..oom_kills import OomKills
+from ..plugin_glance import idle_plugins, plugin_files, starts_with_the_client
 from ..protocol import plugin_actions as p
 from ..protocol.observations import DoneObservation, Observation
 from ..protocol.plugin_observations import ListPluginsObservation
@@ -54,7 +50,10 @@ class PluginActions:
     async def list_all(
         self, action: p.ListPluginsAction, context: Context
     ) -> ListPluginsObservation:
-        """How each of them stands."""
+        """How each of them stands; while none was used, by a glance."""
+        idle = idle_plugins(self._folder) if self._made is None else None
+        if idle is not None:
+            return ListPluginsObservation(plugins=idle)
         return await self._plugins().list_all(action, context)
 
     async def stop(self, action: p.PluginStopAction, context: Context) -> DoneObservation:
@@ -63,7 +62,7 @@ class PluginActions:
 
     async def start(self) -> None:
         """Start the plugins that are to run from the beginning, where there are any."""
-        if any(_starts_with_the_client(file) for file in self._files()):
+        if any(map(starts_with_the_client, plugin_files(self._folder))):
             await self._plugins().start_with_the_client()
 
     async def close(self) -> None:
@@ -87,19 +86,3 @@ class PluginActions:
             self._made = Plugins(self._settings.plugin_config, around)
             self._recorder.pace.add(self._made)
         return self._made
-
-    def _files(self) -> Iterator[Path]:
-        """None are looked for where there is no such folder."""
-        with suppress(OSError):
-            yield from (folder / "plugin.json" for folder in self._folder.iterdir())
-
-
-def _starts_with_the_client(file: Path) -> bool:
-    """Only glanced at: whoever uses it reads it with care."""
-    try:
-        # What is no ordinary file is not waited for.
-        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as opened:
-            return bool(json.load(opened)["declaration"]["start"] == "sandbox")
-    except (OSError, ValueError, LookupError, TypeError):
-        return False

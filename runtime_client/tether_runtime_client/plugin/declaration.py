@@ -14,14 +14,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ..protocol.errors import PluginInvalid
+from ..protocol.limits import PLUGIN_DOOR
 from ..protocol.message import Message
 from ..protocol.plugin_actions import Kind, PluginName
 
-DOOR = 1
-"""The version of the interface between plugins and the client. A plugin names the one that it was
-written for; it is raised when a plugin written for the one before would not work.
-"""
-
+DOOR = PLUGIN_DOOR
 GROUP = "tether.plugins"
 FILE = "tether-plugin.toml"
 

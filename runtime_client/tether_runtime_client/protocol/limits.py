@@ -3,6 +3,10 @@
 PROTOCOL_VERSION = 1
 """Raised whenever a frame, action or observation changes shape; both ends must have the same."""
 
+PLUGIN_DOOR = 1
+"""The version of the interface between plugins and the client. A plugin names the one that it was
+written for; it is raised when a plugin written for the one before would not work."""
+
 MAX_FRAME = 8 * 1024 * 1024
 """The longest websocket message either end takes. Longer content travels as an upload."""
 

@@ -102,6 +102,11 @@ async def does_not_stop() -> None:
     threading.Event().wait()
 
 
+async def leaves_a_note() -> None:
+    """It has come so far."""
+    (HERE_PIDS / "note").touch()
+
+
 async def forks() -> None:
     """A copy that has all its descriptors, and one in a session of its own."""
     for detach in (False, True):
@@ -127,7 +132,7 @@ AROUND: dict[str, Callable[[], Awaitable[None]]] = {
     function.__name__: function
     for function in (
         *(raises, exits, leaves, killed, hangs, blocks, stops, does_not_stop),
-        *(forks, forks_and_leaves),
+        *(leaves_a_note, forks, forks_and_leaves),
     )
 }
 
