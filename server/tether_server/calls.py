@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from tether_runtime_client.protocol import actions as a
 from tether_runtime_client.protocol import observations as o
 from tether_runtime_client.protocol import tree_actions as t
-from tether_runtime_client.protocol.answers import check_answer
 from tether_runtime_client.protocol.bulk_io import TransferProgress
 from tether_runtime_client.protocol.errors import (
     ActionCancelled,
@@ -22,7 +21,6 @@ from tether_runtime_client.protocol.errors import (
     NotCancellable,
     RuntimeClosed,
     SandboxGone,
-    error_from_code,
 )
 from tether_runtime_client.protocol.events import (
     CmdOutputDelta,
@@ -32,6 +30,7 @@ from tether_runtime_client.protocol.events import (
     OpaqueEvent,
     OutputOmitted,
     PluginEvent,
+    PluginEventsOmitted,
     WatchOverflow,
     WatchReady,
 )
@@ -43,13 +42,12 @@ from tether_runtime_client.protocol.exec_actions import (
 from tether_runtime_client.protocol.limits import EXEC_INLINE_LIMIT
 from tether_runtime_client.protocol.plugin_actions import ListPluginsAction, PluginAction
 from tether_runtime_client.protocol.plugin_observations import (
-    OpaqueObservation,
     PluginInfo,
     PluginObservation,
 )
 
+from .answers import answer_to
 from .plugins.ports import is_plugin_port, plugin_port
-from .plugins.typed import typed_answer
 from .ports.options import ForwardOptions, ReverseOptions
 from .spawn_options import SpawnOptions, start_action
 from .submissions import Submissions, new_action_id
@@ -66,7 +64,13 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound=PluginObservation)
 
 Streamed = (
-    CmdOutputDelta | ExecOutputDelta | OutputOmitted | PluginEvent | OpaqueEvent | o.Observation
+    CmdOutputDelta
+    | ExecOutputDelta
+    | OutputOmitted
+    | PluginEvent
+    | OpaqueEvent
+    | PluginEventsOmitted
+    | o.Observation
 )
 """What comes of an action while it runs, and at its end."""
 
@@ -191,7 +195,7 @@ class Calls(ABC):
         """
         shown = (
             *(CmdOutputDelta, ExecOutputDelta, OutputOmitted),
-            *(PluginEvent, OpaqueEvent, o.Observation),
+            *(PluginEvent, OpaqueEvent, PluginEventsOmitted, o.Observation),
         )
         async with aclosing(self._follow(action, id)) as events:
             async for event in events:
@@ -418,18 +422,3 @@ class Calls(ABC):
         if submission.answer.cancelled():
             raise RuntimeClosed("the runtime was closed while the action ran")
         yield answer_to(action, submission.answer.result())
-
-
-def answer_to(action: a.Action, observation: o.Observation) -> o.Observation:
-    """What the action came to; raises the error that it ended in, and for what is no answer."""
-    answer = check_answer(action, raise_error(observation))
-    return typed_answer(answer) if type(answer) is OpaqueObservation else answer
-
-
-def raise_error(observation: o.Observation) -> o.Observation:
-    """The observation, unless it is an error: then the matching `TetherError` is raised."""
-    if isinstance(observation, o.ErrorObservation):
-        raise error_from_code(
-            observation.code, observation.message, observation.hint, observation.data
-        )
-    return observation

@@ -27,7 +27,7 @@ from tether_runtime_client.protocol.checksum import Checksum
 from tether_runtime_client.protocol.events import ClientStarted, Event, TransferReady
 from tether_runtime_client.protocol.observations import ExecObservation, TransferObservation
 from tether_server import EventStreamRuntime, passage
-from tether_server.calls import raise_error
+from tether_server.answers import raise_error
 from tether_server.passage import open_bulk
 from tether_server.transfer import Transfers
 from tether_server.transfer_rules import Rules
