@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from tether_runtime_client.protocol.errors import ActionLost, RuntimeClosed, SandboxNotFound
@@ -89,7 +90,7 @@ class OperatorRuntime(EventStreamRuntime):
     def _keep_secret_young(self, *, attached: bool) -> None:
         """The controller does."""
 
-    async def _check_plugins(self, *, attached: bool) -> None:
+    async def _compare_plugins(self, there: Mapping[str, str]) -> None:
         """The controller does."""
 
     def _save_record(self, sandbox: Sandbox) -> None:

@@ -50,6 +50,7 @@ class SandboxRecord(Message):
     keep: bool
     plugins: dict[str, dict[str, JsonValue]] = Field(default_factory=dict, repr=False)
     plugin_packages: tuple[str, ...] = ()
+    plugin_versions: dict[str, str] = Field(default_factory=dict)
     created: float
     server_pid: int
     server_start: int
@@ -128,6 +129,7 @@ def record_of(spec: SandboxSpec, sandbox: Sandbox, created: float | None) -> San
         keep=spec.keep,
         plugins={name: dict(config) for name, config in spec.plugins.items()},
         plugin_packages=tuple(spec.plugin_packages),
+        plugin_versions=dict(sandbox.plugins),
         created=created or time.time(),
         server_pid=pid,
         server_start=process_start(pid) or 0,

@@ -24,7 +24,7 @@ from .calls import Calls
 from .event_stream import EventStream
 from .history import History
 from .link import Link
-from .plugins.asked import PluginsAsked, asked_plugins
+from .plugins.asked import PluginsAsked, asked_plugins, check_there
 from .ports import Ports
 from .processes import Processes
 from .readiness import Budget, Readiness
@@ -325,9 +325,10 @@ class EventStreamRuntime(Calls):
         self._submissions.own()
         readiness = self._begin_start("cold")
         self._sandbox = await self._backend.start(self._spec, readiness.tell)
+        check_there(self._spec.plugins, self._sandbox.plugins)
         self._save_record(self._sandbox)
         await self._connect(self._sandbox, readiness)
-        await self._check_plugins(attached=False)
+        await self._compare_plugins(self._sandbox.plugins)
         self._keep_secret_young(attached=False)
 
     async def _find(self, record: SandboxRecord) -> None:
@@ -335,9 +336,10 @@ class EventStreamRuntime(Calls):
         readiness = self._begin_start("warm")
         readiness.tell(f"looking for sandbox {record.name}")
         self._sandbox = await self._backend.attach(record)
+        self._sandbox.plugins = record.plugin_versions
         await self._connect(self._sandbox, readiness)
         self._save_record(self._sandbox)
-        await self._check_plugins(attached=True)
+        await self._compare_plugins(self._sandbox.plugins)
         self._keep_secret_young(attached=True)
 
     def _open_history(self, folder: Path) -> None:
@@ -416,13 +418,12 @@ class EventStreamRuntime(Calls):
             renewing = renew_for_ever(self.rotate_secret, lifetime_s, at_once=attached)
             self._renewal = asyncio.create_task(renewing, name="tether secret")
 
-    async def _check_plugins(self, *, attached: bool) -> None:
-        asked = self._spec.plugins or self._spec.plugin_packages
-        if asked and self._submissions is not None:
-            from .plugins.versions import check_plugins
+    async def _compare_plugins(self, there: Mapping[str, str]) -> None:
+        if there and self._submissions is not None:
+            from .plugins.versions import compared_with_here
 
-            tell = self._submissions.record
-            await check_plugins(self, self._spec.plugins, tell, attached=attached)
+            for warning in await asyncio.to_thread(compared_with_here, there):
+                self._submissions.record(warning)
 
     def _present_secret(self) -> str:
         """The stored one: any process of this machine may have changed it."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import JsonValue
 
@@ -118,6 +119,8 @@ class Sandbox(ABC):
     image: str | None
     transport: TransportSettings
     """What was asked for, completed by what was found at the start."""
+    plugins: Mapping[str, str] = MappingProxyType({})
+    """The versions of the plugins that it was made with, by name."""
 
     @property
     @abstractmethod

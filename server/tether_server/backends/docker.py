@@ -54,6 +54,7 @@ class DockerBackend(Backend):
                 await dial.close()
             raise
         sandbox = ContainerSandbox(engine, container, spec.image, spec.folder, spec.transport, dial)
+        sandbox.plugins = injected.plugins
         try:
             await sandbox.start(secret_line(spec.secret, spec.transport))
         except BaseException:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 from base64 import b64encode
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tether_runtime_client.protocol.errors import StartFailed
@@ -68,7 +68,7 @@ class Injected:
     """An image, the client in it or to be mounted into it, and what the image runs by itself.
 
     `volume` holds the environment to mount, `environment_image` the same; both are None where the
-    client is in the image.
+    client is in the image. `plugins` are the versions of those that it has, by name.
     """
 
     image: str
@@ -77,6 +77,7 @@ class Injected:
     stop_signal: str | None = None
     volume: str | None = None
     environment_image: str | None = None
+    plugins: Mapping[str, str] = field(default_factory=dict)
 
     def goes_through(self, spec: SandboxSpec) -> bool:
         """Whether the client runs as arguments of the image's entrypoint; without one it cannot."""
@@ -98,12 +99,14 @@ def inject(engine: docker.DockerClient, spec: SandboxSpec, progress: Progress) -
         )
         own = mount.entrypoint, mount.command
         image, volume, environment = mount.image_id, mount.volume, mount.environment_image
+        layers = mount.plugins
     else:
         built = build_image(
             spec.image, client=engine, progress=tell, plugins=names, plugin_packages=packages
         )
         own = built.entrypoint, built.command
         image, volume, environment = built.tag, None, None
+        layers = built.plugins
     return Injected(
         image=image,
         entrypoint=own[0] or (),
@@ -111,6 +114,7 @@ def inject(engine: docker.DockerClient, spec: SandboxSpec, progress: Progress) -
         stop_signal=_stop_signal(engine, image) if spec.entrypoint == "beside" else None,
         volume=volume,
         environment_image=environment,
+        plugins={plugin.name: plugin.version for plugin in layers},
     )
 
 

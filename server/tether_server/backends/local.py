@@ -37,8 +37,7 @@ class LocalBackend(Backend):
         _refuse_container_options(spec)
         _check_workdir(spec.workdir)
         _collect_ended()
-        if spec.plugins:
-            _put_plugins(spec)
+        plugins = _put_plugins(spec) if spec.plugins else {}
         (spec.folder / "socket").mkdir(mode=0o700)
         ready, told = os.pipe()
         try:
@@ -48,7 +47,9 @@ class LocalBackend(Backend):
             raise
         finally:
             os.close(told)
-        return LocalSandbox(spec.folder, process.pid, process, ready)
+        sandbox = LocalSandbox(spec.folder, process.pid, process, ready)
+        sandbox.plugins = plugins
+        return sandbox
 
     async def attach(self, record: SandboxRecord) -> Sandbox:
         """Find the supervisor by its pid and start time."""
@@ -224,16 +225,22 @@ def _command(spec: SandboxSpec) -> list[str]:
     ]
 
 
-def _put_plugins(spec: SandboxSpec) -> None:
-    """What of this Python's packages the client may use; raises `PluginInvalid`."""
+def _put_plugins(spec: SandboxSpec) -> dict[str, str]:
+    """What of this Python's packages the client may use; versions by name.
+
+    Raises `PluginInvalid`.
+    """
     from tether_runtime_client.plugin.discovery import find_plugin
     from tether_runtime_client.plugin.installed import FILE
 
+    versions = {}
     for name in spec.plugins:
         plugin = find_plugin(name).in_place()
         folder = spec.folder / "plugins" / name
         folder.mkdir(mode=0o700, parents=True)
         (folder / FILE).write_text(plugin.model_dump_json())
+        versions[name] = plugin.version
+    return versions
 
 
 def _refuse_container_options(spec: SandboxSpec) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from tether_runtime_client.protocol.errors import PluginInvalid
+from tether_runtime_client.protocol.errors import PluginInvalid, PluginMissing
 from tether_runtime_client.protocol.message import LATER, Message
 
 if TYPE_CHECKING:
@@ -58,6 +58,17 @@ def asked_plugins(plugins: PluginsAsked, packages: Sequence[str] = ()) -> dict[s
         asked[name] = _checked(name, package, config)
     encoded_config(asked)
     return asked
+
+
+def check_there(asked: Iterable[str], there: Mapping[str, str]) -> None:
+    """Raises `PluginMissing` for a plugin that was asked for and is not there."""
+    for name in asked:
+        if name not in there:
+            found = f"it has {', '.join(sorted(there))}" if there else "it has none"
+            raise PluginMissing(
+                f"the sandbox was made without the plugin {name!r}; {found}",
+                hint="No package that was named brings it: `tether plugins` lists what is here",
+            )
 
 
 def encoded_config(asked: Mapping[str, Mapping[str, JsonValue]]) -> str:

@@ -67,6 +67,7 @@ def kinds(events: list[Any]) -> list[str]:
 async def test_its_messages_are_of_its_own_classes(installed: Path) -> None:
     async with EventStreamRuntime(backend="local", plugins={"tides": CONFIG}) as runtime:
         own = messages()
+        assert not [e for e in runtime.events.since() if isinstance(e, ActionSubmitted)]
         [info] = await runtime.plugins()
         assert (info.name, info.version, info.state, info.pid) == ("tides", "1.2", "idle", None)
         answer = await runtime.run(own.LookAction(days=2, salt=b"\xfe"))
@@ -90,7 +91,7 @@ async def test_its_messages_are_of_its_own_classes(installed: Path) -> None:
             answer = await beside.run(own.LookAction(days=0))
             assert isinstance(answer, own.LookObservation)
             told = [type(e.action) for e in beside.events.since() if isinstance(e, ActionSubmitted)]
-            assert told == [own.LookAction], "it asks for nothing by itself"
+            assert told == [own.LookAction]
     look = ["LookAction", "Wave", "Wave", "LookObservation"]
     assert kinds(list(runtime.events.since()))[:8] == look * 2
     assert any(isinstance(event, PluginStarted) for event in runtime.events.since())
@@ -194,8 +195,8 @@ async def test_what_was_asked_for_and_is_not_there_is_an_error(
 ) -> None:
     from tether_server.backends import local
 
-    monkeypatch.setattr(local, "_put_plugins", lambda spec: (spec.folder / "plugins").mkdir())
-    with pytest.raises(PluginMissing, match="came up without the plugin 'tides'"):
+    monkeypatch.setattr(local, "_put_plugins", lambda spec: {"moon": "7"})
+    with pytest.raises(PluginMissing, match="without the plugin 'tides'; it has moon"):
         async with EventStreamRuntime(backend="local", plugins=["tides"]):
             pass
 
