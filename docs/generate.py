@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tether_runtime_client.plugin import declaration
 from tether_runtime_client.protocol import action as bases
 from tether_runtime_client.protocol import (
     actions,
@@ -89,6 +90,48 @@ What is shown as `async` is awaited first, so that a process is entered by
 `async with await runtime.spawn(...) as process:`. Other methods act at once; an `AsyncIterator` is
 for `async for`.
 """
+
+
+DECLARATION = """\
+# tether-plugin.toml
+
+This page is written from the code by `make docs`; a test holds it to the code.
+
+A plugin's declaration is the file `tether-plugin.toml` in the package that its entry point in the
+group `tether.plugins` names. [Plugins](plugins.md) shows one and what comes of it. It is data: an
+unknown field, or one of the wrong form, is refused where the plugin is built and where it would be
+used, by a `PluginInvalid` that names the field. What a reference names is imported in the plugin's
+own process; messages and the configuration also by your server, where it has the package.
+"""
+
+
+FORMS = {
+    "PluginName": "lower-case letters, digits and `_`, a letter first: `weather`",
+    "Kind": "the plugin's name, a dot and a name: `weather.lookup`",
+    "Dotted": "a module: `package.module`",
+    "Reference": "a name in a module: `package.module:Name`",
+    "CommandName": "letters, digits and `_.+-`, no `-` first: `skill`",
+    "InnerPath": "a relative path without `.` and `..`: `data/words.txt`",
+}
+
+
+def declaration_page() -> str:
+    """Every field, with what its class says of it."""
+    return "\n".join(
+        [
+            DECLARATION,
+            "## At the top\n",
+            *_explained(declaration.Declaration),
+            '## `[actions."NAME.action"]`\n',
+            *_explained(declaration.DeclaredAction),
+            "## `[image]`\n",
+            *_explained(declaration.ImageNeeds),
+            "## Types of fields\n",
+            "| name | form |\n|---|---|",
+            *(f"| `{name}` | {form} |" for name, form in FORMS.items()),
+            "",
+        ]
+    )
 
 
 def protocol_page() -> str:
@@ -174,7 +217,11 @@ PROCESS = (
 )
 MAPPING = ("url", "host", "port", "path", "close")
 FORWARD = (*MAPPING[:-1], "address", "token", "close")
-PAGES = {"protocol.md": protocol_page, "python.md": python_page}
+PAGES = {
+    "plugin-declaration.md": declaration_page,
+    "protocol.md": protocol_page,
+    "python.md": python_page,
+}
 
 
 class _Written:
@@ -253,6 +300,21 @@ def _fields(kind: type[Any]) -> Iterable[str]:
         value = field.get_default(call_default_factory=True, validated_data={})
         default = "required" if field.is_required() else f"`{value!r}`"
         yield f"| `{name}` | `{_type(kind.__annotations__[name])}` | {default} |"
+    yield ""
+
+
+def _explained(kind: type[Any]) -> Iterable[str]:
+    """Fields with their explanations, which are in the docstring under `Attributes`."""
+    text, _, listed = (inspect.getdoc(kind) or "").partition("\n\nAttributes:\n")
+    meanings = {}
+    for entry in re.split(r"\n(?=    \S)", listed):
+        names, _, meaning = " ".join(entry.split()).partition(": ")
+        meanings |= dict.fromkeys(names.split(", "), meaning)
+    assert meanings.keys() == kind.model_fields.keys(), f"{kind.__name__} explains {[*meanings]}"
+    yield f"{text}\n"
+    yield "| field | type | default | meaning |\n|---|---|---|---|"
+    for name, row in zip(kind.model_fields, list(_fields(kind))[1:-1], strict=True):
+        yield f"{row} {meanings[name]} |"
     yield ""
 
 

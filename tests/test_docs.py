@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from .examples.installed import install
+
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # These two are what runs this test, and what CI runs besides: they are not run inside themselves.
 OWN_COMMANDS = re.compile(r"make (demo|test|test-slow|bench|setup)\b")
+INSTALLED = ".venv/bin/pip install --no-deps --editable examples/plugin-preview"
+"""What the snippets there do first; here it is done for them alone, in a folder of their own."""
 
 
 def blocks(language: str) -> list[object]:
@@ -24,6 +28,8 @@ def blocks(language: str) -> list[object]:
         for number, match in enumerate(_BLOCK.finditer(document.read_text()), 1):
             if match[1] == language:
                 marks = [pytest.mark.engine] if "tether-test/" in match[2] else []
+                if "plugin-preview" in match[2]:
+                    marks.append(pytest.mark.xdist_group("port-4180"))
                 name = f"{document.name}-{number}"
                 found.append(pytest.param(match[2], id=name, marks=marks))
     return found
@@ -34,14 +40,28 @@ def needs_engine(text: str, request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("debian")
 
 
-@pytest.mark.parametrize("code", blocks("python"))
-def test_python_snippets_run(code: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    needs_engine(code, request)
+@pytest.fixture
+def environment(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """What a snippet is run with: in that document, a stranger's plugin is installed."""
+    scripts = str(Path(sys.executable).parent)
+    environment = {**os.environ, "PATH": f"{scripts}:{os.environ['PATH']}"}
+    if "plugin-preview" in request.node.funcargs["snippet"]:
+        install(ROOT / "examples" / "plugin-preview", tmp_path / "site")
+        environment |= {"PYTHONPATH": str(tmp_path / "site"), "PYTHONDONTWRITEBYTECODE": "1"}
+    return environment
+
+
+@pytest.mark.parametrize("snippet", blocks("python"))
+def test_python_snippets_run(
+    snippet: str, tmp_path: Path, request: pytest.FixtureRequest, environment: dict[str, str]
+) -> None:
+    needs_engine(snippet, request)
     program = tmp_path / "snippet.py"
-    program.write_text(code)
+    program.write_text(snippet)
     done = subprocess.run(
         [sys.executable, "-W", "error", str(program)],
-        cwd=tmp_path,
+        cwd=ROOT if "examples/" in snippet else tmp_path,
+        env=environment,
         capture_output=True,
         text=True,
         timeout=110,
@@ -49,12 +69,15 @@ def test_python_snippets_run(code: str, tmp_path: Path, request: pytest.FixtureR
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("session", blocks("console"))
-def test_console_snippets_run(session: str, request: pytest.FixtureRequest) -> None:
-    needs_engine(session, request)
+@pytest.mark.parametrize("snippet", blocks("console"))
+def test_console_snippets_run(
+    snippet: str, request: pytest.FixtureRequest, environment: dict[str, str]
+) -> None:
+    needs_engine(snippet, request)
     scripts = str(Path(sys.executable).parent)
-    environment = {**os.environ, "PATH": f"{scripts}:{os.environ['PATH']}"}
-    for command, shown in commands(session):
+    for command, shown in commands(snippet):
+        if command == INSTALLED:
+            continue
         if OWN_COMMANDS.match(command):
             assert OWN_COMMANDS.match(command)[1] in (ROOT / "Makefile").read_text()  # type: ignore[index]
             continue
@@ -72,6 +95,16 @@ def test_console_snippets_run(session: str, request: pytest.FixtureRequest) -> N
         assert done.returncode == 0, f"{command}: {done.stderr}"
         if shown:
             assert done.stdout == shown
+
+
+_FILE = re.compile(r"^`([\w./-]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_the_files_that_a_document_shows_are_those_of_its_example() -> None:
+    shown = _FILE.findall((ROOT / "docs" / "plugins.md").read_text())
+    assert len(shown) == 6
+    for name, text in shown:
+        assert (ROOT / "examples" / "plugin-preview" / name).read_text() == text, name
 
 
 def commands(session: str) -> list[tuple[str, str]]:
@@ -103,9 +136,13 @@ def test_what_is_awaited_is_shown_as_async() -> None:
     assert "\nresize(rows: int, cols: int) -> None\n" in page
 
 
+_FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
 def test_links_lead_somewhere() -> None:
     for document in [*DOCUMENTS, ROOT / "CONTRIBUTING.md"]:
-        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+        prose = _FENCED.sub("", document.read_text())
+        for target in re.findall(r"\]\(([^)#]+)\)", prose):
             if "://" not in target:
                 assert (document.parent / target).exists(), f"{document.name}: {target}"
 

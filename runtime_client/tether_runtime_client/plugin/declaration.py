@@ -32,7 +32,12 @@ InnerPath = Annotated[str, Field(pattern=r"^[^/\x00]+(/[^/\x00]+)*$", max_length
 
 
 class DeclaredAction(Message):
-    """An action that a plugin handles: the classes of it and of what it comes to."""
+    """An action that a plugin handles.
+
+    Attributes:
+        model: its class, derived from `PluginAction`, with the action's kind as its tag.
+        observation: the class of what it comes to, derived from `PluginObservation`.
+    """
 
     model: Reference
     observation: Reference
@@ -63,7 +68,7 @@ class ImageNeeds(Message):
 
 
 class Declaration(Message):
-    """What a plugin is and needs. `docs/plugins.md` explains each field.
+    """What a plugin is and needs.
 
     Attributes:
         name: goes before the dot of everything that is the plugin's own.
@@ -73,11 +78,13 @@ class Declaration(Message):
         config: the class of its configuration, a closed pydantic model.
         start: `first_use` starts its process with its first action, `sandbox` with the client.
         start_timeout_s: how long importing and starting may take.
-        actions, events: what it handles and tells, by kind (`weather.lookup`).
+        actions: what it handles, by kind (`weather.lookup`).
+        events: the classes of what it tells while actions run, by kind.
         skills: modules of plain functions for the agent.
         commands: what sessions have on their PATH: by its name a function that is given the
             plugin's `PluginPlaces`, reads `sys.argv` and returns an exit status.
         ports: the ports that it serves inside, by names of its own.
+        image: what has to be installed for it.
     """
 
     name: PluginName

@@ -1,14 +1,10 @@
-"""The example of a stranger's plugin, where this process and what it starts find it."""
+"""A plugin's source folder as an installed package, in a folder that only a test knows."""
 
 from __future__ import annotations
 
-import os
+import json
 import tomllib
 from pathlib import Path
-
-import pytest
-
-EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "plugin-preview"
 
 
 def install(source: Path, site: Path) -> None:
@@ -19,6 +15,8 @@ def install(source: Path, site: Path) -> None:
     (info / "METADATA").write_text(
         f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
     )
+    origin = {"url": source.as_uri(), "dir_info": {"editable": True}}
+    (info / "direct_url.json").write_text(json.dumps(origin))
     groups = project["entry-points"].items()
     (info / "entry_points.txt").write_text(
         "".join(
@@ -28,17 +26,3 @@ def install(source: Path, site: Path) -> None:
     )
     for package in source.glob("*/tether-plugin.toml"):
         (site / package.parent.name).symlink_to(package.parent)
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Path:
-    """A folder of packages that has the example, and that nothing but a test knows."""
-    folder = tmp_path / "site"
-    install(EXAMPLE, folder)
-    return folder
-
-
-@pytest.fixture
-def environment(site: Path) -> dict[str, str]:
-    """What a process is started with that is to find the example."""
-    return {**os.environ, "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
