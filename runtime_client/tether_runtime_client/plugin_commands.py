@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import shlex
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,7 +44,7 @@ def write_commands(settings: ClientSettings) -> str | None:
         for taken in found.keys() & programs:
             log.warning("the command %s of %s is that of another plugin", taken, file.parent.name)
         found = {**programs, **found}
-    return _written(settings.run_dir / "bin", found) if found else None
+    return _written(settings, found) if found else None
 
 
 def _programs(file: Path, settings: ClientSettings) -> dict[str, str]:
@@ -88,6 +89,16 @@ def _first_lines() -> str:
     return f"#!/bin/sh\n'''exec' {shlex.quote(sys.executable)} -I \"$0\" \"$@\"\n'''\n"
 
 
+def _make_own(folder: Path) -> None:
+    """A folder that everybody may read and only we can change: others may write beside it, and what
+    is in it runs as whoever calls it.
+    """
+    folder.mkdir(mode=0o755, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise PermissionError(f"{folder} is there already, and can be changed by others")
+
+
 def _is_program(path: Path) -> bool:
     """The launcher of a runtime environment; where Tether is installed by pip it is a script."""
     try:
@@ -97,9 +108,11 @@ def _is_program(path: Path) -> bool:
         return False
 
 
-def _written(folder: Path, programs: Mapping[str, str]) -> str | None:
+def _written(settings: ClientSettings, programs: Mapping[str, str]) -> str | None:
+    folder = settings.run_dir / "bin"
     try:
-        folder.mkdir(mode=0o755, exist_ok=True)
+        _make_own(folder)
+        _make_own(settings.run_dir / "skills")  # before anybody else can
         for name, text in programs.items():
             draft = folder / f".{name}.new"
             draft.write_text(text, encoding="utf-8")

@@ -71,6 +71,20 @@ def test_where_the_interpreter_s_path_is_too_long_a_shell_starts_it(
     compile(text, "greet", "exec")
 
 
+def test_a_folder_that_others_can_change_is_not_put_on_the_path(
+    settings: ClientSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    install(settings, "one", greet="of_one:main")
+    (settings.run_dir / "skills").mkdir()
+    (settings.run_dir / "skills").chmod(0o777)
+    assert write_commands(settings) is None
+    assert "can be changed by others" in caplog.text
+    (settings.run_dir / "skills").chmod(0o755)
+    (settings.run_dir / "bin").rmdir()
+    (settings.run_dir / "bin").symlink_to(settings.run_dir / "skills")
+    assert write_commands(settings) is None
+
+
 def test_no_command_no_folder(settings: ClientSettings) -> None:
     assert write_commands(settings) is None
     install(settings, "one")

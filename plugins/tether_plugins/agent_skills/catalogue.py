@@ -52,7 +52,7 @@ class Catalogue:
         folders = [*skill_folders(self._plugins, self.folder), *elsewhere, *own_path()]
         skills = list_skills(module, folders)
         top = module.partition(".")[0]
-        self.folder.mkdir(mode=0o700, exist_ok=True)
+        self.folder.mkdir(mode=0o755, exist_ok=True)
         self._link(top, folders)
         self._note(module)
         return skills
@@ -87,6 +87,6 @@ class Catalogue:
 
     def _note(self, module: str) -> None:
         if module not in self._noted():
-            descriptor = os.open(self.folder / NAMES, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            descriptor = os.open(self.folder / NAMES, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             with open(descriptor, "a", encoding="utf-8") as file:
                 file.write(f"{module}\n")
