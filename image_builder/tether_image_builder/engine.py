@@ -82,17 +82,21 @@ class ImageFiles:
         self._client = client
         self._container = container
 
-    def read(self, path: str) -> ImageFile | None:
-        """A regular file, as the image's own programs would find it; None where there is none."""
+    def read(self, path: str, *, largest: int | None = None) -> ImageFile | None:
+        """A regular file, as the image's own programs would find it; None where there is none, or
+        one of more than `largest` bytes.
+        """
         import docker.errors
 
         try:
             chunks, facts = self._client.api.get_archive(self._container, path or "/")
+            if largest is not None and facts["size"] > largest:
+                return None
             archive = io.BytesIO(b"".join(chunks))
         except docker.errors.NotFound:
             return None
         if target := facts["linkTarget"]:
-            return self.read(target) if target != path else None
+            return self.read(target, largest=largest) if target != path else None
         with tarfile.open(fileobj=archive) as members:
             file = members.extractfile(members.next() or tarfile.TarInfo())
             return ImageFile(path, file.read()) if file is not None else None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-
-from pydantic import ValidationError
 
 from tether_runtime_client.plugin.declaration import DOOR
 from tether_runtime_client.plugin.installed import InstalledPlugin
@@ -34,6 +33,8 @@ from .source import PluginSource
 PLUGIN = "plugin"
 REPOSITORY = "tether-plugin"
 _MADE = "/made.json"
+_LARGEST = 1 << 20
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]{0,63}")
 _BASE = "debian:bookworm-slim"
 # How a line of the stage's output begins that says why there will be no plugin.
 _FAILED, _INVALID = "plugin: ", "plugin invalid: "
@@ -105,7 +106,11 @@ class PluginRecipe:
         made = None if options.no_cache else self.find(engine)
         if made is not None:
             return MadePlugins(made, True, 0.0)
-        with held(self.tag):
+
+        def waiting() -> None:
+            _say(report, f"waiting for another build of {self.source.said}")
+
+        with held(self.tag, on_wait=waiting):
             made = None if options.no_cache else self.find(engine)
             if made is None:
                 self._build(engine, report, options)
@@ -184,8 +189,7 @@ class PluginRecipe:
         log = own_lines(problem.log)
         for line in reversed(problem.log):
             if line.startswith(_INVALID):
-                reason, hint = json.loads(line.removeprefix(_INVALID))
-                return plugin_invalid(self.source.said, reason, hint or None)
+                return plugin_invalid(self.source.said, *_reason(line.removeprefix(_INVALID)))
             if line.startswith(_FAILED):
                 return plugin_failed(self.source.said, line.removeprefix(_FAILED), log)
             if line.startswith(REASON):
@@ -198,15 +202,14 @@ class PluginRecipe:
     ) -> tuple[LabelledPlugin, ...]:
         """What the stage says that it made; its set-up scripts may have written anything there."""
         with engine.files(image) as files:
-            found = files.read(_MADE)
+            found = files.read(_MADE, largest=_LARGEST)
         try:
             made = json.loads(found.content if found is not None else b"")
             plugins = tuple(self._labelled(each) for each in made["plugins"])
             warnings = [str(line) for line in made["warnings"]]
-        except (ValueError, KeyError, TypeError, ValidationError) as problem:
-            raise plugin_invalid(
-                self.source.said, f"its stage made no list of what it did ({problem})"
-            ) from None
+        except (ValueError, KeyError, TypeError) as problem:
+            reason = f"its stage left no list of what it did, or a wrong one ({problem})"
+            raise plugin_invalid(self.source.said, reason) from None
         for line in warnings:
             _say(report, f"[Warning] {line}")
         for plugin in plugins:
@@ -216,6 +219,11 @@ class PluginRecipe:
 
     def _labelled(self, made: Any) -> LabelledPlugin:
         installed = InstalledPlugin.model_validate_json(json.dumps(made["installed"]))
+        name = installed.declaration.name
+        if self.source.order["plugin"] not in (None, name):
+            raise ValueError(f"it has another plugin, {name!r}")
+        if not _VERSION.fullmatch(installed.version):  # it becomes a label of the user's image
+            raise ValueError(f"{installed.version!r:.100} is no version")
         return LabelledPlugin(
             installed=installed,
             image=self.tag,
@@ -241,6 +249,15 @@ class PluginRecipe:
             engine.build(context, tag=self.tag, report=report, phase="plugin", labels=labels)
         except EngineRefusal as problem:
             raise plugin_failed(self.source.said, problem.reason, problem.log) from None
+
+
+def _reason(text: str) -> tuple[str, str | None]:
+    """A reason and a hint, as the stage writes them. Its set-up scripts may have written it."""
+    try:
+        reason, hint = json.loads(text)
+    except (ValueError, TypeError):
+        return text, None
+    return str(reason), str(hint) or None
 
 
 def own_lines(log: Sequence[str]) -> list[str]:

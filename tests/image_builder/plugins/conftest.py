@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import docker
 import pytest
 
 PROBE = Path(__file__).parent / "probe"
@@ -47,6 +48,16 @@ def install(site: Path) -> Install:
         return folder
 
     return install
+
+
+@pytest.fixture
+def own_images(client: docker.DockerClient) -> Iterator[None]:
+    """Images of plugins that only these tests make go; that of the probe stays."""
+    yield
+    for image in client.images.list(filters={"label": "tether.kind=plugin"}):
+        for name in image.tags:
+            if name.startswith(("tether-plugin-lamp", "tether-plugin-oven")):
+                client.images.remove(name, force=True)
 
 
 def _record(site: Path, package: str, name: str, origin: object) -> None:

@@ -11,6 +11,8 @@ import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +29,13 @@ from tether_runtime_client.protocol.errors import PluginInvalid
 
 from ...images.cases import Case, image_of
 from ..test_build import PYTHON, run
-from .conftest import PROBE
+from .conftest import PROBE, Install
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 
 Build = Callable[..., BuildResult]
+
+own_images = pytest.mark.usefixtures("own_images")
 
 LOOK = """
 import json, os, subprocess, sys
@@ -103,6 +107,7 @@ def test_all_that_a_plugin_declares_is_there_and_runs(
     assert again.plugins[0].declaration == plugin.declaration
 
 
+@pytest.mark.slow
 def test_an_image_with_the_client_gets_what_it_lacks(
     client: docker.DockerClient, build: Build, busybox: str
 ) -> None:
@@ -170,17 +175,8 @@ def wheel(folder: Path, name: str, requires: str = "", **files: str) -> Path:
     return path
 
 
-@pytest.fixture(autouse=True)
-def _own_images(client: docker.DockerClient) -> Iterator[None]:
-    """Images of plugins that only these tests make go; that of the probe stays."""
-    yield
-    for image in client.images.list(filters={"label": "tether.kind=plugin"}):
-        for name in image.tags:
-            if name.startswith(("tether-plugin-lamp", "tether-plugin-oven", "tether-plugin-no")):
-                client.images.remove(name, force=True)
-
-
 @pytest.mark.slow
+@own_images
 @pytest.mark.parametrize(
     ("files", "requires", "error", "said"),
     [
@@ -229,6 +225,7 @@ def lamps(client: docker.DockerClient) -> list[str]:
 
 
 @pytest.mark.slow
+@own_images
 def test_a_requirement_that_no_index_has(build: Build, busybox: str) -> None:
     with pytest.raises(
         BuildFailed, match=r"pip could not get the package no-such-lamp==1"
@@ -238,12 +235,14 @@ def test_a_requirement_that_no_index_has(build: Build, busybox: str) -> None:
 
 
 @pytest.mark.slow
+@own_images
 def test_a_package_without_a_plugin(build: Build, busybox: str) -> None:
     with pytest.raises(PluginInvalid, match="has no plugin"):
         build(busybox, plugin_packages=["iniconfig"])
 
 
 @pytest.mark.slow
+@own_images
 def test_two_packages_with_one_name(build: Build, busybox: str, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     first = wheel(tmp_path, "lamp")
@@ -253,6 +252,7 @@ def test_two_packages_with_one_name(build: Build, busybox: str, tmp_path: Path) 
 
 
 @pytest.mark.slow
+@own_images
 def test_one_changes_and_the_others_stay(
     client: docker.DockerClient, build: Build, busybox: str, tmp_path: Path
 ) -> None:
@@ -269,6 +269,7 @@ def test_one_changes_and_the_others_stay(
 
 
 @pytest.mark.slow
+@own_images
 def test_without_a_cache_it_is_made_again(
     client: docker.DockerClient, build: Build, busybox: str, tmp_path: Path
 ) -> None:
@@ -282,6 +283,7 @@ def test_without_a_cache_it_is_made_again(
 
 
 @pytest.mark.slow
+@own_images
 def test_two_at_once_make_it_once(build: Build, busybox: str, tmp_path: Path) -> None:
     path = str(wheel(tmp_path, "lamp"))
     results: list[BuildResult] = []
@@ -299,6 +301,7 @@ def test_two_at_once_make_it_once(build: Build, busybox: str, tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@own_images
 def test_an_interruption_leaves_nothing(
     client: docker.DockerClient, busybox: str, tmp_path: Path
 ) -> None:
@@ -322,14 +325,20 @@ def test_an_interruption_leaves_nothing(
 
 
 @pytest.mark.slow
+@own_images
 def test_prune_takes_what_nobody_has(
     build: Build, busybox: str, tmp_path: Path, client: docker.DockerClient
 ) -> None:
-    result = build(busybox, plugin_packages=[str(wheel(tmp_path, "lamp"))])
+    path = wheel(tmp_path, "lamp")
+    result = build(busybox, plugin_packages=[str(path)])
     [plugin] = result.plugins
     patterns = ("tether-plugin-lamp*", f"{result.tag.split(':')[0]}*")
     kept = {each.name: each.reason for each in prune_images(*patterns).kept}
     assert kept[plugin.image] == "what stays has it"
+    volume = prepare_mount(busybox, plugin_packages=[str(path)]).volume
+    plain = prepare_mount(busybox).volume
+    kinds = {each.name: each.kind for each in prune_images(volume, plain).removed}
+    assert kinds == {volume: "volume"}
     gone = prune_images(*patterns, everything=True)
     assert {each.kind for each in gone.removed} == {"image", "plugin"}
     with pytest.raises(docker.errors.ImageNotFound):
@@ -337,6 +346,7 @@ def test_prune_takes_what_nobody_has(
 
 
 @pytest.mark.slow
+@own_images
 def test_all_plugins_of_a_package(
     client: docker.DockerClient, build: Build, busybox: str, tmp_path: Path
 ) -> None:
@@ -359,6 +369,7 @@ def test_all_plugins_of_a_package(
 
 
 @pytest.mark.slow
+@own_images
 def test_the_command_tells_all_of_it(build: Build, busybox: str, names: list[str]) -> None:
     command = [str(Path(sys.executable).parent / "runtime-build"), "--output", "json"]
     done = subprocess.run(
@@ -376,6 +387,7 @@ def test_the_command_tells_all_of_it(build: Build, busybox: str, names: list[str
 
 
 @pytest.mark.slow
+@own_images
 def test_a_link_that_leads_out(build: Build, busybox: str, tmp_path: Path) -> None:
     text = 'name = "lamp"\ndoor = 1\n[image]\nsetup = "setup.sh"\n'
     setup = 'ln -s /bin/sh "$PREFIX/bin/sh"\n'
@@ -383,3 +395,55 @@ def test_a_link_that_leads_out(build: Build, busybox: str, tmp_path: Path) -> No
     with pytest.raises(PluginInvalid, match=r"bin/sh leads to .*, outside of"):
         build(busybox, plugin_packages=[str(path)])
     shutil.rmtree(tmp_path)
+
+
+@pytest.fixture
+def index(
+    client: docker.DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """A folder with wheels that build stages find as this machine's index."""
+    folder = tmp_path / "simple"
+    (folder / "lamp-package").mkdir(parents=True)
+    [network] = client.networks.get("bridge").attrs["IPAM"]["Config"]
+    handler = partial(QuietHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer((network["Gateway"], 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        host, port = server.server_address[:2]
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://{host!s}:{port}/simple")
+        monkeypatch.setenv("PIP_TRUSTED_HOST", str(host))
+        yield folder / "lamp-package"
+        server.shutdown()
+        thread.join()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Lists folders, and says nothing on this process's output."""
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.mark.slow
+@own_images
+def test_a_requirement_is_looked_up_where_this_machine_does(
+    client: docker.DockerClient, build: Build, busybox: str, index: Path, install: Install
+) -> None:
+    wheel(index, "lamp")
+    result = build(busybox, plugin_packages=["lamp_package<2"])
+    assert [(each.name, each.version) for each in result.plugins] == [("lamp", "1.0")]
+    install("lamp")  # here in version 3.0, which the index has not
+    with pytest.raises(BuildFailed, match=r"get the plugin 'lamp' of lamp_package 3\.0(.|\n)*3\.0"):
+        build(busybox, plugins=["lamp"])
+
+
+@pytest.mark.slow
+@own_images
+def test_one_that_is_installed_in_another_way_is_brought_as_it_is(
+    client: docker.DockerClient, build: Build, busybox: str, install: Install
+) -> None:
+    install("lamp", None, {"url": "file:///gone/lamp.whl", "archive_info": {}}, "bulb.py")
+    result = build(busybox, plugins=["lamp"])
+    assert [(each.name, each.version) for each in result.plugins] == [("lamp", "3.0")]
+    path = "/opt/tether/plugins/lamp/site/lamp_package/bulb.py"
+    assert run(client, result.tag, ["/bin/cat", path]) == "bulb.py"
