@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from itertools import accumulate
 from shutil import which
 
 from tether_runtime_client.plugin import ActionContext, ActionError, NoConfig, Plugin, handles
 from tether_runtime_client.protocol.skills import (
     AddSkillsAction,
     ListSkillsAction,
+    Skill,
     SkillsObservation,
 )
 
@@ -18,6 +20,9 @@ from .catalogue import Catalogue
 from .listing import Unreadable
 
 ASK_PYTHON_S = 10.0
+MOST_TOLD = 1024 * 1024
+"""Characters of all skills that are told: a message may have 8 MiB, and one takes up to 6 bytes."""
+
 _ASK_PYTHON = "import json, sys; print(json.dumps([place for place in sys.path if place]))"
 
 
@@ -32,9 +37,7 @@ class AgentSkills(Plugin[NoConfig]):
     async def list_all(self, action: ListSkillsAction, _: ActionContext) -> SkillsObservation:
         """Every skill, as it is in its source now."""
         skills, problems = await asyncio.to_thread(self._catalogue.skills)
-        return SkillsObservation(
-            skills=tuple(skills), folder=str(self._catalogue.folder), problems=tuple(problems)
-        )
+        return self._told(skills, problems)
 
     @handles(AddSkillsAction)
     async def add(self, action: AddSkillsAction, context: ActionContext) -> SkillsObservation:
@@ -47,7 +50,19 @@ class AgentSkills(Plugin[NoConfig]):
                 f"{action.module!r} cannot be a skill module: {problem}",
                 hint="Name a module with Python source in the sandbox, or upload one: add_skills",
             ) from None
-        return SkillsObservation(skills=tuple(skills), folder=str(self._catalogue.folder))
+        return self._told(skills, [])
+
+    def _told(self, skills: list[Skill], problems: list[str]) -> SkillsObservation:
+        """As many as fit into one message, and how many do not."""
+        sizes = accumulate(len(skill.signature) + len(skill.doc) + 500 for skill in skills)
+        fitting = sum(1 for size in sizes if size <= MOST_TOLD)
+        if fitting < len(skills):
+            problems = [*problems, f"{len(skills) - fitting:,} more skills: skill --list has them"]
+        return SkillsObservation(
+            skills=tuple(skills[:fitting]),
+            folder=str(self._catalogue.folder),
+            problems=tuple(problem[:1000] for problem in problems[:100]),
+        )
 
 
 async def _path_of_python(context: ActionContext) -> list[str]:

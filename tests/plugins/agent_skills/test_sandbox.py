@@ -71,6 +71,13 @@ async def test_skills_are_listed_called_and_added(modules: Path) -> None:
         await runtime.add_skills(modules / "here" / "greeting.py")
         assert await shell("skill bye") == (0, "bye\n")
 
+        manual = '"""' + "\N{SNOWMAN}" * 20_000 + '"""'
+        many = "".join(f"def f{n}(): {manual}\n" for n in range(60))
+        (modules / "here" / "many.py").write_text(many)
+        told = await runtime.add_skills(modules / "here" / "many.py")
+        assert len(told) == 51
+        assert told.problems == ("9 more skills: skill --list has them",)
+
         for wrong in (
             modules / "absent.py",
             "./absent",
