@@ -12,9 +12,11 @@ from pathlib import Path
 import click
 import pytest
 
+from tether_runtime_client.protocol.plugin_observations import PluginInfo
 from tether_server.cli.main import main
 from tether_server.cli.pairs import port_pair
 from tether_server.cli.plugin_options import PLUGINS, asked_for
+from tether_server.cli.plugins import _show_running
 
 from ..plugins import tides
 
@@ -75,6 +77,27 @@ def test_the_shell_asks_for_them(site: Path) -> None:
     command = [sys.executable, "-m", "tether_server.cli"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout == "plain,tides\n"
+
+
+def test_how_those_of_a_sandbox_are(capsys: pytest.CaptureFixture[str]) -> None:
+    _show_running(
+        [
+            PluginInfo(name="idle", version="1", state="idle", ports={"map": 8000}),
+            PluginInfo(name="well", version="1", state="running", pid=7),
+            PluginInfo(name="ill", version="1", state="running", pid=8, problem="no disk"),
+            PluginInfo(name="bad", version="\x1b[2J" * 99, state="failed", problem="\x1b[2Jx\ny"),
+        ],
+        as_json=False,
+    )
+    shown = capsys.readouterr().out
+    lines = [line.split() for line in click.unstyle(shown).splitlines()]
+    assert lines[0] == ["NAME", "VERSION", "STATE", "PID", "PORTS"]
+    assert lines[1] == ["idle", "1", "idle", "-", "idle.map", "8000"]
+    assert lines[2] == ["well", "1", "running", "7", "-"]
+    assert lines[3] == ["ill", "1", "unwell", "8", "-", "no", "disk"]
+    assert "failed" in lines[4]
+    assert "\x1b[2J" not in shown
+    assert len(lines) == 5
 
 
 def test_names_and_configurations(tmp_path: Path) -> None:
