@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from importlib import import_module
@@ -33,7 +34,7 @@ from . import tides
 CONFIG = {"harbour": "Dover", "key": b"\xff\x00"}
 
 ATTACHES = """
-import asyncio, sys
+import asyncio, os, signal, sys
 from tether_server import EventStreamRuntime, OpaqueAction
 
 async def main():
@@ -47,7 +48,10 @@ async def main():
             elif action is not None:
                 print(name)
         [info] = await runtime.plugins()
-        print(info.name, info.state)
+        print(info.name, info.state, flush=True)
+        runtime._active.submit(OpaqueAction(kind="tides.look", fields={"days": 2}), "left")
+        await asyncio.sleep(0)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 asyncio.run(main())
 """
@@ -148,6 +152,10 @@ async def by_another_version(sandbox: str) -> None:
     async with EventStreamRuntime.attach(sandbox) as runtime:
         answer = await runtime.run(messages().LookAction(days=0))
         assert answer.harbour == "Dover"
+        left = await runtime.run(messages().LookAction(), id="left")
+        assert len(left.levels) == 2, "it is what the killed server had submitted"
+        waves = [e for e in runtime.events.since() if isinstance(e, messages().Wave)]
+        assert len([wave for wave in waves if wave.action_id == "left"]) == 2
         [warning] = [e for e in runtime.events.since() if isinstance(e, PluginWarning)]
         assert "version 1.2" in warning.message
         assert "1.3" in warning.message
@@ -158,7 +166,7 @@ async def by_another_version(sandbox: str) -> None:
 def without_the_package(sandbox: str) -> list[str]:
     command = [sys.executable, "-c", ATTACHES, sandbox]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == -signal.SIGKILL, done.stderr
     return done.stdout.splitlines()
 
 
