@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from .private_files import read_small, write_small
 from .processes.program import DEFAULT_PATH
 from .protocol.defaults import DEFAULT_ENVIRONMENT
 from .protocol.errors import InvalidAction
@@ -16,6 +17,9 @@ from .shell.exports import Changes, changed_by
 
 LONGEST = 128 * 1024 - 1
 """Bytes of one `NAME=value` that the kernel passes to a program (MAX_ARG_STRLEN without a NUL)."""
+
+LONGEST_FILE = 64 * 1024 * 1024
+"""Bytes of the file with what was set: more than programs can be given."""
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +86,7 @@ def _size(name: str, value: str) -> int:
 def _load(path: Path) -> dict[str, str | None]:
     """What an earlier life of the client was told; nothing where the file is not ours any more."""
     try:
-        found = dict(json.loads(path.read_text()))
+        found = dict(json.loads(read_small(path, LONGEST_FILE)))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError) as problem:
@@ -94,7 +98,5 @@ def _load(path: Path) -> dict[str, str | None]:
 def _save(path: Path, changes: Changes) -> None:
     """Whole or not at all."""
     draft = path.with_suffix(".new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="ascii") as file:
-        json.dump(changes, file)
+    write_small(draft, json.dumps(changes).encode("ascii"))
     os.replace(draft, path)

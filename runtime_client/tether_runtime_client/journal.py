@@ -253,7 +253,7 @@ class Journal:
         self._has_reserve = False
         path = self._next_path()
         self._reserve.rename(path)
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         return Segment(path, self.epoch, seq, seq - 1, descriptor=descriptor)
 
     def _write(self, data: bytes) -> None:
@@ -267,8 +267,10 @@ class Journal:
 
     def _make_reserve(self) -> bool:
         """Leave the space free again if it cannot be had whole."""
+        # A pipe planted in its place must not be waited for.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            descriptor = os.open(self._reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self._reserve, flags, 0o600)
         except OSError:
             return False
         try:

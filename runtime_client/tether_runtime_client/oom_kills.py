@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from .private_files import read_small, write_small
+
 FRESH_S = 0.05
 """A count as old as this is as good as a new one to begin with: looking has its price."""
 
@@ -82,7 +84,7 @@ class OomKills:
     def _missed(self) -> int:
         """The kernel's count begins anew with a new container or a new boot."""
         try:
-            before = int(self._kept.read_text()) if self._kept is not None else self._total
+            before = int(read_small(self._kept)) if self._kept is not None else self._total
         except (OSError, ValueError):
             return 0
         return self._total - before if before <= self._total else self._total
@@ -91,7 +93,7 @@ class OomKills:
         if self._kept is None:
             return
         try:
-            self._kept.write_text(str(self._total))
+            write_small(self._kept, str(self._total).encode())
         except OSError as problem:  # a full disk, mostly
             log.warning("the count of processes killed for memory cannot be kept: %s", problem)
 

@@ -7,12 +7,12 @@ for no more than this. Whoever uses one reads its file with care.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .private_files import read_small
 from .protocol.limits import PLUGIN_DOOR
 from .protocol.plugin_observations import PluginInfo
 
@@ -27,9 +27,7 @@ def plugin_files(folder: Path) -> Iterator[Path]:
 
 def glance(file: Path) -> dict[str, Any]:
     """What is in it; raises OSError or ValueError. What is no ordinary file is not waited for."""
-    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as opened:
-        found = json.load(opened)
+    found = json.loads(read_small(file))
     if not isinstance(found, dict):
         raise ValueError(f"{file} has no object")
     return found

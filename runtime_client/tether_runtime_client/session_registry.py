@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 
+from tether_runtime_client.private_files import read_small, write_small
 from tether_runtime_client.proctree import Process, read_process
 
 TYPE_CHECKING = False
@@ -32,8 +33,7 @@ def register(folder: str, pid: int) -> None:
         raise ProcessLookupError(f"process {pid} is gone: register it before collecting it")
     os.makedirs(folder, mode=0o700, exist_ok=True)
     path = os.path.join(folder, str(pid))
-    with open(path + _TEMPORARY, "w", encoding="ascii") as file:
-        file.write(f"{process.started} {_life()}\n")
+    write_small(path + _TEMPORARY, f"{process.started} {_life()}\n".encode("ascii"))
     os.replace(path + _TEMPORARY, path)
 
 
@@ -86,10 +86,10 @@ def _names(folder: str) -> list[str]:
 
 def _read(folder: str, name: str) -> tuple[str, str]:
     try:
-        with open(os.path.join(folder, name), encoding="ascii", errors="replace") as file:
-            started, _, life = file.read(200).strip().partition(" ")
-    except FileNotFoundError:  # unregistered between listing and reading
+        content = read_small(os.path.join(folder, name)).decode("ascii", "replace")
+    except OSError:  # unregistered between listing and reading, or nothing of ours
         return ("", "")
+    started, _, life = content.strip().partition(" ")
     return (started, life)
 
 

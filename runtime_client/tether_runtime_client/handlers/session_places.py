@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+from ..private_files import read_small, write_small
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +19,7 @@ class SessionPlaces:
         folder.mkdir(mode=0o700, exist_ok=True)
         self._folder = folder
         self._noted: dict[str, str] = {}
-        self._earlier = {path.name: os.fsdecode(path.read_bytes()) for path in folder.iterdir()}
+        self._earlier = dict(_places(folder))
 
     def earlier(self, name: str) -> str | None:
         """Where the session was in an earlier life of the client; None where there was none."""
@@ -28,6 +31,14 @@ class SessionPlaces:
             return
         self._noted[name] = place
         try:
-            (self._folder / name).write_bytes(os.fsencode(place))
+            write_small(self._folder / name, os.fsencode(place))
         except OSError as problem:  # a full disk, mostly
             log.warning("where session %r is cannot be noted: %s", name, problem)
+
+
+def _places(folder: Path) -> Iterator[tuple[str, str]]:
+    for path in folder.iterdir():
+        try:
+            yield path.name, os.fsdecode(read_small(path))
+        except OSError as problem:
+            log.warning("where session %r was is lost: %s", path.name, problem)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -11,14 +9,12 @@ from typing import NoReturn
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from ..private_files import read_small
 from ..protocol.errors import PluginInvalid
 from ..protocol.message import Message
 from .declaration import Declaration, check_door, check_fields, first_error
 
 FILE = "plugin.json"
-
-LONGEST = 1024 * 1024
-"""Bytes of such a file."""
 
 
 class InstalledPlugin(Message):
@@ -51,7 +47,7 @@ def installed_plugins(folder: Path) -> dict[str, InstalledPlugin | PluginInvalid
 
 def _read(file: Path) -> InstalledPlugin:
     try:
-        content = _content(file)
+        content = read_small(file)
         plugin = InstalledPlugin.model_validate_json(content)
     except OSError as problem:
         raise PluginInvalid(f"{file} cannot be read: {problem}") from None
@@ -61,16 +57,6 @@ def _read(file: Path) -> InstalledPlugin:
         raise PluginInvalid(f"{file} is of another plugin, {plugin.declaration.name!r}")
     check_door(plugin.declaration)
     return plugin
-
-
-def _content(file: Path) -> bytes:
-    """Of an ordinary file, which this is not where somebody means ill: raises OSError then."""
-    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as opened:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > LONGEST:
-            raise OSError(f"it is no ordinary file of at most {LONGEST:,} bytes")
-        return opened.read(LONGEST)
 
 
 def _refuse(file: Path, content: bytes, problem: ValidationError) -> NoReturn:

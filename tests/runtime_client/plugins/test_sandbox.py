@@ -193,6 +193,29 @@ async def test_a_client_that_dies_takes_them_along(runtime: EventStreamRuntime, 
         assert len(told(runtime, PluginStarted)) == 2
 
 
+async def test_files_of_the_client_that_they_replace_do_not_hold_it_up(
+    runtime: EventStreamRuntime, state_dir: Path, tmp_path: Path
+) -> None:
+    async with runtime:
+        await client_works(runtime, tmp_path)
+        await runtime.run(SetEnvAction(env={"SET": "before"}))
+        await do(runtime, "floods", "2000")
+        [state] = state_dir.rglob("run/state")
+        await do(runtime, "replaces_files", str(state))
+        with pytest.raises(PluginLost):
+            await do(runtime, "exits")
+        await runtime.run(CmdRunAction(command=f"cd {tmp_path}", timeout_s=SLOW_S))
+        await client_works(runtime, tmp_path)
+        await runtime.run(SetEnvAction(env={"SET": "after"}))
+        os.kill(client(runtime), signal.SIGKILL)
+        async with asyncio.timeout(SLOW_S):
+            while len(told(runtime, ClientStarted)) < 2:
+                await asyncio.sleep(0.02)
+        await client_works(runtime, tmp_path)
+        assert await say(runtime, "variable SET") == "after"
+        await do(runtime, "nothing")
+
+
 async def test_it_is_told_where_sessions_are_and_what_they_export(
     runtime: EventStreamRuntime, tmp_path: Path
 ) -> None:

@@ -260,6 +260,14 @@ async def replaces(action: DoAction, context: ActionContext) -> None:
         os.mkfifo(path)
 
 
+async def replaces_files(action: DoAction, context: ActionContext) -> None:
+    """Each file by a pipe that nobody reads."""
+    for path in list(Path(action.how).rglob("*")):
+        if path.is_file():
+            path.unlink()
+            os.mkfifo(path)
+
+
 # --- past the runner, on the socket itself
 
 
@@ -335,7 +343,16 @@ ACTIONS: dict[str, Callable[[DoAction, ActionContext], Awaitable[Any]]] = {
     for function in (
         *(nothing, describes, floods, tells, tells_in_threads, tells_too_much, tells_anothers),
         *(tells_later, returns_anothers, returns_nothing, returns_too_much, returns_much),
-        *(does_not_heed, heeds_never, eats, replaces, raw_half, raw_endless, raw_random),
+        *(
+            does_not_heed,
+            heeds_never,
+            eats,
+            replaces,
+            replaces_files,
+            raw_half,
+            raw_endless,
+            raw_random,
+        ),
         *(raw_closed, raw_asks, raw_deep, raw_half_then_slow),
     )
 } | {
