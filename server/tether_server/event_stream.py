@@ -13,7 +13,10 @@ from .plugins.typed import needs_opening, typed
 
 
 class EventStream:
-    """Readers of one history. A slow reader falls behind in the file; memory does not grow."""
+    """Readers of one history. A slow reader falls behind in the file; memory does not grow.
+
+    Messages of plugins are of the plugins' own classes, where their packages are installed here.
+    """
 
     def __init__(self, history: History) -> None:
         self._history = history
