@@ -16,6 +16,7 @@ import tomllib
 import zipfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 OLDER = ("3.9", "3.10")
@@ -32,36 +33,43 @@ RARELY_LOADED = r"/pygments/(lexers|styles|formatters)/|/(sphinxext|resources|co
 def main() -> None:
     folder, pip = Path(sys.argv[1]), sys.argv[2]
     lists = tomllib.loads(Path(__file__).with_name("brought.toml").read_text())
-    jobs = [
-        (kind, version, {**lists["all"], **lists["binary"], **lists[group]})
-        for group, versions in (("older", OLDER), ("newer", NEWER))
-        for version in versions
-        for kind in PLATFORMS
-    ]
-    with tempfile.TemporaryDirectory() as place, ThreadPoolExecutor(4) as pool:
-        wheels = pool.map(lambda job: download(pip, Path(place), *job), jobs)
-        for (kind, version, _), found in zip(jobs, wheels, strict=True):
-            tag = f"cp{version.replace('.', '')}-{kind}"
-            for wheel in found:
-                link(unpacked(wheel, folder / "packages"), folder / tag)
-    own = "cp{}{}-manylinux".format(*sys.version_info)
-    precompile(folder / own)
+    with tempfile.TemporaryDirectory() as place, ThreadPoolExecutor(6) as pool:
+        get = Getter(pip, Path(place))
+        plain = {
+            versions: pool.submit(get, "manylinux", versions[0], {**lists["all"], **lists[group]})
+            for group, versions in (("older", OLDER), ("newer", NEWER))
+        }
+        binary = {
+            (version, kind): pool.submit(get, kind, version, lists["binary"])
+            for version in (*OLDER, *NEWER)
+            for kind in PLATFORMS
+        }
+        for (version, kind), wheels in binary.items():
+            target = folder / f"cp{version.replace('.', '')}-{kind}"
+            shared = plain[OLDER if version in OLDER else NEWER]
+            for wheel in (*shared.result(), *wheels.result()):
+                link(unpacked(wheel, folder / "packages"), target)
+    precompile(folder / "cp{}{}-manylinux".format(*sys.version_info))
 
 
-def download(
-    pip: str, place: Path, kind: str, version: str, wanted: Mapping[str, str]
-) -> list[Path]:
-    """The wheels for one Python: those that others have too are the same ones."""
-    target = place / f"{version}-{kind}"
-    platforms = [f"{name}_{os.uname().machine}" for name in PLATFORMS[kind]]
-    command = [pip, "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", target]
-    command += ["--disable-pip-version-check", "--implementation", "cp"]
-    command += ["--python-version", version]
-    for platform in platforms:
-        command += ["--platform", platform]
-    requirements = [f"{name}=={number}" for name, number in wanted.items()]
-    subprocess.run([*map(str, command), *requirements], check=True, stdin=subprocess.DEVNULL)
-    return sorted(target.glob("*.whl"))
+@dataclass(frozen=True)
+class Getter:
+    """Gets wheels by pip, each call into a folder of its own."""
+
+    pip: str
+    place: Path
+
+    def __call__(self, kind: str, version: str, wanted: Mapping[str, str]) -> list[Path]:
+        """The wheels for a Python of a platform."""
+        target = Path(tempfile.mkdtemp(dir=self.place))
+        command = [self.pip, "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+        command += ["--dest", str(target), "--disable-pip-version-check"]
+        command += ["--implementation", "cp", "--python-version", version]
+        for platform in PLATFORMS[kind]:
+            command += ["--platform", f"{platform}_{os.uname().machine}"]
+        command += [f"{name}=={number}" for name, number in wanted.items()]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+        return sorted(target.glob("*.whl"))
 
 
 def unpacked(wheel: Path, packages: Path) -> Path:

@@ -42,6 +42,7 @@ class Channels:
         self._session = manager.session
         self._reader = Reader(manager.session.key)
         self._told = told
+        self._manager = manager
         self._answers: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._seen: dict[str, asyncio.Event] = {}
         identity = manager.session.bsession
@@ -49,13 +50,10 @@ class Channels:
         self._shell: Any = manager.connect_shell(identity=identity)
         self._stdin: Any = manager.connect_stdin(identity=identity)
         self._control: Any = manager.connect_control(identity=identity)
+        self._iopub_task = asyncio.create_task(self._read(self._iopub, self._published))
         self._tasks = [
-            asyncio.create_task(self._read(socket, take))
-            for socket, take in (
-                (self._iopub, self._published),
-                (self._shell, self._answered),
-                (self._stdin, told),
-            )
+            asyncio.create_task(self._read(self._shell, self._answered)),
+            asyncio.create_task(self._read(self._stdin, told)),
         ]
 
     async def ready(self) -> None:
@@ -75,6 +73,13 @@ class Channels:
                         return
             finally:
                 del self._seen[identity]
+
+    def subscribe_anew(self) -> None:
+        """For a connection that has ended: by what was larger than is taken, it does for good."""
+        self._iopub_task.cancel()
+        self._iopub.close(linger=0)
+        self._iopub = self._manager.connect_iopub()
+        self._iopub_task = asyncio.create_task(self._read(self._iopub, self._published))
 
     async def ask(self, kind: str, content: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         """A request's answer. Raises `KernelUnresponsive`."""
@@ -107,7 +112,7 @@ class Channels:
 
     def close(self) -> None:
         """Twice is safe."""
-        for task in self._tasks:
+        for task in (self._iopub_task, *self._tasks):
             task.cancel()
         for socket in (self._iopub, self._shell, self._stdin, self._control):
             socket.close(linger=0)

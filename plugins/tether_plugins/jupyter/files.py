@@ -22,15 +22,12 @@ class CellFiles:
         self._owner = owner
         self._stream = -1
         self._full = False
+        self.has_stream = False
+        """Whether what the cell wrote is in a file."""
         self._count = 0
         self.size = size
         self.stream_path = str(folder / "output.txt")
         self.problem: str | None = None
-
-    @property
-    def has_stream(self) -> bool:
-        """Whether what the cell wrote is in a file."""
-        return self._stream >= 0
 
     def keep(self, name: str, data: bytes) -> str | None:
         """The path of a new file with that; None where it could not be kept."""
@@ -63,6 +60,7 @@ class CellFiles:
             self._refuse(f"a cell may keep {self._owner.cell_limit:,} bytes")
             self._full = True
         self._full = self._full or self._stream < 0
+        self.has_stream = self._stream >= 0
         try:
             if not self._full:
                 _write(self._stream, data)

@@ -240,8 +240,10 @@ class Kernel:
                 " or take another kernel's name",
                 kernel=self.name,
             )
-        elif session is not None:
-            await live.enter(str(await context.session_folder(session)))
+        else:
+            await live.listen()
+            if session is not None:
+                await live.enter(str(await context.session_folder(session)))
         lost = self._lost
         if take_lost:
             self._lost = None

@@ -71,15 +71,17 @@ def pace_streams() -> None:
     unsent = "_tether_unsent"
 
     def paced(self: Any, string: Any) -> Any:
-        if not isinstance(string, str) or os.getpid() != getattr(self, "_master_pid", None):
+        attributes = self.__dict__
+        if not isinstance(string, str) or os.getpid() != attributes.get("_master_pid"):
             return write(self, string)
-        for start in range(0, max(len(string), 1), PIECE):
-            piece = string[start : start + PIECE]
-            write(self, piece)
-            count = getattr(self, unsent, 0) + len(piece)
-            setattr(self, unsent, 0 if count >= PIECE else count)
-            if count >= PIECE:
-                self.flush()
+        count = attributes.get(unsent, 0) + len(string)
+        if count < PIECE:
+            attributes[unsent] = count
+            return write(self, string)
+        for start in range(0, len(string), PIECE):
+            write(self, string[start : start + PIECE])
+            self.flush()
+        attributes[unsent] = 0
         return len(string)
 
     OutStream.write = paced  # type: ignore[method-assign]

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import sysconfig
+import tempfile
 from importlib import metadata
 from typing import Any
 
@@ -29,6 +30,8 @@ def main() -> None:
         os.set_inheritable(handed, False)
     _stay_with(settings["parent"])
     _restore_environment(settings["hidden"])
+    if settings["ours"]:
+        _import_from_here()
     try:
         brought = _find_packages(settings)
         app = _make_app(settings)
@@ -59,6 +62,13 @@ def _stay_with(parent: int) -> None:
     os.environ.pop("JPY_PARENT_PID", None)
 
 
+def _import_from_here() -> None:
+    """A cell imports what is in its folder, behind the standard library, as IPython has it."""
+    names = [os.path.basename(path) for path in sys.path]
+    at = [number for number, name in enumerate(names) if name.endswith("-packages")]
+    sys.path.insert(at[0] if at else len(sys.path), "")
+
+
 def _restore_environment(hidden: str) -> None:
     """What would have broken this Python is for what it starts."""
     for name in [name for name in os.environ if name.startswith(hidden)]:
@@ -74,7 +84,7 @@ def _find_packages(settings: dict[str, Any]) -> str:
     if not os.path.isdir(folder):
         raise Unfit(f"it has no ipykernel, and none is brought for {_tag()}")
     sys.path.append(folder)
-    if settings["site"]:  # what the plugin runs by is made for this Python
+    if settings["ours"]:  # what the plugin runs by is made for this Python
         sys.path[-1:-1] = settings["site"]
     elif not _fits(folder):
         sys.path.remove(folder)
@@ -124,6 +134,7 @@ def _make_app(settings: dict[str, Any]) -> Any:
     if not _has_compiled(settings):
         sys.pycache_prefix = os.path.join(state, "pycache")  # or each kernel would compile it all
     lent = _lend_variables(state)
+    _have_place_for_temporaries(state)
     try:
         from ipykernel.kernelapp import IPKernelApp
     except Exception as problem:
@@ -156,6 +167,15 @@ def _lend_variables(state: str) -> list[str]:
     for name in lent:
         os.environ[name] = os.path.join(state, wanted[name])
     return lent
+
+
+def _have_place_for_temporaries(state: str) -> None:
+    """ipykernel names cells by one; an image may have none that can be written to."""
+    try:
+        tempfile.gettempdir()
+    except OSError:
+        os.makedirs(os.path.join(state, "tmp"), mode=0o700, exist_ok=True)
+        os.environ["TMPDIR"] = os.path.join(state, "tmp")
 
 
 def _read(name: str) -> str:

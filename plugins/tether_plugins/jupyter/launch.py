@@ -229,6 +229,8 @@ class Launcher:
             async with asyncio.timeout(self._config.start_timeout_s):
                 await process.ended.wait()
             last = process.output.strip().rpartition("\n")[2] or "it said nothing"
+            if last.startswith("SyntaxError"):
+                raise Unfit("it is older than Python 3.9") from None
             ended = process.end.reason if process.end is not None else "it did not answer"
             raise Unfit(f"{ended}: {cut(last, 500)}") from None
         if not isinstance(answer, dict) or "problem" in answer:

@@ -7,7 +7,11 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from tether_runtime_client.protocol.errors import KernelStartFailed, KernelUnresponsive
+from tether_runtime_client.protocol.errors import (
+    KernelStartFailed,
+    KernelUnresponsive,
+    WorkingDirectoryMissing,
+)
 from tether_runtime_client.protocol.jupyter import KernelEnd
 from tether_runtime_client.protocol.render import HeadTail
 
@@ -17,11 +21,15 @@ from .channels import Channels
 from .files import CellFiles
 from .launch import Started
 from .messages import Message
-from .text import plain, sane
+from .text import field, plain, sane
 
-_LATE_S = 5.0
+_LATE_S = 3.0
 """After a cell's reply its last outputs, or after those its reply, come at once, or not at all."""
 
+_LOST = (
+    "its last outputs did not come: a message of more than"
+    f" {limits.MESSAGE // 1024**2} MiB is not taken, and nothing behind it"
+)
 _FOLDER_S = 5.0
 _READY_S = 30.0
 
@@ -44,6 +52,8 @@ class LiveKernel:
         self._background = HeadTail(limits.BACKGROUND)
         self._replied = self._idle = False
         self._timer: asyncio.TimerHandle | None = None
+        self._told_at = 0.0
+        self._deaf = False
         self._channels = Channels(started.manager, self._told)
         self._ending: asyncio.Task[None] | None = None
         self.process.on_end = self._on_end
@@ -54,6 +64,17 @@ class LiveKernel:
     def has_ended(self) -> bool:
         """Whether its process has; what it said last may still come."""
         return self.process.end is not None
+
+    async def listen(self) -> None:
+        """Return when outputs come again, where they did not. Raises `KernelUnresponsive`."""
+        if self._deaf:
+            self._channels.subscribe_anew()
+            try:
+                async with asyncio.timeout(_READY_S):
+                    await self._channels.ready()
+            except TimeoutError:
+                raise KernelUnresponsive("nothing comes from the kernel any more") from None
+            self._deaf = False
 
     async def come_up(self) -> None:
         """Return when cells may be run. Raises `KernelStartFailed`."""
@@ -82,10 +103,16 @@ class LiveKernel:
         return self.cell
 
     async def enter(self, folder: str) -> None:
-        """Change the kernel's directory, as `%cd` would. Raises `KernelUnresponsive`."""
+        """Change the kernel's directory, as `%cd` would.
+
+        Raises `WorkingDirectoryMissing` and `KernelUnresponsive`.
+        """
         code = f"__import__('os').chdir({folder!r})"
         content = {"code": code, "silent": True, "store_history": False, "allow_stdin": False}
-        await self._channels.ask("execute_request", content, _FOLDER_S)
+        answer = await self._channels.ask("execute_request", content, _FOLDER_S)
+        if answer.get("status") != "ok":
+            why = field(answer, "evalue", limits.NAME)
+            raise WorkingDirectoryMissing(f"the kernel cannot enter {folder}: {why}", path=folder)
 
     async def ask(self, kind: str, content: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         """An answer of the kernel's. Raises `KernelUnresponsive`."""
@@ -121,6 +148,7 @@ class LiveKernel:
         return plain(kept.kept().decode("utf-8", "replace")) if kept.total else ""
 
     def _told(self, message: Message) -> None:
+        self._told_at = asyncio.get_running_loop().time()
         cell, content = self.cell, message.content
         if cell is None or message.parent != cell.message_id:
             self._told_of_another(message)
@@ -153,9 +181,15 @@ class LiveKernel:
             self._timer = loop.call_later(_LATE_S, self._finish_without)
 
     def _finish_without(self) -> None:
+        """Once nothing has come for a while: much may come between a reply and its cell's end."""
+        loop = asyncio.get_running_loop()
+        due = self._told_at + _LATE_S
+        if loop.time() < due:
+            self._timer = loop.call_at(due, self._finish_without)
+            return
         if self.cell is not None:
-            what = "its last outputs" if self._replied else "its reply"
-            self.cell.problems.append(f"{what} did not come from the kernel")
+            self._deaf = self._replied
+            self.cell.problems.append(_LOST if self._replied else "its reply did not come")
         self._finish()
 
     def _finish(self, end: KernelEnd | None = None) -> None:

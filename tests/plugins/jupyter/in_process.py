@@ -65,14 +65,16 @@ class Notebook:
 
 
 @asynccontextmanager
-async def notebook(folder: Path, **config: Any) -> AsyncIterator[Notebook]:
+async def notebook(
+    folder: Path, prefix: Path | None = None, **config: Any
+) -> AsyncIterator[Notebook]:
     """A plugin that has been started, and ends with the block."""
     for name in ("state", "workdir", "plugins"):
         (folder / name).mkdir(exist_ok=True)
     plugin = Jupyter.__new__(Jupyter)
     plugin.config = JupyterConfig(**{"python": "environment", **config})
     plugin.places = PluginPlaces(
-        prefix=None,
+        prefix=prefix,
         state=folder / "state",
         workdir=folder / "workdir",
         plugins=folder / "plugins",
