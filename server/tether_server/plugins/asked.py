@@ -52,7 +52,7 @@ def asked_plugins(plugins: PluginsAsked, packages: Sequence[str] = ()) -> dict[s
     for name, config in given.items():
         package = known.get(name)
         if isinstance(package, PluginInvalid):
-            raise package
+            raise PluginInvalid(package.message, hint=package.hint)
         if package is None and not packages:
             raise no_such_plugin(name, known)
         asked[name] = _checked(name, package, config)
@@ -141,7 +141,7 @@ def _model(name: str, package: PluginPackage | None) -> type[Message] | None:
 
 def _validated(name: str, model: type[Message], config: Mapping[str, object]) -> Message:
     try:
-        return model.model_validate(config)
+        return model.model_validate(dict(config))
     except ValidationError as problem:
         errors = problem.errors(include_url=False, include_input=False, include_context=False)
         where = ".".join(str(part) for part in errors[0]["loc"])

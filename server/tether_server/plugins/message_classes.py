@@ -50,10 +50,8 @@ class InstalledClasses:
         self._opened: dict[str, MessageClasses] = {}
 
     def look_again(self) -> Mapping[str, PluginPackage | PluginInvalid]:
-        """What is installed at this moment."""
-        packages = plugin_packages()
-        with self._lock:
-            self._packages = packages
+        """What is installed at this moment. Waits for no import that another thread is at."""
+        self._packages = packages = plugin_packages()
         return packages
 
     def packages(self) -> dict[str, PluginPackage]:
@@ -76,9 +74,8 @@ class InstalledClasses:
         with self._lock:
             if plugin in self._opened:
                 return self._opened[plugin]
-            if self._packages is None:
-                self._packages = plugin_packages()
-            package = self._packages.get(plugin)
+            found_here = self._packages if self._packages is not None else self.look_again()
+            package = found_here.get(plugin)
             if package is None:  # not remembered: a sandbox may tell of any number of names
                 return _NONE
             if isinstance(package, PluginInvalid):

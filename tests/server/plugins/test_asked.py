@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -30,7 +31,8 @@ def test_nothing_is_asked_for(nothing: Any) -> None:
 def test_names_and_configurations(installed: Path) -> None:
     assert asked_plugins(["tides", "tides"]) == {"tides": {}}
     assert asked_plugins({"tides": None}) == {"tides": {}}
-    assert asked_plugins({"tides": {"harbour": "Dover"}}) == {"tides": {"harbour": "Dover"}}
+    config = MappingProxyType({"harbour": "Dover"})
+    assert asked_plugins({"tides": config}) == {"tides": {"harbour": "Dover"}}
 
 
 def test_only_what_was_given_is_passed_on(installed: Path) -> None:
