@@ -25,7 +25,9 @@ from tether_runtime_client.protocol.events import (
     Event,
     ExecOutputDelta,
     HistoryGap,
+    OpaqueEvent,
     OutputOmitted,
+    PluginEventsOmitted,
     SessionWarning,
     TransferReady,
 )
@@ -294,6 +296,20 @@ def test_each_stream_has_its_own_omission(recorder: Recorder, follower: Follower
     recorder.emit(CommandEnded(action_id="b", session="s", status="completed", total_bytes=50_000))
     assert isinstance(follower.events[-2], OutputOmitted)
     assert follower.events[-2].stream is None
+
+
+@pytest.mark.usefixtures("little_patience")
+def test_events_of_plugins_are_bounded_and_counted(recorder: Recorder, follower: Follower) -> None:
+    recorder.accept("a", RUN)
+    for _ in range(200):
+        recorder.emit(OpaqueEvent(action_id="a", kind="x.y", fields={"text": "x" * 1000}))
+    told = [event for event in follower.events if isinstance(event, OpaqueEvent)]
+    assert 10 < len(told) < 30
+    recorder.finish("a", DoneObservation())
+    omitted, end = follower.events[-2:]
+    assert isinstance(omitted, PluginEventsOmitted)
+    assert (omitted.plugin, omitted.count) == ("x", 200 - len(told))
+    assert isinstance(end, DoneObservation)
 
 
 @pytest.mark.usefixtures("little_patience")

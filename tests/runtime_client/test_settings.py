@@ -22,7 +22,7 @@ NEEDED = ["--run-dir", "/run/x", "--unix", "/s"]
 def test_all_of_them() -> None:
     args = (
         "--run-dir /run/x --unix=/s/client.sock --tcp 0.0.0.0:0 --lease 2.5 --ready-fd=7"
-        " --bash /bin/bash --bundled-bash /opt/bash"
+        " --bash /bin/bash --bundled-bash /opt/bash --plugins /opt/p --plugin-config eyJhIjp7fX0="
     )
     assert parse_settings(args.split()) == ClientSettings(
         run_dir=Path("/run/x"),
@@ -32,6 +32,8 @@ def test_all_of_them() -> None:
         ready_fd=7,
         bash="/bin/bash",
         bundled_bash="/opt/bash",
+        plugins=Path("/opt/p"),
+        plugin_config={"a": {}},
     )
 
 
@@ -57,6 +59,9 @@ def test_a_value_may_hold_an_equals_sign() -> None:
         (["--unix", "/s"], "--run-dir is missing"),
         ([*NEEDED, "--surprise", "1"], "unknown option '--surprise'"),
         ([*NEEDED, "--state", "1"], "unknown option '--state'"),
+        ([*NEEDED, "--plugin-config", "e30!"], "--plugin-config cannot be"),
+        ([*NEEDED, "--plugin-config", "W10="], "an object of objects"),
+        ([*NEEDED, "--plugin-config", "eyJhIjoxfQ=="], "an object of objects"),
         ([*NEEDED, "stray"], "unknown option 'stray'"),
         ([*NEEDED, "-x"], "unknown option '-x'"),
         ([*NEEDED, "--lease"], "--lease cannot be ''"),
