@@ -12,7 +12,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,9 @@ from .history_file import open_history_file, patient
 log = logging.getLogger(__name__)
 
 _INSERT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)"
+_ADVANCE = """
+    INSERT INTO progress VALUES (?, ?) ON CONFLICT (epoch) DO UPDATE SET stored = excluded.stored
+"""  # a row that is there keeps its place: the newest life is the last
 _PAGE = 256
 _PAGE_BYTES = 4 * 1024 * 1024
 _EPOCHS_KEPT = 4 * MAX_EPOCHS
@@ -145,6 +148,13 @@ class History:
         body = encode_submitted(action_id, action, time.time())
         self._actions.append(body)
         self._insert("", 0, action_id, False, body)
+
+    def know(self, epochs: Iterable[str]) -> None:
+        """The client has had these lives, oldest first: `progress` has them in this order, also
+        where the last of them is heard of before the others.
+        """
+        for epoch in epochs:
+            self.skip(epoch, self.progress.get(epoch, 0))
 
     def skip(self, epoch: str, last: int) -> None:
         """Events of `epoch` up to `last` are gone; a `HistoryGap` was stored in their place."""
@@ -276,8 +286,7 @@ class History:
             raise Fenced("another server took the sandbox over, and its history with it")
         self._database.executemany(_INSERT, rows)
         for epoch in [known for known in self.progress if known in epochs]:  # newest last
-            row = (epoch, self.progress[epoch])
-            self._database.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", row)
+            self._database.execute(_ADVANCE, (epoch, self.progress[epoch]))
         if len(self.progress) > 2 * _EPOCHS_KEPT:  # none but a hostile client has so many
             self._forget_lives()
             self.progress = dict(list(self.progress.items())[-_EPOCHS_KEPT:])

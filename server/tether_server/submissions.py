@@ -172,8 +172,9 @@ class Submissions:
         gaps, self._gaps = self._gaps, []
         for gap in gaps:
             self._store_gap(gap)
-        self._history.skip(welcome.epoch, self._history.progress.get(welcome.epoch, 0))
-        self._saver.owe({span.epoch for span in welcome.epochs} & set(self.progress()))
+        lives = [span.epoch for span in welcome.epochs]
+        self._history.know(lives)
+        self._saver.owe(lives)
         self._send_again(self._doubt.meet(welcome, self._frames, gaps=bool(gaps)))
 
     def _say_connected(self, welcome: WelcomeFrame, outage_s: float) -> None:

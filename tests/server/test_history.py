@@ -242,6 +242,20 @@ def test_a_gap_is_passed_over(history: History, path: Path) -> None:
     again.close()
 
 
+def test_the_newest_life_stays_the_last_whichever_is_heard_of_later(
+    history: History, path: Path
+) -> None:
+    """One that lived and died before a server came is told of when the next one has begun."""
+    history.know([OTHER, EPOCH])
+    history.commit()
+    store(history, 1, accepted(), OTHER)
+    history.commit()
+    again = History(path)
+    assert [list(history.progress), list(again.progress)] == [[OTHER, EPOCH]] * 2
+    assert again.progress == {OTHER: 1, EPOCH: 0}
+    again.close()
+
+
 def test_old_lives_are_forgotten_and_the_newest_come_last(
     history: History, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

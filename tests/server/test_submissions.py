@@ -55,7 +55,7 @@ from tether_server.submissions import Submissions
 
 from ..runtime_client.full_disk import fill, small_disk
 
-EPOCH = "0123456789abcdef"
+EPOCH, OTHER = "0123456789abcdef", "fedcba9876543210"
 RUN = CmdRunAction(command="true")
 STARTED = SandboxStarted(name="box", backend="local")
 
@@ -202,6 +202,13 @@ async def test_an_answer_nobody_waits_for_is_stored(office: Office) -> None:
     office.come(DoneObservation(action_id="x"))
     office.come(DoneObservation())
     assert office.kinds()[-2:] == ["DoneObservation", "DoneObservation"]
+
+
+async def test_lives_are_known_in_their_order_before_their_events_come(office: Office) -> None:
+    """Or the last of them would be missed when the client has forgotten one before it."""
+    spans = tuple(EpochRange(epoch=epoch, first=1, last=1) for epoch in (OTHER, EPOCH))
+    office.it.on_connected(WelcomeFrame(epoch=EPOCH, fence=1, epochs=spans), 0.0)
+    assert list(office.it.progress()) == [OTHER, EPOCH]
 
 
 async def test_what_is_committed_is_acknowledged_and_nothing_before(

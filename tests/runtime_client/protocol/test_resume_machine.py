@@ -254,7 +254,8 @@ class Server:
             self.send(encode(ConfirmFrame(proof=agreed.server_proof)))
 
     def on_welcome(self, welcome: WelcomeFrame) -> None:
-        self.now.progress.setdefault(welcome.epoch, 0)
+        for span in welcome.epochs:
+            self.now.progress.setdefault(span.epoch, 0)
         unknown = set(self.now.unanswered) - set(welcome.running)
         self.doubtful = unknown & self.now.accepted
         for action_id, frame in self.now.unanswered.items():
