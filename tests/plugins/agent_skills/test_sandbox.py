@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tether_runtime_client.protocol.errors import ActionError, InvalidAction
-from tether_server import CmdRunAction, EventStreamRuntime
+from tether_server import CmdRunAction, EventStreamRuntime, IPythonRunCellAction
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ async def test_skills_are_listed_called_and_added(modules: Path) -> None:
     async with EventStreamRuntime(
         None,
         backend="local",
-        plugins=["agent_skills", "documents"],
+        plugins=["agent_skills", "documents", "jupyter"],
         workdir=str(modules / "start"),
         login=True,  # its profile sets PATH anew
     ) as runtime:
@@ -39,6 +39,10 @@ async def test_skills_are_listed_called_and_added(modules: Path) -> None:
             done = await runtime.run(CmdRunAction(command=command))
             return done.exit_code, done.content
 
+        async def cell(code: str) -> str:
+            return (await runtime.run(IPythonRunCellAction(code=code))).content
+
+        assert await cell("from tether_plugins.agent_skills import find_file") == ""  # it runs now
         _, path = await shell("type -P skill")
         assert path.endswith("/run/bin/skill\n")
         called = await runtime.exec(["skill", "search-dir", "where", "."])
@@ -66,6 +70,9 @@ async def test_skills_are_listed_called_and_added(modules: Path) -> None:
         added = [skill.module for skill in await runtime.skills()][-3:]
         assert sorted(added) == ["greeting", "local_tools.deep", "pack"]
         assert not list(Path(skills.folder).rglob("*.pyc"))
+
+        assert "hello cell" in await cell("from greeting import hello; hello('cell')")
+        assert "local_tools.deep" in await cell("from local_tools.deep import where; where()")
 
         (modules / "here" / "greeting.py").write_text("def bye() -> str: return 'bye'\n")
         await runtime.add_skills(modules / "here" / "greeting.py")
