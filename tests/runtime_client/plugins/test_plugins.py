@@ -52,6 +52,12 @@ async def test_what_is_not_there_is_told_with_what_there_is(make_house: MakeHous
             await house.stop("weather")
 
 
+async def test_a_sandbox_without_plugins_says_so(make_house: MakeHouse) -> None:
+    async with make_house() as house:
+        with pytest.raises(e.PluginMissing, match="has no plugin 'weather'; it has none"):
+            await house.run("weather.lookup")
+
+
 async def test_it_is_told_of_sessions(make_house: MakeHouse) -> None:
     async with make_house(GOOD) as house:
         assert await house.say("folder other") == "/where/other/is"

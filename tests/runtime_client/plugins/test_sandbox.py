@@ -17,7 +17,9 @@ from tether_runtime_client.plugin.installed import InstalledPlugin
 from tether_runtime_client.proctree import read_process
 from tether_server import (
     ActionAccepted,
+    ActionCancelled,
     ActionLost,
+    CancelAction,
     ClientStarted,
     CmdRunAction,
     Event,
@@ -214,6 +216,25 @@ async def test_files_of_the_client_that_they_replace_do_not_hold_it_up(
         await client_works(runtime, tmp_path)
         assert await say(runtime, "variable SET") == "after"
         await do(runtime, "nothing")
+
+
+async def test_an_action_of_theirs_is_cancelled_like_any_other(
+    runtime: EventStreamRuntime,
+) -> None:
+    async with runtime:
+        await do(runtime, "nothing")
+        for how, end in (("hangs", None), ("does_not_heed", "what there was")):
+            before = len(told(runtime, ActionAccepted))
+            asked = asyncio.create_task(do(runtime, how, id=how))
+            async with asyncio.timeout(SLOW_S):
+                while len(told(runtime, ActionAccepted)) == before:
+                    await asyncio.sleep(0.01)
+            await runtime.run(CancelAction(target_id=how))
+            if end is None:
+                with pytest.raises(ActionCancelled, match="it was cancelled"):
+                    await asked
+            else:
+                assert text_of(await asked) == end
 
 
 async def test_it_is_told_where_sessions_are_and_what_they_export(
