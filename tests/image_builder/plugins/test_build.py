@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -337,8 +338,10 @@ def test_prune_takes_what_nobody_has(
     assert kept[plugin.image] == "what stays has it"
     volume = prepare_mount(busybox, plugin_packages=[str(path)]).volume
     plain = prepare_mount(busybox).volume
-    kinds = {each.name: each.kind for each in prune_images(volume, plain).removed}
-    assert kinds == {volume: "volume"}
+    removed = prune_images(f"{volume.rpartition('-')[0]}-*", plain).removed
+    assert {each.kind for each in removed} == {"volume"}
+    assert len(removed) == 2  # and what said that it is filled
+    assert volume in {each.name for each in removed}
     gone = prune_images(*patterns, everything=True)
     assert {each.kind for each in gone.removed} == {"image", "plugin"}
     with pytest.raises(docker.errors.ImageNotFound):
@@ -447,3 +450,21 @@ def test_one_that_is_installed_in_another_way_is_brought_as_it_is(
     assert [(each.name, each.version) for each in result.plugins] == [("lamp", "3.0")]
     path = "/opt/tether/plugins/lamp/site/lamp_package/bulb.py"
     assert run(client, result.tag, ["/bin/cat", path]) == "bulb.py"
+
+
+@pytest.mark.slow
+@own_images
+def test_an_image_of_its_name_that_is_for_another_environment(
+    client: docker.DockerClient, build: Build, busybox: str, tmp_path: Path
+) -> None:
+    """As one that was loaded here, and named so."""
+    path = str(wheel(tmp_path, "lamp"))
+    text = dry_run(busybox, plugin_packages=[path])
+    [tag] = re.findall(r"^# (tether-plugin-\S+)", text, re.MULTILINE)
+    client.api.tag(busybox, *tag.split(":"))
+    try:
+        with pytest.raises(PluginInvalid, match="is for the environment None") as caught:
+            build(busybox, plugin_packages=[path])
+    finally:
+        client.images.remove(tag)
+    assert "Remove that image" in caught.value.hint
