@@ -337,7 +337,7 @@ class Calls(ABC):
         """Make the functions of a module or package skills of the agent, at once; returns those.
 
         `source` is a file `NAME.py` or a package's folder here, which is copied into the sandbox;
-        adding it again brings what has changed. Without a slash and a `.py` it is the name of a
+        adding it again replaces it. Without a slash and a `.py` it is the name of a
         module that the sandbox has: in a session's folder, or where its `python3` looks. Raises
         `InvalidAction` for what is no module here, and an `ActionError` for what is none there.
         """

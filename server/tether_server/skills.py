@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ async def add_skills(calls: Calls, source: str | os.PathLike[str]) -> Skills:
         path = _absolute(module)
         module = _module_name(path)
         folder = (await calls.skills()).folder
-        await calls.upload(path, f"{folder}/{path.name}", exclude=NOT_COPIED)
+        await calls.upload(path, f"{folder}/.incoming/{path.name}", exclude=NOT_COPIED)
     try:
         action = AddSkillsAction(module=module)
     except ValidationError:
@@ -80,6 +81,11 @@ def _module_name(path: Path) -> str:
     """By which Python imports a file or folder; raises `InvalidAction` for what it would not."""
     name = path.name.removesuffix(".py")
     is_module = path.suffix == ".py" if path.is_file() else (path / "__init__.py").is_file()
+    if name in sys.stdlib_module_names:
+        raise InvalidAction(
+            f"{path} has the name of a module of Python's own, which is what {name!r} would import",
+            hint="Give it another name",
+        )
     if not is_module or not name.isidentifier() or name.startswith("_"):
         raise InvalidAction(
             f"{path} is no Python module, and no package that is a folder with an __init__.py",

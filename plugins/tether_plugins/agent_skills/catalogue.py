@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tether_runtime_client.plugin import PluginPlaces
@@ -14,6 +14,10 @@ from .listing import Unreadable, find_module, list_skills, own_path
 
 NAMES = ".modules"
 """In the folder of added modules, a line with the name of each that was asked for."""
+
+
+INCOMING = ".incoming"
+"""In that folder too: what is being uploaded, until it is known to be a module."""
 
 
 class Catalogue:
@@ -49,10 +53,18 @@ class Catalogue:
 
         Raises `Unreadable`; nothing has changed then.
         """
-        folders = [*skill_folders(self._plugins, self.folder), *elsewhere, *own_path()]
-        skills = list_skills(module, folders)
         top = module.partition(".")[0]
-        self.folder.mkdir(mode=0o755, exist_ok=True)
+        folders = [*skill_folders(self._plugins, self.folder), *elsewhere, *own_path()]
+        incoming = self.folder / INCOMING
+        try:
+            skills = list_skills(module, [str(incoming), *folders])
+            self.folder.mkdir(mode=0o755, exist_ok=True)
+            for name in (f"{top}.py", top):
+                if (incoming / name).exists():
+                    self._replace(top, incoming / name)
+        finally:
+            _remove(incoming / f"{top}.py")
+            _remove(incoming / top)
         self._link(top, folders)
         self._note(module)
         return skills
@@ -68,6 +80,13 @@ class Catalogue:
             if is_module and name.isidentifier() and name[0] != "_" and name not in inside:
                 yield name
         yield from noted
+
+    def _replace(self, top: str, new: Path) -> None:
+        """Old files of a package do not stay, and what a link led to is not touched."""
+        _remove(self.folder / f"{top}.py")
+        _remove(self.folder / top)
+        new.rename(self.folder / new.name)
+        self._write_notes(name for name in self._noted() if name.partition(".")[0] != top)
 
     def _link(self, top: str, folders: Sequence[str]) -> None:
         """Brings a module into the folder, where running kernels find it too."""
@@ -86,7 +105,18 @@ class Catalogue:
             return []
 
     def _note(self, module: str) -> None:
-        if module not in self._noted():
-            descriptor = os.open(self.folder / NAMES, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            with open(descriptor, "a", encoding="utf-8") as file:
-                file.write(f"{module}\n")
+        self._write_notes(dict.fromkeys([*self._noted(), module]))
+
+    def _write_notes(self, modules: Iterable[str]) -> None:
+        text = "".join(f"{module}\n" for module in modules)
+        draft = self.folder / f"{NAMES}.new"
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(self.folder / NAMES)
+
+
+def _remove(path: Path) -> None:
+    """A file, a link or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -144,9 +144,11 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _call(skill: Skill, arguments: list[str]) -> int:
-    function = getattr(importlib.import_module(skill.module), skill.name, None)
+    module = importlib.import_module(skill.module)
+    function = getattr(module, skill.name, None)
     if not callable(function):
-        raise WrongUse(f"the module {skill.module} has no function {skill.name}")
+        found = getattr(module, "__file__", None) or "made by code"
+        raise WrongUse(f"the module {skill.module} ({found}) has no function {skill.name}")
     bound = _bound(skill, function, arguments)
     value = function(*bound.args, **bound.kwargs)
     if inspect.isawaitable(value):

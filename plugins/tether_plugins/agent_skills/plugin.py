@@ -32,6 +32,7 @@ class AgentSkills(Plugin[NoConfig]):
     async def start(self) -> None:
         """Nothing is read before it is asked for."""
         self._catalogue = Catalogue(self.places)
+        self._turn = asyncio.Lock()
 
     @handles(ListSkillsAction)
     async def list_all(self, action: ListSkillsAction, _: ActionContext) -> SkillsObservation:
@@ -44,7 +45,8 @@ class AgentSkills(Plugin[NoConfig]):
         """Find a module as the sandbox's Python would, and make its functions skills."""
         elsewhere = [str(await context.session_folder()), *await _path_of_python(context)]
         try:
-            skills = await asyncio.to_thread(self._catalogue.add, action.module, elsewhere)
+            async with self._turn:
+                skills = await asyncio.to_thread(self._catalogue.add, action.module, elsewhere)
         except (Unreadable, OSError) as problem:
             raise ActionError(
                 f"{action.module!r} cannot be a skill module: {problem}",

@@ -18,6 +18,7 @@ def modules(tmp_path: Path) -> Path:
         "here/pack/inner.py": "def work() -> int: return 42\n",
         "here/pack/__pycache__/old.pyc": "",
         "here/broken.py": "def (:\n",
+        "here/json.py": "def dump(): ...\n",
         "start/local_tools/__init__.py": "",
         "start/local_tools/deep.py": "def where() -> str: return __name__\n",
     }.items():
@@ -78,15 +79,9 @@ async def test_skills_are_listed_called_and_added(modules: Path) -> None:
         await runtime.add_skills(modules / "here" / "greeting.py")
         assert await shell("skill bye") == (0, "bye\n")
 
-        manual = '"""' + "\N{SNOWMAN}" * 20_000 + '"""'
-        many = "".join(f"def f{n}(): {manual}\n" for n in range(60))
-        (modules / "here" / "many.py").write_text(many)
-        told = await runtime.add_skills(modules / "here" / "many.py")
-        assert len(told) == 51
-        assert told.problems == ("9 more skills: skill --list has them",)
-
         for wrong in (
             modules / "absent.py",
+            modules / "here" / "json.py",
             "./absent",
             modules / "here",
             "no name",
@@ -98,9 +93,25 @@ async def test_skills_are_listed_called_and_added(modules: Path) -> None:
             await runtime.add_skills("absent")
         with pytest.raises(ActionError, match=r"broken\.py, line 1: invalid syntax"):
             await runtime.add_skills(modules / "here" / "broken.py")
+        (modules / "here" / "greeting.py").write_text("def (:\n")
+        with pytest.raises(ActionError, match=r"greeting\.py, line 1: invalid syntax"):
+            await runtime.add_skills(modules / "here" / "greeting.py")
+
+        # What comes from here takes the place of a link, and not of what that leads to.
+        (modules / "here" / "local_tools.py").write_text("def ours(): ...\n")
+        [ours] = await runtime.add_skills(modules / "here" / "local_tools.py")
+        assert ours.name == "ours"
+        assert (modules / "start" / "local_tools" / "deep.py").exists()
         listed = await runtime.skills()
-        assert "broken.py, line 1" in listed.problems[0]
-        assert "bye" in [skill.name for skill in listed]
+        assert {"bye", "ours"} <= {skill.name for skill in listed}
+        assert listed.problems == ()
+
+        manual = '"""' + "\N{SNOWMAN}" * 20_000 + '"""'
+        many = "".join(f"def f{n}(): {manual}\n" for n in range(60))
+        (modules / "here" / "many.py").write_text(many)
+        told = await runtime.add_skills(modules / "here" / "many.py")
+        assert len(told) == 51
+        assert told.problems == ("9 more skills: skill --list has them",)
 
 
 async def test_without_plugins_nothing_is_on_the_path() -> None:
