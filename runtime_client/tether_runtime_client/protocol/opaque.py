@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue, Secret, SecretBytes, SecretStr, ValidationError
 from pydantic_core import to_json
 
 from .errors import InvalidAction
@@ -31,6 +31,11 @@ def opaque_action(action: PluginAction[Any]) -> OpaqueAction:
 
     Raises `InvalidAction` for one that JSON cannot hold, or whose tag is no `plugin.name`.
     """
+    if holds_secret(action):
+        raise InvalidAction(
+            f"{type(action).__name__} holds a secret, which would arrive as asterisks",
+            hint="What is sent is kept in the history: have the plugin read it from elsewhere",
+        )
     try:
         fields = action.model_dump(mode="json", round_trip=True, warnings="error")
         kind = fields.pop("action")
@@ -78,6 +83,17 @@ def answer_of(kind: type[PluginAction[Any]]) -> type[PluginObservation] | None:
             is_class = isinstance(answer, type) and issubclass(answer, PluginObservation)
             return answer if is_class and answer is not PluginObservation else None
     return None
+
+
+def holds_secret(value: object) -> bool:
+    """Whether one of pydantic's secrets is in there: as JSON they are asterisks."""
+    if isinstance(value, BaseModel):
+        return any(map(holds_secret, value.__dict__.values()))
+    if isinstance(value, dict):
+        return any(map(holds_secret, value.values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(map(holds_secret, value))
+    return isinstance(value, SecretStr | SecretBytes | Secret)
 
 
 def tag_of(kind: type[BaseModel], field: str) -> str | None:

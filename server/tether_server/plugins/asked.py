@@ -13,6 +13,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from tether_runtime_client.protocol.errors import PluginInvalid, PluginMissing
 from tether_runtime_client.protocol.message import LATER, Message
+from tether_runtime_client.protocol.opaque import holds_secret
 
 if TYPE_CHECKING:
     from tether_runtime_client.plugin.discovery import PluginPackage
@@ -153,6 +154,12 @@ def _validated(name: str, model: type[Message], config: Mapping[str, object]) ->
 
 def _as_json(name: str, config: Message) -> Config:
     """Only what was given: the defaults are those of the version that the sandbox has."""
+    if holds_secret([getattr(config, field) for field in config.model_fields_set]):
+        raise PluginInvalid(
+            f"the configuration of {name!r} holds a secret, and is no place for one",
+            hint="It is among the client's arguments, which everybody in the sandbox can read:"
+            " put it into a file there that only the sandbox's user can read",
+        )
     try:
         return config.model_dump(mode="json", round_trip=True, exclude_unset=True)
     except ValueError as problem:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field, JsonValue, computed_field
+from pydantic import Field, JsonValue, SecretBytes, SecretStr, computed_field
 
 from tether_runtime_client.protocol.actions import action_adapter
 from tether_runtime_client.protocol.errors import InvalidAction
@@ -88,6 +88,10 @@ class DrawProgress(PluginEvent):
 
 class Untyped(PluginAction):
     action: Literal["draw.untyped"] = "draw.untyped"
+
+
+class Kept(Message):
+    key: SecretStr
 
 
 class Loose(PluginObservation):
@@ -194,6 +198,18 @@ def test_an_action_with_what_json_cannot_hold_cannot_be_sent() -> None:
 
     with pytest.raises(InvalidAction, match="Odd cannot be sent"):
         opaque_action(Odd(what=object()))
+
+
+@pytest.mark.parametrize(
+    "secret", [SecretStr("x"), [SecretBytes(b"x")], {"a": (Kept(key=SecretStr("x")),)}]
+)
+def test_a_secret_is_not_sent_as_asterisks(secret: object) -> None:
+    class Login(PluginAction):
+        action: Literal["draw.login"] = "draw.login"
+        what: Any
+
+    with pytest.raises(InvalidAction, match="Login holds a secret"):
+        opaque_action(Login(what=secret))
 
 
 def test_an_observation_with_what_json_cannot_hold_tells_it_all_the_same() -> None:

@@ -76,6 +76,17 @@ def test_what_was_given_is_not_repeated(installed: Path) -> None:
     assert "sesame" not in str(refusal.value)
 
 
+def test_a_secret_is_refused(site: Path) -> None:
+    """As JSON it would be asterisks, and as an argument of a process for everybody."""
+    field = 'key: pydantic.SecretStr = pydantic.SecretStr("")'
+    messages = tides.MESSAGES.replace('key: bytes = b""', field)
+    tides.install(site, **{"messages.py": "import pydantic\n" + messages})
+    with pytest.raises(PluginInvalid, match="no place for one") as refusal:
+        asked_plugins({"tides": {"key": "sesame"}})
+    assert "sesame" not in str(refusal.value)
+    assert asked_plugins({"tides": {"depth": 1}}) == {"tides": {"depth": 1.0}}
+
+
 def test_a_plugin_without_a_configuration_takes_none(site: Path) -> None:
     declaration = tides.DECLARATION.replace('config = "some_tides.messages:TidesConfig"', "")
     tides.install(site, **{"tether-plugin.toml": declaration})
