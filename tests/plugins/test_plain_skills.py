@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -21,3 +23,14 @@ def test_a_skill_module_needs_nothing_of_tether_and_no_library_to_be_imported(mo
     )
     done = subprocess.run([sys.executable, "-IS", "-c", program], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("tether_plugins\n", "")
+
+
+@pytest.mark.parametrize("module", ["agent_skills", "documents"])
+def test_every_skill_has_a_manual_that_names_each_parameter(module: str) -> None:
+    package = import_module(f"tether_plugins.{module}")
+    for name in package.__all__:
+        skill = getattr(package, name)
+        manual = inspect.getdoc(skill) or ""
+        assert manual.splitlines()[0].endswith((".", ".)")), name
+        for parameter in inspect.signature(skill).parameters:
+            assert f"\n    {parameter}: " in manual, f"{name}: {parameter}"
