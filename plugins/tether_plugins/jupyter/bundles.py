@@ -49,9 +49,24 @@ class Bundler:
             try:
                 self._take(mime, value, kept, omitted)
             except _Unfit as problem:
-                omitted.append(OmittedPart(mime=mime, size=0, reason=str(problem)))
-        bundle = MimeBundle(data=kept, metadata=_metadata(metadata), omitted=tuple(omitted))
+                self._leave_out(OmittedPart(mime=mime, size=0, reason=str(problem)), omitted)
+        bundle = MimeBundle(data=kept, metadata=self._metadata(metadata), omitted=tuple(omitted))
         return bundle, before - self.room
+
+    def _leave_out(self, part: OmittedPart, omitted: list[OmittedPart]) -> None:
+        """One is said in any case."""
+        if not omitted or self.room >= limits.PART:
+            omitted.append(part)
+            self.room -= min(self.room, limits.PART)
+
+    def _metadata(self, metadata: object) -> dict[str, JsonValue]:
+        if not isinstance(metadata, dict) or not metadata or not fits_json(metadata):
+            return {}
+        size = len(to_json(metadata))
+        if size > min(limits.METADATA, self.room):
+            return {}
+        self.room -= size
+        return metadata
 
     def _take(
         self, mime: str, value: Any, kept: dict[str, JsonValue], omitted: list[OmittedPart]
@@ -65,10 +80,14 @@ class Bundler:
         whole = raw if raw is not None else _as_bytes(fit)
         path = self._files.keep(f"display{_suffix(mime)}", whole)
         reason = "it is too large" if path is not None else "it is too large, and was not kept"
-        omitted.append(OmittedPart(mime=mime, size=len(whole), path=path, reason=reason))
-        if mime == "text/plain" and isinstance(fit, str) and (short := cut(fit, 8 * 1024)):
-            kept[mime] = short
-            self.room -= len(short)
+        part = OmittedPart(mime=mime, size=len(whole), path=path, reason=reason)
+        self._leave_out(part, omitted)
+        if mime == "text/plain" and isinstance(fit, str):
+            short = cut(fit, limits.SHORT)
+            size = len(to_json(short))
+            if size <= self.room:
+                kept[mime] = short
+                self.room -= size
 
 
 def _forms(data: object) -> Iterator[tuple[str, Any]]:
@@ -117,12 +136,6 @@ def fits_json(value: Any) -> bool:
         if not level:
             return True
     return False
-
-
-def _metadata(metadata: object) -> dict[str, JsonValue]:
-    if not isinstance(metadata, dict) or not fits_json(metadata):
-        return {}
-    return metadata if len(to_json(metadata)) <= limits.METADATA else {}
 
 
 def _most(mime: str) -> int:

@@ -192,9 +192,13 @@ class Cell:
 
     def _error(self, content: Content) -> None:
         self._clear_if_due()
-        error = error_output(content)
-        self.error = error
-        self._show(error, 0)
+        error = self.error = error_output(content)
+        size = len(to_json(error))
+        if size > self._bundler.room:
+            error = error_output(content, limits.SHORT)
+            size = min(len(to_json(error)), self._bundler.room)
+        self._bundler.room -= size
+        self._show(error, size)
 
     def _show(self, shown: DisplayOutput | ResultOutput | ErrorOutput, size: int) -> None:
         self._bundler.room += self.kept.show(shown, size)
@@ -237,15 +241,15 @@ class Cell:
     }
 
 
-def error_output(content: Content) -> ErrorOutput:
-    """An exception as a kernel tells it."""
+def error_output(content: Content, longest: int = limits.TRACEBACK) -> ErrorOutput:
+    """An exception as a kernel tells it, its texts cut to a length."""
     lines = content.get("traceback")
     lines = lines if isinstance(lines, list) else []
     text = "\n".join(line for line in lines[:10_000] if isinstance(line, str))
-    coloured = cut(sane(text), limits.TRACEBACK)
+    coloured = cut(sane(text), longest)
     return ErrorOutput(
-        name=field(content, "ename", limits.NAME),
-        value=field(content, "evalue", limits.TRACEBACK),
+        name=field(content, "ename", min(longest, limits.NAME)),
+        value=field(content, "evalue", longest),
         traceback=plain(coloured),
         traceback_ansi=coloured,
     )

@@ -12,10 +12,16 @@ PLAIN = 256 * 1024
 FORM = 2 * 1024 * 1024
 """The largest other form of a display, as it travels."""
 
-ROOM = 3 * 1024 * 1024
-"""All that an observation has of displays, as they travel. Together with streams and content, of
-which JSON may make six times their bytes, one frame holds it.
+ROOM = 5 * 512 * 1024
+"""All that an observation has of displays and errors, as they travel. Together with streams and
+content, of which JSON may make six times their bytes, one frame holds it.
 """
+
+PART = 512
+"""What is said of a form that is left out."""
+
+SHORT = 1024
+"""The longest text of an error for which there is no room."""
 
 FORMS = 24
 """Forms that one display may have."""

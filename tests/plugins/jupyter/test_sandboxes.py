@@ -113,7 +113,8 @@ async def test_the_image_s_own_python_runs_cells_and_nothing_is_put_into_it(tool
     config = {"jupyter": {"pythons": {"system": "/usr/bin/python3"}}}
     memory = {"mem_limit": "400m"}
     async with EventStreamRuntime(tools, plugins=config, resources=memory) as runtime:
-        before = await runtime.run(CmdRunAction(command="python3 -m site; ls -R /usr/lib/python3"))
+        look = CmdRunAction(command="python3 -I -m site; ls -R /usr/lib/python3", session="look")
+        before = await runtime.run(look)
         seen = await cell(runtime, "import sys; sys.executable")
         assert seen.content == "'/usr/bin/python3'"
         assert seen.python is not None
@@ -130,10 +131,10 @@ async def test_the_image_s_own_python_runs_cells_and_nothing_is_put_into_it(tool
             "environment",
         )
         assert named.python.source == "named"
-        command = "import sys; [p for p in sys.path if 'tether' in p]"
-        assert (await cell(runtime, f"!python3 -c '{command}; print(1)'")).content.strip() == "1"
-        after = await runtime.run(CmdRunAction(command="python3 -m site; ls -R /usr/lib/python3"))
-        assert after.content == before.content
+        path = "import sys; print([path for path in sys.path if '/opt/tether' in path])"
+        started = f"import subprocess; subprocess.check_output(['python3', '-c', {path!r}])"
+        assert (await cell(runtime, started)).content == repr(b"[]\n")
+        assert (await runtime.run(look)).content == before.content
         starved = await cell(runtime, "hog = bytearray(10**9)", kernel="hungry")
         assert starved.status == "kernel_died"
         assert starved.end is not None
