@@ -20,6 +20,7 @@ from .. import recipes
 from .conflicts import check_together
 from .folders import SourceFolder, read_folder, read_package
 from .source import PluginSource
+from .wheel_plugins import wheel_plugins
 from .wheels import rebuilt, wheel_name
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
@@ -162,8 +163,13 @@ def _wheel(path: Path) -> PluginSource:
         reason = "it is no file" if found is not None else "that is no wheel's name"
         raise PluginInvalid(f"{path} cannot be used as a wheel: {reason}")
     order = {"kind": "wheel", "wheel": path.name, "plugin": None}
-    files = {f"wheels/{path.name}": path.read_bytes()}
-    return PluginSource(_slug(found["name"]), f"the wheel {path.name}", order, files)
+    return PluginSource(
+        slug=_slug(found["name"]),
+        said=f"the wheel {path.name}",
+        order=order,
+        files={f"wheels/{path.name}": path.read_bytes()},
+        declarations=wheel_plugins(path),
+    )
 
 
 def _folder(path: Path) -> PluginSource:

@@ -27,7 +27,7 @@ def wheel_name(distribution: str, version: str) -> str:
 def stand_in(distribution: str, version: str) -> bytes:
     """A wheel that has nothing in it and needs nothing."""
     metadata = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
-    return _packed(distribution, version, {}, {"METADATA": metadata.encode()})
+    return packed_wheel(distribution, version, {}, {"METADATA": metadata.encode()})
 
 
 def rebuilt(distribution: Distribution) -> bytes:
@@ -48,7 +48,7 @@ def rebuilt(distribution: Distribution) -> bytes:
                 info[str(PurePosixPath(*path.parts[1:]))] = _bytes(content)
         else:
             files[str(path)] = _bytes(content)
-    return _packed(distribution.name, distribution.version, files, info)
+    return packed_wheel(distribution.name, distribution.version, files, info)
 
 
 def _bytes(path: object) -> bytes:
@@ -64,9 +64,17 @@ def _not_portable(distribution: Distribution, file: str) -> PluginInvalid:
     )
 
 
-def _packed(
+def packed_wheel(
     distribution: str, version: str, files: Mapping[str, bytes], info: Mapping[str, bytes]
 ) -> bytes:
+    """A wheel for any Python 3.
+
+    Args:
+        distribution: as pip knows it.
+        version: of it.
+        files: by their paths in the folder of Python's packages.
+        info: what stands in its record, by name: METADATA at the least.
+    """
     folder = f"{_normal(distribution)}-{version}.dist-info"
     inner = {f"{folder}/{name}": content for name, content in info.items()}
     contents = {**files, **inner, f"{folder}/WHEEL": WHEEL.encode()}

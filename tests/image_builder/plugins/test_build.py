@@ -25,12 +25,12 @@ from tether_image_builder import BuildProgress, BuildResult, prepare_mount, prun
 from tether_image_builder.dry_run import dry_run
 from tether_image_builder.errors import BuildFailed
 from tether_image_builder.models import PluginLayer
-from tether_image_builder.plugins.wheels import _packed, wheel_name
 from tether_runtime_client.protocol.errors import PluginInvalid
 
 from ...images.cases import Case, image_of
 from ..test_build import PYTHON, run
 from .conftest import PROBE, Install
+from .packages import package, sources, wheel
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 
@@ -160,22 +160,6 @@ def test_in_images_of_every_kind(client: docker.DockerClient, build: Build, name
 # What fails, and packages that come in other ways; each stage takes some seconds.
 
 
-def package(name: str, **files: str) -> dict[str, bytes]:
-    """The files of a package with a plugin."""
-    declared = {"tether-plugin.toml": f'name = "{name}"\ndoor = 1\n', "__init__.py": "", **files}
-    return {f"{name}_package/{file}": text.encode() for file, text in declared.items()}
-
-
-def wheel(folder: Path, name: str, requires: str = "", **files: str) -> Path:
-    """A wheel with a plugin; gives its path."""
-    metadata = f"Metadata-Version: 2.1\nName: {name}_package\nVersion: 1.0\n{requires}"
-    entries = f"[tether.plugins]\n{name} = {name}_package\n"
-    info = {"METADATA": metadata.encode(), "entry_points.txt": entries.encode()}
-    path = folder / wheel_name(f"{name}_package", "1.0")
-    path.write_bytes(_packed(f"{name}_package", "1.0", package(name, **files), info))
-    return path
-
-
 @pytest.mark.slow
 @own_images
 @pytest.mark.parametrize(
@@ -190,9 +174,6 @@ def wheel(folder: Path, name: str, requires: str = "", **files: str) -> Path:
         ({}, "Requires-Dist: no-such-thing==0\n", BuildFailed, "no-such-thing"),
         ({}, "Requires-Python: >=3.99\n", PluginInvalid, r"it is not for Python 3\.\d+"),
         ({}, "Requires-Dist: tether-runtime>=99\n", PluginInvalid, "needs tether-runtime>=99, and"),
-        ({"tether-plugin.toml": 'name = "lamp"\ndoor = 2\n'}, "", PluginInvalid, "version 2"),
-        ({"tether-plugin.toml": 'name = "lump"\ndoor = 1\n'}, "", PluginInvalid, "'lump'"),
-        ({"tether-plugin.toml": "door = "}, "", PluginInvalid, "is no TOML"),
     ],
 )
 def test_what_cannot_be_a_plugin(
@@ -215,6 +196,25 @@ def test_what_cannot_be_a_plugin(
         build(busybox, plugin_packages=[str(path)])
     assert caught.value.hint  # type: ignore[attr-defined]
     assert lamps(client) == []
+
+
+@pytest.mark.slow
+@own_images
+@pytest.mark.parametrize(
+    ("declaration", "said"),
+    [
+        ('name = "lamp"\ndoor = 2\n', "version 2 of the plugin interface"),
+        ('name = "lump"\ndoor = 1\n', "its declaration 'lump'"),
+        ("door = ", "is no TOML"),
+    ],
+)
+def test_sources_that_are_no_plugin(
+    build: Build, busybox: str, tmp_path: Path, declaration: str, said: str
+) -> None:
+    """What a source folder comes to is known in its stage only."""
+    folder = sources(tmp_path / "lamp", "lamp", **{"tether-plugin.toml": declaration})
+    with pytest.raises(PluginInvalid, match=said):
+        build(busybox, plugin_packages=[str(folder)])
 
 
 def lamps(client: docker.DockerClient) -> list[str]:

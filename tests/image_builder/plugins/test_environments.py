@@ -13,7 +13,7 @@ from tether_image_builder import BuildProgress, BuildResult, memory
 from tether_image_builder.environment import EnvironmentImage
 
 from ..test_build import PYTHON, run
-from .test_build import wheel
+from .packages import wheel
 
 pytestmark = [
     pytest.mark.engine,
