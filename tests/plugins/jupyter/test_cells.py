@@ -383,3 +383,16 @@ async def test_events_end_with_their_action(shared: Notebook) -> None:
     await asyncio.sleep(0.5)
     assert len(context.told) == count
     assert isinstance((await shared.run("3")).outputs[-1], ResultOutput)
+
+
+async def test_twenty_kernels_at_once(shared: Notebook) -> None:
+    names = [f"of-many-{number}" for number in range(20)]
+    code = "import os, time\ntime.sleep(1)\nos.getpid()"
+    seen = await asyncio.gather(*(shared.run(code, kernel=name) for name in names))
+    assert len({one.content for one in seen}) == 20
+    began = time.monotonic()
+    await asyncio.gather(*(shared.run("time.sleep(1)", kernel=name) for name in names))
+    assert time.monotonic() - began < 10
+    await asyncio.gather(*(shared.do(IPythonShutdownAction(kernel=name)) for name in names))
+    left = (await shared.do(IPythonListKernelsAction())).kernels
+    assert not {kernel.name for kernel in left} & set(names)

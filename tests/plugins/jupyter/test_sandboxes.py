@@ -113,7 +113,8 @@ async def test_the_image_s_own_python_runs_cells_and_nothing_is_put_into_it(tool
     config = {"jupyter": {"pythons": {"system": "/usr/bin/python3"}}}
     memory = {"mem_limit": "400m"}
     async with EventStreamRuntime(tools, plugins=config, resources=memory) as runtime:
-        look = CmdRunAction(command="python3 -I -m site; ls -R /usr/lib/python3", session="look")
+        command = "python3 -I -c 'import sys; print(sys.path)'; ls -R /usr/lib/python3"
+        look = CmdRunAction(command=command, session="look")
         before = await runtime.run(look)
         seen = await cell(runtime, "import sys; sys.executable")
         assert seen.content == "'/usr/bin/python3'"
