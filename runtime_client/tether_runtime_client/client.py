@@ -100,12 +100,12 @@ class RuntimeClient:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         handlers = await self._start()
-        plugins = asyncio.create_task(handlers.plugins.start())
+        starting = asyncio.create_task(handlers.plugins.start())
         await self._stop.wait()
         self._notices.close()
         await asyncio.gather(self._dispatcher.close(), handlers.plugins.close())
         await handlers.sessions.close()
-        await plugins
+        starting.cancel()
         await asyncio.sleep(0)  # futures tell of their ends in the loop's next round
         await self._flush()
         if self._dialler is not None:

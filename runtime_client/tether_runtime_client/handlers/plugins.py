@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from ..dispatcher import Context
@@ -18,10 +20,15 @@ from .shell import Sessions
 if TYPE_CHECKING:
     from ..plugins import Plugins
 
-CLOSE_S = 2.0
-"""How long plugins may take to end in good order when the client stops: the rest of its time is for
-what they have told.
+CLOSE_S = 1.5
+"""How long plugins may take to end in good order when the client stops."""
+
+CLOSE_LIMIT_S = 3.0
+"""After that what is left of them is for the supervisor to end: the rest of the client's time is
+for what they have told.
 """
+
+log = logging.getLogger(__name__)
 
 
 class PluginActions:
@@ -67,8 +74,13 @@ class PluginActions:
 
     async def close(self) -> None:
         """End what runs."""
-        if self._made is not None:
-            await self._made.close(CLOSE_S)
+        if self._made is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_LIMIT_S):
+                await self._made.close(CLOSE_S)
+        except TimeoutError:
+            log.warning("something that plugins started has not ended: the supervisor will end it")
 
     def _plugins(self) -> Plugins:
         if self._made is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Coroutine, Mapping
 from typing import Any
@@ -39,6 +40,7 @@ class HostedPlugin:
         self._starting: RunningPlugin | None = None
         self._change: asyncio.Task[Any] | None = None
         self._stopping = False
+        self._closed = False
         self._ever_ran = False
         self._problem: str | None = None
         self._failures = 0
@@ -78,6 +80,11 @@ class HostedPlugin:
             ports=declaration.ports,
             output_path=output if self._ever_ran else None,
         )
+
+    async def close(self, grace_s: float) -> None:
+        """The same for good: it is not started any more."""
+        self._closed = True
+        await self.stop(grace_s)
 
     async def stop(self, grace_s: float) -> None:
         """End its process; actions that run there are lost. Twice is safe."""
@@ -134,6 +141,8 @@ class HostedPlugin:
 
     async def _start(self) -> RunningPlugin:
         began = time.monotonic()
+        if self._closed:
+            raise PluginNotStarted("the runtime client is stopping: no plugin is started any more")
         try:
             running = RunningPlugin(self.plugin, self._config, self._around)
         except ProcessStartError as problem:
@@ -179,7 +188,7 @@ class HostedPlugin:
             raise PluginNotStarted(
                 f"the plugin {self.name!r} has failed to start {self._failures} times, lastly:"
                 f" {self._problem}",
-                hint=f"It is not tried again for {left_s:.0f} s",
+                hint=f"It is not tried again for {math.ceil(left_s)} s",
                 plugin=self.name,
             )
 

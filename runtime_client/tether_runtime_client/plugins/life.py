@@ -100,7 +100,7 @@ class Life:
         if not by_itself:
             self._process.signal(signal.SIGTERM)
             self._process.signal(signal.SIGCONT)
-            if not await self._ends_within(TERM_S):
+            if not await self._ends_within(min(TERM_S, grace_s / 3)):
                 self.break_off("it did not stop")
         await asyncio.shield(self.gone)
         return by_itself

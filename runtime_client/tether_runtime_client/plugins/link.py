@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 
@@ -12,6 +13,9 @@ from ..protocol.message import Message
 READ = 64 * 1024
 """Bytes that are read before others get their turn: a thousand small events."""
 
+REST = 4 * 1024 * 1024
+"""Bytes that are looked for in the socket of a process that has ended."""
+
 PIECE = 256 * 1024
 """Bytes that are written at once: more than a socket takes."""
 
@@ -20,6 +24,9 @@ HIGH = 1024 * 1024
 
 MOST = 64 * 1024 * 1024
 """Bytes that may wait to be written in all, answers included, to one who does not read."""
+
+
+log = logging.getLogger(__name__)
 
 
 class Link:
@@ -77,14 +84,18 @@ class Link:
         self._write()
 
     async def room(self) -> None:
-        """Return when little waits to be written, or nothing is written any more."""
-        await self._drained.wait()
+        """Return when little waits to be written, or nothing is written any more.
+
+        Of several who wait the first to go on may fill it again.
+        """
+        while not self._drained.is_set():
+            await self._drained.wait()
 
     def read_rest(self) -> None:
         """Take what its process has left in the socket, and nothing that others write meanwhile:
-        at most what a socket holds.
+        more than a socket holds it cannot be.
         """
-        for _ in range(MOST // READ):
+        for _ in range(REST // READ):
             if self._over or not self._read():
                 return
 
@@ -110,6 +121,9 @@ class Link:
                 self._on_frame(body)
         except ValueError as problem:
             self._break(f"it sent what is no frame: {problem}")
+        except Exception:
+            log.exception("what a plugin said was not understood")
+            self._break("what it said could not be taken in: a defect of the runtime client's")
         return True
 
     def _write(self) -> None:

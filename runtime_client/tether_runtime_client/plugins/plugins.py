@@ -71,8 +71,8 @@ class Plugins:
         await asyncio.gather(*wanted, return_exceptions=True)
 
     async def close(self, grace_s: float) -> None:
-        """End all of them, within a few seconds of the grace."""
-        await asyncio.gather(*(plugin.stop(grace_s) for plugin in self._hosted.values()))
+        """End all of them for good, those that do not stop within the grace by force."""
+        await asyncio.gather(*(plugin.close(grace_s) for plugin in self._hosted.values()))
 
     def hold_output(self) -> None:
         """What they tell and print waits."""

@@ -31,6 +31,7 @@ from ..plugin.wire import (
 from ..protocol.errors import FrameTooLarge, PluginError, PluginLost
 from ..protocol.observations import Observation
 from ..protocol.plugin_actions import OpaqueAction
+from ..shell.family import Family
 from .calls import Call, Calls
 from .life import End, Life
 from .output import PluginOutput
@@ -61,20 +62,28 @@ class RunningPlugin:
         state = str(around.state_folder(name))
         spawned = spawn(PluginOutput(around.output_path(name)))
         self.life = Life(spawned, around.registry, self._on_frame)
-        environment = marked(around.environment.of_commands, spawned.family)
-        start = StartFrame(
+        try:
+            self.life.send(self._start_frame(config, state, spawned.family))
+        except BaseException:
+            self.life.break_off("it could not be told what it is")
+            raise
+
+    def _start_frame(
+        self, config: Mapping[str, JsonValue], state: str, family: Family
+    ) -> StartFrame:
+        plugin, around = self._plugin, self._around
+        return StartFrame(
             declaration=plugin.declaration,
             config=dict(config),
             path=plugin.path,
-            environment=packed(environment),
-            mark=spawned.family.mark.limit,
+            environment=packed(marked(around.environment.of_commands, family)),
+            mark=family.mark.limit,
             prefix=plugin.prefix,
             state=state,
             workdir=_workdir(),
             plugins=str(around.plugins),
             skills=str(around.skills),
         )
-        self.life.send(start)
 
     async def started(self) -> str | None:
         """Wait until it is ready: None, or why it is not. Its process may still be there then."""
@@ -160,13 +169,15 @@ class RunningPlugin:
 
     async def _cancel(self, call: Call) -> Observation:
         """The plugin may still come to an observation: what there was until then."""
-        self.life.send(CancelFrame(number=call.number))
-        await asyncio.wait([call.end], timeout=CANCEL_S)
-        if not call.end.cancel() and not call.end.cancelled() and call.end.exception() is None:
-            outcome = call.end.result()
-            if outcome is not None:
-                return outcome
-        raise asyncio.CancelledError
+        try:
+            self.life.send(CancelFrame(number=call.number))
+            await asyncio.wait([call.end], timeout=CANCEL_S)
+        finally:
+            given_up = call.end.cancel()  # what it tells of it from now on is dropped
+        outcome = None if given_up or call.end.exception() else call.end.result()
+        if outcome is None:
+            raise asyncio.CancelledError
+        return outcome
 
     # --- what it says
 

@@ -26,6 +26,7 @@ CRASHES = {
     "exits": (7, "with exit code 7"),
     "killed": (128 + signal.SIGKILL, "ended by signal 9"),
 }
+SLOW = pytest.mark.slow
 STARTS = {
     "corpus.import_raises:Bad": "ValueError: not today",
     "corpus.import_exits:Bad": "with exit code 7",
@@ -68,7 +69,10 @@ async def ended(pid: int) -> None:
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("entry", STARTS)
+@pytest.mark.parametrize(
+    "entry",
+    [pytest.param(name, marks=[SLOW] * (at % 2)) for at, name in enumerate(STARTS)],
+)
 async def test_one_that_cannot_start_is_left_out(make_house: MakeHouse, entry: str) -> None:
     broken = declared(entry, start_timeout_s=1 if "hangs" in entry else 30)
     async with make_house(broken) as house:
@@ -92,7 +96,9 @@ async def test_what_is_printed_before_a_failure_is_told(make_house: MakeHouse) -
         assert Path(failed.output_path or "").read_text() == "about to leave\n"
 
 
-@pytest.mark.parametrize("how", ["raises", "exits", "leaves", "killed"])
+@pytest.mark.parametrize(
+    "how", ["raises", "exits", *(pytest.param(how, marks=SLOW) for how in ("leaves", "killed"))]
+)
 async def test_its_own_start_may_fail_in_any_way(make_house: MakeHouse, how: str) -> None:
     async with make_house(declared(), config={"start": how}) as house:
         with pytest.raises(e.PluginNotStarted):
@@ -100,15 +106,15 @@ async def test_its_own_start_may_fail_in_any_way(make_house: MakeHouse, how: str
         assert house.failure().plugin == "bad"
 
 
-@pytest.mark.parametrize("how", ["hangs", "stops"])
+@pytest.mark.parametrize("how", ["stops", pytest.param("hangs", marks=SLOW)])
 async def test_a_start_has_its_time(make_house: MakeHouse, how: str) -> None:
-    slow = declared(start_timeout_s=2)
+    slow = declared(start_timeout_s=1)
     async with make_house(slow, GOOD, config={"start": how}) as house:
         asked = asyncio.create_task(house.do("nothing"))
         assert await house.say() == "hello"
         assert not asked.done(), "the others do not wait for it"
         assert (await house.info()).state == "starting"
-        with pytest.raises(e.PluginNotStarted, match="it was not ready within 2 s"):
+        with pytest.raises(e.PluginNotStarted, match="it was not ready within 1 s"):
             await asked
         assert house.failure().exit_code == 128 + signal.SIGKILL
 
@@ -122,7 +128,7 @@ async def test_a_slow_import_is_waited_for_by_whoever_asks(make_house: MakeHouse
         assert started.version == "1.2.3"
 
 
-@pytest.mark.parametrize("wrong", [{"surprise": 1}, {"start": 5}, {"start": None}])
+@pytest.mark.parametrize("wrong", [{"surprise": 1}, pytest.param({"start": 5}, marks=SLOW)])
 async def test_a_wrong_configuration_is_told_by_its_own_model(
     make_house: MakeHouse, wrong: dict[str, object]
 ) -> None:
@@ -184,13 +190,13 @@ async def test_a_defect_of_a_handler_ends_its_action_alone(make_house: MakeHouse
         await asyncio.wait([other])
 
 
-@pytest.mark.parametrize("how", ["blocks", "stops", "raw_half"])
+@pytest.mark.parametrize("how", ["blocks", "stops", pytest.param("raw_half", marks=SLOW)])
 async def test_one_that_hangs_is_found_out(
     make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     async with make_house(declared(), GOOD) as house:
         assert await house.do("nothing", "well") == "well"
-        monkeypatch.setattr(life, "PING_S", 0.3)
+        monkeypatch.setattr(life, "PING_S", 0.2)
         with pytest.raises(e.PluginLost) as found:
             await house.do(how)
         expected = "SIGSTOP" if how == "stops" else "event loop has not turned"
@@ -204,8 +210,8 @@ async def test_one_that_works_for_long_is_let_work(
     make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(life, "PING_S", 0.1)
-    async with make_house(declared(), GOOD) as house:
-        assert await house.say("long", pause_s=2) == "long"
+    async with make_house(GOOD) as house:
+        assert await house.say("long", pause_s=1) == "long"
         assert not house.told(PluginFailed)
 
 
@@ -342,7 +348,13 @@ async def test_copies_of_its_process_end_with_it(
         assert await house.do("nothing", "again") == "again"
 
 
-@pytest.mark.parametrize("how", ["", "raises", "hangs", "blocks", "does_not_stop", "exits"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        *("", "does_not_stop"),
+        *(pytest.param(how, marks=SLOW) for how in ("raises", "hangs", "blocks", "exits")),
+    ],
+)
 async def test_it_stops_whatever_its_stop_does(
     make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
@@ -414,3 +426,39 @@ async def test_what_it_starts_finds_what_sessions_find(make_house: MakeHouse) ->
         assert set(links) == {"0", "1", "2", "3"}, "3 is the listing's own"
         assert links["0"] == "/dev/null"
         assert not any("socket" in link for link in links.values())
+
+
+async def test_many_large_actions_wait_for_their_turn(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Together they are more than may wait for one who does not read."""
+    monkeypatch.setattr(link, "MOST", 12 * 1024 * 1024)
+    async with make_house(declared()) as house:
+        texts = await asyncio.gather(*(house.do("nothing", "x" * 3_000_000) for _ in range(12)))
+        assert {len(text) for text in texts} == {3_000_000}
+
+
+async def test_what_it_tells_of_an_action_that_was_given_up_is_dropped(
+    make_house: MakeHouse,
+) -> None:
+    async with make_house(declared()) as house:
+        await house.do("nothing")
+        asked = asyncio.create_task(house.do("tells_when_cancelled"))
+        await asyncio.sleep(0.1)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        told = len(house.opaque("bad.told"))
+        await house.do("tells", "5")
+        assert len(house.opaque("bad.told")) == told + 5
+
+
+async def test_none_is_started_once_the_client_stops(make_house: MakeHouse) -> None:
+    async with make_house(GOOD) as house:
+        asked = asyncio.create_task(house.say())
+        await asyncio.sleep(0)
+        await house.plugins.close(0.5)
+        with pytest.raises(e.PluginNotStarted):
+            await asked
+        with pytest.raises(e.PluginNotStarted, match="is stopping"):
+            await house.say()

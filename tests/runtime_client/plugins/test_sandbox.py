@@ -131,16 +131,16 @@ async def test_whatever_they_do_nothing_else_notices(
         await say(runtime, "hello")
         await client_works(runtime, tmp_path)
         before = footprint(client(runtime))
-        for how in ("raw_random", "raw_endless", "raw_deep", "exits", "killed", "forks_and_leaves"):
+        for how in ("raw_random", "raw_endless", "forks_and_leaves"):
             asked = asyncio.create_task(do(runtime, how))
             await client_works(runtime, tmp_path)
             with pytest.raises(PluginLost):
                 await asked
-        flood = asyncio.create_task(do(runtime, "floods", str(64 * 1024)))
+        flood = asyncio.create_task(do(runtime, "floods", str(16 * 1024)))
         await client_works(runtime, tmp_path)
         await flood
         assert await say(runtime, "still") == "still"
-        assert len(told(runtime, PluginFailed)) == 6
+        assert len(told(runtime, PluginFailed)) == 3
         await check_footprint(runtime, before)
 
 
@@ -153,7 +153,7 @@ async def check_footprint(runtime: EventStreamRuntime, before: Footprint) -> Non
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("count", [20_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [10_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
 @pytest.mark.timeout(600)
 async def test_events_without_end_come_at_the_pace_of_the_server(
     runtime: EventStreamRuntime, tmp_path: Path, count: int

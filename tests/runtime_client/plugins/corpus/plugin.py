@@ -243,6 +243,16 @@ async def heeds_never(action: DoAction, context: ActionContext) -> None:
             continue
 
 
+async def tells_when_cancelled(action: DoAction, context: ActionContext) -> None:
+    """Again and again, and does not end."""
+    while True:
+        try:
+            await asyncio.sleep(0.01)
+            context.emit(Told())
+        except asyncio.CancelledError:
+            continue
+
+
 async def eats(action: DoAction, context: ActionContext) -> None:
     """All memory there is."""
     eaten = []
@@ -346,6 +356,7 @@ ACTIONS: dict[str, Callable[[DoAction, ActionContext], Awaitable[Any]]] = {
         *(
             does_not_heed,
             heeds_never,
+            tells_when_cancelled,
             eats,
             replaces,
             replaces_files,
