@@ -41,6 +41,11 @@ ROWS = {
         *(f"{what}: {who}" for what in ("a new connection", "5 round trips", "1 MB out", "1 MB in")
           for who in ("the service itself", "Tether, local", "ssh -L")),
     ],
+    "jupyter": [
+        *(f"{what}: {who}" for what in ("1+1", "first cell from cold", "kernel RSS")
+          for who in ("bare jupyter_client", "Tether, local")),
+        "plugin's process RSS",
+    ],
     "idle": ["processor time", "task switches", "supervisor RSS", "client RSS"],
 }  # fmt: skip
 
