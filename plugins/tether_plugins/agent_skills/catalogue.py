@@ -100,9 +100,10 @@ class Catalogue:
 
     def _noted(self) -> list[str]:
         try:
-            return (self.folder / NAMES).read_text(encoding="utf-8").split()
-        except FileNotFoundError:
+            noted = (self.folder / NAMES).read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError):
             return []
+        return [name for name in noted if all(part.isidentifier() for part in name.split("."))]
 
     def _note(self, module: str) -> None:
         self._write_notes(dict.fromkeys([*self._noted(), module]))

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import json
 import os
+import re
 import signal
 import sys
 import textwrap
@@ -14,6 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from difflib import get_close_matches
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -160,18 +162,43 @@ def _call(skill: Skill, arguments: list[str]) -> int:
 def _bound(
     skill: Skill, function: Callable[..., Any], arguments: list[str]
 ) -> inspect.BoundArguments:
-    """The arguments, converted as the function's parameters are annotated."""
-    from cyclopts import App, CycloptsError
+    """The arguments, converted as the function's parameters are annotated.
+
+    Text may begin with a hyphen, as a diff does; what looks like an option has to be one.
+    """
+    from cyclopts import App, CycloptsError, Parameter
 
     app = App(
-        name=skill.name, help_flags=[], version_flags=[], print_error=False, exit_on_error=False
+        name=skill.name,
+        help_flags=[],
+        version_flags=[],
+        print_error=False,
+        exit_on_error=False,
+        default_parameter=Parameter(allow_leading_hyphen=True),
     )
     app.default(function)
+    if unknown := _unknown_option(function, arguments):
+        text = f"there is no option {unknown}; text like that comes behind --"
+        raise WrongUse(f"{text}\nusage: skill {skill.name}{skill.signature}")
     try:
         return app.parse_args(arguments)[1]
     except CycloptsError as problem:
         text = " ".join(str(problem).split())
         raise WrongUse(f"{text}\nusage: skill {skill.name}{skill.signature}") from None
+
+
+def _unknown_option(function: Callable[..., Any], arguments: list[str]) -> str | None:
+    """The first argument that is spelled as an option and names no parameter."""
+    parameters = inspect.signature(function).parameters
+    if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+        return None
+    known = {name.replace("_", "-") for name in parameters}
+    known |= {f"no-{name}" for name in known}
+    for argument in takewhile(lambda argument: argument != "--", arguments):
+        option = re.fullmatch(r"--([A-Za-z][\w-]*)(=.*)?", argument, re.DOTALL)
+        if option is not None and option[1].replace("_", "-") not in known:
+            return f"--{option[1]}"
+    return None
 
 
 async def _awaited(value: Any) -> Any:

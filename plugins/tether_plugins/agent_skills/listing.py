@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from tether_runtime_client.protocol.skills import Skill
 
-LARGEST = 4 * 1024 * 1024
+LARGEST = 1024 * 1024
 """Bytes of a module's source that are read."""
 
 LONGEST_SIGNATURE, LONGEST_DOC = 2_000, 20_000
@@ -41,7 +42,10 @@ def find_module(name: str, folders: Sequence[str]) -> ModuleSpec:
 
 def list_skills(module: str, folders: Sequence[str]) -> list[Skill]:
     """The functions of a module; raises `Unreadable`."""
-    return list(_Reader(folders).functions(module))
+    try:
+        return list(_Reader(folders).functions(module))
+    except RecursionError:
+        raise Unreadable(f"the module {module} is nested too deeply") from None
 
 
 @dataclass(slots=True)
@@ -109,13 +113,21 @@ def _parsed(spec: ModuleSpec) -> ast.Module:
         raise Unreadable(f"the module {spec.name} has no Python source")
     source = Path(spec.origin)
     try:
-        if source.stat().st_size > LARGEST:
-            raise Unreadable(f"{source} is larger than {LARGEST:,} bytes")
-        return ast.parse(source.read_bytes())
+        return ast.parse(_text(source))
     except SyntaxError as problem:
         raise Unreadable(f"{source}, line {problem.lineno}: {problem.msg}") from None
     except (OSError, ValueError, RecursionError, MemoryError) as problem:
         raise Unreadable(f"{source} cannot be read: {problem}") from None
+
+
+def _text(source: Path) -> bytes:
+    """What is no ordinary file is neither waited for nor read without an end."""
+    descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        text = file.read(LARGEST + 1)
+    if len(text) > LARGEST:
+        raise Unreadable(f"{source} is larger than {LARGEST:,} bytes")
+    return text
 
 
 def _names_in(tree: ast.Module, spec: ModuleSpec) -> _Names:

@@ -99,6 +99,18 @@ def test_arguments_come_in_order_or_by_name_and_are_converted(sh: Shell) -> None
     assert "usage: skill add(first: int, second: int = 2, *more: float, mode: Literal[" in err
 
 
+def test_text_may_begin_with_hyphens_and_options_are_known(sh: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "notes.md"
+    file.touch()
+    call = f"skill append_file {file}"
+    code, _, err = sh(f"{call} '- item' && {call} '--- a' && {call} --content=--x && {call} -- --y")
+    assert (code, err) == (0, "")
+    assert file.read_text() == "- item\n--- a\n--x\n--y\n"
+    code, _, err = sh(f"{call} --contents x")
+    assert code == 2
+    assert "there is no option --contents; text like that comes behind --" in err
+
+
 def test_what_comes_back_is_printed(sh: Shell) -> None:
     code, out, _ = sh("skill table é b; skill later hi; skill lines; skill raw; skill mine.made x")
     table, rest = out[: out.index("]") + 1], out[out.index("]") + 2 :]

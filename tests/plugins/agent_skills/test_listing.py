@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -97,18 +98,24 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         tmp_path,
         broken="def f(:\n",
         deep="x = " + "(" * 100_000,
+        deeper="def f(x=" + "-" * 5_000 + "1): ...",
         zero="a\x00b",
         large="#" * (LARGEST + 1),
         needs__INIT="from .missing import f",
     )
     (tmp_path / "bare").mkdir()
+    os.mkfifo(tmp_path / "pipe.py")
+    (tmp_path / "endless.py").symlink_to("/dev/zero")
     for module, why in {
         "broken": r"broken\.py, line 1: invalid syntax",
         "deep": "deep",
+        "deeper": "deep",
+        "pipe": "no Python source|pipe",
         "zero": "null bytes",
         "large": "larger than",
         "needs": "there is no module needs.missing",
         "bare": "no Python source",
+        "endless": "endless",
         "absent": "there is no module absent",
         "absent.inner": "there is no module absent",
     }.items():
