@@ -27,51 +27,10 @@ async def test_an_action_starts_it_and_the_next_finds_it_there(make_house: MakeH
         assert len(house.opaque("good.saying")) == 10
 
 
-async def test_its_own_errors_go_on_as_they_are(make_house: MakeHouse) -> None:
-    async with make_house(GOOD) as house:
-        with pytest.raises(e.ActionError) as found:
-            await house.say("refuse that")
-        assert type(found.value) is e.ActionError
-        assert (found.value.message, found.value.hint) == ("that", "ask for something else")
-        assert found.value.data == {"why": "that"}
-
-
-async def test_fields_that_are_wrong_are_told(make_house: MakeHouse) -> None:
-    async with make_house(GOOD) as house:
-        with pytest.raises(e.InvalidAction, match=r"good\.say"):
-            await house.run("good.say", text=5)
-
-
-async def test_what_is_not_there_is_told_with_what_there_is(make_house: MakeHouse) -> None:
-    async with make_house(GOOD, declared()) as house:
-        with pytest.raises(e.PluginMissing, match="has no plugin 'weather'; it has bad, good"):
-            await house.run("weather.lookup")
-        with pytest.raises(e.PluginMissing, match=r"no action 'good.sing'; it has good\.say"):
-            await house.run("good.sing")
-        with pytest.raises(e.PluginMissing):
-            await house.stop("weather")
-
-
 async def test_a_sandbox_without_plugins_says_so(make_house: MakeHouse) -> None:
     async with make_house() as house:
         with pytest.raises(e.PluginMissing, match="has no plugin 'weather'; it has none"):
             await house.run("weather.lookup")
-
-
-async def test_it_is_told_of_sessions(make_house: MakeHouse) -> None:
-    async with make_house(GOOD) as house:
-        assert await house.say("folder other") == "/where/other/is"
-        assert await house.say("variable NAME") == "välue\ufffd"
-        assert len(await house.say("variable BIG")) == 10_000
-        with pytest.raises(e.PluginError, match="session 'gone' has no folder"):
-            await house.say("folder gone")
-
-
-async def test_it_has_a_folder_of_its_own(make_house: MakeHouse) -> None:
-    async with make_house(GOOD) as house:
-        state = house.state / "plugins" / "good"
-        assert await house.say("places") == f"None {state} {os.getcwd()}"
-        assert state.stat().st_mode & 0o777 == 0o700
 
 
 async def test_those_that_are_to_run_from_the_beginning_do(make_house: MakeHouse) -> None:
