@@ -15,7 +15,6 @@ from .listing import Unreadable, find_module, list_skills, own_path
 NAMES = ".modules"
 """In the folder of added modules, a line with the name of each that was asked for."""
 
-
 INCOMING = ".incoming"
 """In that folder too: what is being uploaded, until it is known to be a module."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import site
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.machinery import ModuleSpec
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 
 from ..protocol.errors import PluginInvalid
@@ -43,6 +44,23 @@ class PluginPackage:
         return InstalledPlugin(
             declaration=self.declaration, version=self.version, path=() if known else (str(place),)
         )
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Which of its declaration's `pip` this Python lacks. In an image they are beside it.
+
+        Only names are looked at, and nothing that is wanted under some condition.
+        """
+        wanted = [one for one in self.declaration.image.pip if ";" not in one]
+        return tuple(one for one in wanted if not _is_installed(one))
+
+
+def _is_installed(requirement: str) -> bool:
+    name = re.match(r"[A-Za-z0-9._-]*", requirement)
+    try:
+        return bool(name and name[0] and distribution(name[0]))
+    except PackageNotFoundError:
+        return False
 
 
 def plugin_packages() -> dict[str, PluginPackage | PluginInvalid]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tether_runtime_client.protocol.defaults import DEFAULT_ENVIRONMENT
-from tether_runtime_client.protocol.errors import SandboxNotFound, StartFailed
+from tether_runtime_client.protocol.errors import PluginInvalid, SandboxNotFound, StartFailed
 
 from ..link import Ended
 from ..record import SandboxRecord, process_start
@@ -235,7 +236,13 @@ def _put_plugins(spec: SandboxSpec) -> dict[str, str]:
 
     versions = {}
     for name in spec.plugins:
-        plugin = find_plugin(name).in_place()
+        package = find_plugin(name)
+        if lacks := package.missing:
+            raise PluginInvalid(
+                f"the plugin {name!r} needs what is not installed here: {', '.join(lacks)}",
+                hint=f"pip install {shlex.join(lacks)}; in an image it is there by itself",
+            )
+        plugin = package.in_place()
         folder = spec.folder / "plugins" / name
         folder.mkdir(mode=0o700, parents=True)
         (folder / FILE).write_text(plugin.model_dump_json())

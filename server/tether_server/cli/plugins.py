@@ -64,6 +64,7 @@ def _installed(package: PluginPackage) -> str:
         "commands": ", ".join(declaration.commands),
         "ports": visible(", ".join(ports)),
         "package": visible(package.distribution),
+        "missing": visible(", ".join(package.missing)),
     }
     about = "".join(f"    {what:<9}{text}\n" for what, text in lines.items() if text)
     return f"{head}  {visible(declaration.summary)}\n{about}"
@@ -81,6 +82,7 @@ def _installed_as_json(package: PluginPackage) -> dict[str, object]:
         "skills": list(declaration.skills),
         "commands": list(declaration.commands),
         "ports": dict(declaration.ports),
+        "missing": list(package.missing),
     }
 
 

@@ -98,3 +98,16 @@ def test_a_package_in_a_namespace_is_found(site: Path) -> None:
     folder = install(site, "weather", "some_space.weather")
     (site / "some_space" / "__init__.py").unlink()
     assert package_folder("some_space.weather") == folder
+
+
+def test_what_is_declared_and_not_installed_is_named(site: Path) -> None:
+    declaration = DECLARATION.format(name="weather") + (
+        "[image]\npip = ['pydantic>=2', 'some_weather.inner', 'No-Such_Thing[x]>=3',"
+        " 'another ; python_version < \"3\"', './folder']\n"
+    )
+    install(site, "weather", "some_weather", declaration)
+    assert find_plugin("weather").missing == (
+        "some_weather.inner",
+        "No-Such_Thing[x]>=3",
+        "./folder",
+    )

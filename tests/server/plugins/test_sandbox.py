@@ -209,6 +209,15 @@ async def test_what_was_asked_for_and_is_not_there_is_an_error(
             pass
 
 
+async def test_what_is_missing_on_this_machine_is_said_at_the_start(site: Path) -> None:
+    needy = tides.DECLARATION + "[image]\npip = ['no-such-thing>=3']\n"
+    tides.install(site, **{"tether-plugin.toml": needy})
+    with pytest.raises(PluginInvalid, match=r"'tides' needs .* no-such-thing>=3") as refusal:
+        async with EventStreamRuntime(backend="local", plugins=["tides"]):
+            pass
+    assert "pip install 'no-such-thing>=3'" in refusal.value.hint
+
+
 async def test_packages_are_for_images(installed: Path) -> None:
     with pytest.raises(StartFailed, match="no plugin_packages"):
         async with EventStreamRuntime(backend="local", plugin_packages=["some-tides"]):
