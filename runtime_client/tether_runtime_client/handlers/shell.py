@@ -172,11 +172,13 @@ class Sessions:
             return self._sessions[session].shell.cwd
         return self._places.earlier(session) or os.getcwd()
 
-    def environment_of(self, session: str) -> dict[str, str]:
-        """What the session exports, as of its last report; what it would be given at its start."""
-        if session in self._sessions:
-            return self._sessions[session].shell.exported
-        return self._environment.of_commands
+    async def environment_of(self, session: str) -> dict[str, str]:
+        """What the session exports, after its last command; what it would be given at its start."""
+        if session not in self._sessions:
+            return self._environment.of_commands
+        shell = self._sessions[session].shell
+        await shell.settle()
+        return shell.exported
 
     def _session(self, name: str) -> Session:
         """The session, which may not have a shell yet."""

@@ -29,6 +29,7 @@ from ..plugin.wire import (
     packed,
 )
 from ..protocol.errors import FrameTooLarge, PluginError, PluginLost
+from ..protocol.message import changed
 from ..protocol.observations import Observation
 from ..protocol.plugin_actions import OpaqueAction
 from ..shell.family import Family
@@ -40,6 +41,9 @@ from .surroundings import Surroundings
 
 CANCEL_S = 5.0
 """How long a cancelled action may take to end; then its end is not waited for any more."""
+
+MOST_QUESTIONS = 4096
+"""How many a plugin may ask before the first is answered."""
 
 HEALTH_S = 5.0
 """How long a plugin may take to say how it is."""
@@ -56,6 +60,7 @@ class RunningPlugin:
         self._calls = Calls(plugin.declaration)
         self._ready: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._checks: dict[int, asyncio.Future[str | None]] = {}
+        self._answering: set[asyncio.Task[None]] = set()
         self._numbers = count(1)
         self._oom_mark = around.oom.mark()
         name = plugin.declaration.name
@@ -189,7 +194,7 @@ class RunningPlugin:
                 self._calls.ended(frame)
                 self.life.watch(self._calls.any)
             case AskFrame():
-                self.life.send(self._answer(frame))
+                self._begin_answer(frame)
             case HealthyFrame():
                 check = self._checks.get(frame.number)
                 if check is not None and not check.done():
@@ -199,15 +204,25 @@ class RunningPlugin:
                     raise ValueError("how its start went, a second time")
                 self._ready.set_result(None if isinstance(frame, StartedFrame) else frame.reason)
 
-    def _answer(self, ask: AskFrame) -> AnswerFrame:
+    def _begin_answer(self, ask: AskFrame) -> None:
+        if len(self._answering) >= MOST_QUESTIONS:
+            raise ValueError(f"more than {MOST_QUESTIONS:,} questions at once")
+        task = asyncio.create_task(self._answer(ask))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    async def _answer(self, ask: AskFrame) -> None:
         sessions = self._around.sessions
+        answer = AnswerFrame(number=ask.number)
         try:
             if ask.what == "folder":
-                return AnswerFrame(number=ask.number, folder=sessions.folder_of(ask.session))
-            exported = packed(sessions.environment_of(ask.session))
-            return AnswerFrame(number=ask.number, environment=exported)
+                answer = changed(answer, folder=sessions.folder_of(ask.session))
+            else:
+                exported = packed(await sessions.environment_of(ask.session))
+                answer = changed(answer, environment=exported)
         except OSError as problem:
-            return AnswerFrame(number=ask.number, problem=str(problem))
+            answer = changed(answer, problem=str(problem))
+        self.life.send(answer)
 
 
 def stopped(name: str) -> PluginLost:

@@ -18,8 +18,8 @@ class SessionPlaces(Protocol):
     def folder_of(self, session: str) -> str:
         """The session's present directory; where it would start, if it has no shell."""
 
-    def environment_of(self, session: str) -> dict[str, str]:
-        """What the session exports, as of its last report."""
+    async def environment_of(self, session: str) -> dict[str, str]:
+        """What the session exports, after the last command that ended there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from .terminal import check_lines
 
 KEPT = ("working directory", "exported variables")
 LOST = ("shell variables", "functions", "aliases", "options", "jobs")
+_SETTLE_S, _SETTLE_STEP_S = 0.5, 0.002
 _END_S = 1.0  # for the processes of a session to end
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGKILL)
 _MORE = re.compile(r"[\n;&({`]|\|\|")  # where a command may have more than one program in a row
@@ -96,6 +97,21 @@ class ShellSession:
         found = dict(self._env if current is None else current)
         found.pop(VARIABLE, None)
         return found
+
+    async def settle(self) -> None:
+        """Return when `exported` is of the last command that ended: at once, or a moment later.
+
+        The shell writes it into memory, of whose changes the kernel tells nobody. Where it never
+        comes (an interrupt may end it), what there was before holds.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _SETTLE_S
+        while self._unsettled and loop.time() < deadline:  # noqa: ASYNC110  nothing tells of it
+            await asyncio.sleep(_SETTLE_STEP_S)
+
+    @property
+    def _unsettled(self) -> bool:
+        return self._shell is not None and not self._shell.settled
 
     @property
     def size(self) -> tuple[int, int]:

@@ -251,6 +251,14 @@ class Shell:
             self.cwd = self.process.true_cwd(record.cwd, self.cwd)
         self._idle.begin(record.idle_limit)
 
+    @property
+    def settled(self) -> bool:
+        """Whether the variables of the last command are here: they follow on its status."""
+        if self.run is not None or not self._mail:
+            return True
+        to = self._mail[-1]
+        return self.process.read_mailbox(to.mailbox, to.nonce) is not None
+
     def exports(self) -> dict[str, str] | None:
         """The exported variables as of the last report that is whole."""
         for to in reversed(self._mail):

@@ -74,7 +74,7 @@ class Places:
             raise FileNotFoundError(2, "No such file or directory")
         return f"/where/{session}/is"
 
-    def environment_of(self, session: str) -> dict[str, str]:
+    async def environment_of(self, session: str) -> dict[str, str]:
         return {"NAME": "välue\udcff", "SESSION": session, "BIG": "x" * 10_000}
 
 
