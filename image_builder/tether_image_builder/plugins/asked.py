@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 import urllib.parse
-from collections.abc import Iterable, Sequence
-from importlib.metadata import Distribution, distribution
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 from tether_runtime_client.plugin.discovery import PluginPackage, find_plugin, plugin_packages
 from tether_runtime_client.protocol.errors import PluginInvalid
@@ -21,7 +22,7 @@ from .conflicts import check_together
 from .folders import SourceFolder, read_folder, read_package
 from .source import PluginSource
 from .wheel_plugins import wheel_plugins
-from .wheels import rebuilt, wheel_name
+from .wheels import is_portable, rebuilt, wheel_name
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _REQUIREMENT = re.compile(
@@ -70,12 +71,13 @@ def installed_source(package: PluginPackage) -> PluginSource:
     if package.distribution == recipes.DISTRIBUTION:
         return _own(package)
     found = distribution(package.distribution)
-    origin = _origin(found)
-    if origin is None:
+    record = found.read_text("direct_url.json")
+    if record is None:
         order = {"kind": "requirement", "requirement": f"{found.name}=={found.version}"}
         return _of_installed(package, order, SourceFolder())
-    if origin.is_dir():
-        return _of_installed(package, {"kind": "source"}, _below("source", read_folder(origin)))
+    folder, is_editable = _origin(json.loads(record))
+    if folder is not None and (is_editable or not is_portable(found)):
+        return _of_installed(package, {"kind": "source"}, _below("source", read_folder(folder)))
     name = wheel_name(found.name, found.version)
     files = SourceFolder({f"wheels/{name}": rebuilt(found)})
     return _of_installed(package, {"kind": "wheel", "wheel": name}, files)
@@ -110,17 +112,15 @@ def _of_installed(
     )
 
 
-def _origin(found: Distribution) -> Path | None:
-    """Where a package was installed from, where that was no index: a folder, or a path that is
-    none any more.
+def _origin(told: Mapping[str, Any]) -> tuple[Path | None, bool]:
+    """The folder that a package was installed from, where it is still there, and whether it is
+    used from there; `told` is what pip keeps of it.
     """
-    record = found.read_text("direct_url.json")
-    if record is None:
-        return None
-    told = json.loads(record)
     url = urllib.parse.urlsplit(str(told.get("url", "")))
-    is_folder = "dir_info" in told and url.scheme == "file"
-    return Path(urllib.parse.unquote(url.path)) if is_folder else Path("/dev/null")
+    folder = Path(urllib.parse.unquote(url.path))
+    if "dir_info" not in told or url.scheme != "file" or not folder.is_dir():
+        return None, False
+    return folder, bool(told["dir_info"].get("editable"))
 
 
 def package_source(text: str) -> PluginSource:

@@ -37,11 +37,11 @@ def rebuilt(distribution: Distribution) -> bytes:
         PluginInvalid: it has files that are made for this machine's Python.
     """
     files, info = {}, {}
+    if (compiled := _compiled(distribution)) is not None:
+        raise _not_portable(distribution, compiled)
     for path in distribution.files or ():
         if "__pycache__" in path.parts or ".." in path.parts or path.suffix == ".pyc":
             continue
-        if path.suffix in (".so", ".pyd"):
-            raise _not_portable(distribution, str(path))
         content = path.locate()
         if path.parts[0].endswith(".dist-info"):
             if path.name not in _NOT_PACKED:
@@ -49,6 +49,17 @@ def rebuilt(distribution: Distribution) -> bytes:
         else:
             files[str(path)] = _bytes(content)
     return packed_wheel(distribution.name, distribution.version, files, info)
+
+
+def is_portable(distribution: Distribution) -> bool:
+    """Whether what is installed here is of use to another Python."""
+    return _compiled(distribution) is None
+
+
+def _compiled(distribution: Distribution) -> str | None:
+    """A file that was made for this machine's Python, if there is one."""
+    files = distribution.files or ()
+    return next((str(path) for path in files if path.suffix in (".so", ".pyd")), None)
 
 
 def _bytes(path: object) -> bytes:

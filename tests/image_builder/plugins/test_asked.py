@@ -48,6 +48,17 @@ def test_what_was_installed_from_a_folder_comes_from_there(
     assert source.executable == {"source/tether_probe/data/greet"}
 
 
+def test_what_was_copied_from_a_folder_comes_as_it_was_copied(
+    install: Install, tmp_path: Path
+) -> None:
+    """The folder may have changed since, and this machine knows what it has."""
+    sources = shutil.copytree(PROBE, tmp_path / "sources")
+    install("lamp", None, {"url": sources.as_uri(), "dir_info": {}})
+    install("oven", None, {"url": sources.as_uri(), "dir_info": {}}, "fast.so")
+    assert order(only("lamp"))["kind"] == "wheel"
+    assert order(only("oven"))["kind"] == "source"  # compiled for this machine
+
+
 def test_what_was_installed_from_elsewhere_is_packed_again(install: Install) -> None:
     install("lamp", None, {"url": "file:///gone/lamp-3.0.whl", "archive_info": {}}, "bulb.py")
     source = only("lamp")

@@ -166,11 +166,19 @@ def test_in_images_of_every_kind(client: docker.DockerClient, build: Build, name
     ("files", "requires", "error", "said"),
     [
         (
-            {"setup.sh": "echo almost\nexit 3\n", "tether-plugin.toml": "setup"},
+            {"setup.sh": "echo almost\nexit 3\n", "image": 'setup = "setup.sh"'},
             "",
             BuildFailed,
             r"run the set-up of lamp, setup\.sh: it ended with exit code 3\n(.|\n)*almost",
         ),
+        (
+            {"image": 'apt = ["no-such-thing"]'},
+            "",
+            BuildFailed,
+            r"the Debian packages of lamp: it ended with exit code 100\n(.|\n)*no-such-thing",
+        ),
+        ({"image": 'files = { "a" = "b" }'}, "", PluginInvalid, "names 'a' in `files`"),
+        ({"image": 'setup = "a"'}, "", PluginInvalid, "names the set-up 'a'"),
         ({}, "Requires-Dist: no-such-thing==0\n", BuildFailed, "no-such-thing"),
         ({}, "Requires-Python: >=3.99\n", PluginInvalid, r"it is not for Python 3\.\d+"),
         ({}, "Requires-Dist: tether-runtime>=99\n", PluginInvalid, "needs tether-runtime>=99, and"),
@@ -186,12 +194,9 @@ def test_what_cannot_be_a_plugin(
     error: type[Exception],
     said: str,
 ) -> None:
-    if files.get("tether-plugin.toml") == "setup":
-        files = {
-            **files,
-            "tether-plugin.toml": 'name = "lamp"\ndoor = 1\n[image]\nsetup = "setup.sh"\n',
-        }
-    path = wheel(tmp_path, "lamp", requires, **files)
+    image = files.get("image", "")
+    declaration = f'name = "lamp"\ndoor = 1\n[image]\n{image}\n'
+    path = wheel(tmp_path, "lamp", requires, **{**files, "tether-plugin.toml": declaration})
     with pytest.raises(error, match=said) as caught:
         build(busybox, plugin_packages=[str(path)])
     assert caught.value.hint  # type: ignore[attr-defined]
