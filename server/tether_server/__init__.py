@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tether_runtime_client import protocol as _protocol
     from tether_runtime_client.protocol import *  # noqa: F403
+    from tether_runtime_client.protocol.browser import *  # noqa: F403
     from tether_runtime_client.protocol.jupyter import *  # noqa: F403
     from tether_runtime_client.protocol.skills import *  # noqa: F403
 

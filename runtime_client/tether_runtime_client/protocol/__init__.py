@@ -43,6 +43,11 @@ from .errors import (
     ActionLost,
     ArgumentsTooLong,
     AttachedElsewhere,
+    BrowserError,
+    BrowserLimit,
+    BrowserLost,
+    BrowserNotStarted,
+    BrowserStepFailed,
     BuildFailed,
     CommandNotFound,
     CommandStillRunning,
@@ -213,8 +218,10 @@ from .tree_actions import (
 )
 
 if TYPE_CHECKING:
+    from . import browser as _browser
     from . import jupyter as _jupyter
     from . import skills as _skills
+    from .browser import *  # noqa: F403
     from .jupyter import *  # noqa: F403
     from .skills import *  # noqa: F403
 
@@ -228,6 +235,11 @@ __all__ = [
     "ArgumentsTooLong",
     "AttachedElsewhere",
     "BackgroundOutput",
+    "BrowserError",
+    "BrowserLimit",
+    "BrowserLost",
+    "BrowserNotStarted",
+    "BrowserStepFailed",
     "BuildFailed",
     "CancelAction",
     "ClientStarted",
@@ -417,6 +429,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    __all__ += _browser.__all__
     __all__ += _jupyter.__all__
     __all__ += _skills.__all__
 else:  # or a checker would believe in every name

@@ -6,6 +6,7 @@
     │   ├── ShellError
     │   ├── ProcessError
     │   ├── FileError
+    │   ├── BrowserError
     │   ├── KernelError
     │   ├── PluginError
     │   ├── PortError
@@ -65,6 +66,13 @@ from .action import (
     WorkingDirectoryMissing,
 )
 from .base import TetherError, rebuilt
+from .browser import (
+    BrowserError,
+    BrowserLimit,
+    BrowserLost,
+    BrowserNotStarted,
+    BrowserStepFailed,
+)
 from .connection import (
     ControllerBusy,
     Fenced,
@@ -116,6 +124,11 @@ __all__ = [
     "ActionLost",
     "ArgumentsTooLong",
     "AttachedElsewhere",
+    "BrowserError",
+    "BrowserLimit",
+    "BrowserLost",
+    "BrowserNotStarted",
+    "BrowserStepFailed",
     "BuildFailed",
     "CommandNotFound",
     "CommandStillRunning",

@@ -1,0 +1,1 @@
+"""The plugin `browser`: a headless Chromium in any image, driven by Playwright."""

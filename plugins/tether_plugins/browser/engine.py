@@ -1,0 +1,138 @@
+"""The browser's process and what drives it: started by the first use, and again after its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tether_runtime_client.plugin import PluginPlaces
+from tether_runtime_client.protocol.browser import BrowserInfo
+from tether_runtime_client.protocol.errors import BrowserNotStarted
+
+from . import limits
+from .config import BrowserConfig
+from .failures import plain_message
+from .place import Place, find_place
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, Playwright
+
+CLOSE_S = 5.0
+
+
+class Engine:
+    """One browser. `starts` counts its lives."""
+
+    def __init__(self, config: BrowserConfig, places: PluginPlaces) -> None:
+        self._config = config
+        self._places = places
+        self._original = dict(os.environ)
+        self._lock = asyncio.Lock()
+        self._playwright: Playwright | None = None
+        self._browser: Browser | None = None
+        self._place: Place | None = None
+        self.starts = 0
+
+    async def ready(self) -> Browser:
+        """The browser, which runs; raises `BrowserNotStarted`."""
+        async with self._lock:
+            if self._browser is not None and self._browser.is_connected():
+                return self._browser
+            await self._end()
+            try:
+                async with asyncio.timeout(self._config.start_timeout_s):
+                    self._browser = await self._start()
+            except Exception as problem:
+                await self._end()
+                raise _not_started(problem, self._config.start_timeout_s) from None
+            except BaseException:
+                await self._end()
+                raise
+            self.starts += 1
+            return self._browser
+
+    @property
+    def runs(self) -> bool:
+        """Whether the browser that was started last is still there."""
+        return self._browser is not None and self._browser.is_connected()
+
+    def info(self, state_lost: str | None) -> BrowserInfo:
+        """Of the browser that was started last."""
+        version = self._browser.version if self._browser is not None else ""
+        if self._place is None:
+            where = self._config.cdp_url or ""
+            said = "unknown: it was not started by the plugin"
+            return BrowserInfo(
+                version=version,
+                executable=where,
+                sandbox=said,
+                starts=self.starts,
+                state_lost=state_lost,
+            )
+        return BrowserInfo(
+            version=version,
+            executable=self._place.executable,
+            sandbox=self._place.confinement,
+            flags=(*self._place.flags, *self._config.arguments),
+            starts=self.starts,
+            state_lost=state_lost,
+        )
+
+    async def close(self) -> None:
+        """End it. Twice is safe."""
+        async with self._lock:
+            await self._end()
+
+    async def _start(self) -> Browser:
+        place = None
+        if self._config.cdp_url is None:
+            place = await asyncio.to_thread(find_place, self._config, self._places, self._original)
+        self._place = place
+        playwright = await self._drive(place)
+        if place is None:
+            return await playwright.chromium.connect_over_cdp(
+                self._config.cdp_url or "", timeout=self._config.start_timeout_s * 1000
+            )
+        downloads = self._places.state / "incoming"
+        downloads.mkdir(mode=0o700, exist_ok=True)
+        return await playwright.chromium.launch(
+            executable_path=place.executable,
+            args=[*place.flags, *self._config.arguments],
+            chromium_sandbox=place.confined,
+            env=dict(place.environment),
+            downloads_path=downloads,
+            timeout=self._config.start_timeout_s * 1000,
+            handle_sigint=False,
+            handle_sigterm=False,
+            handle_sighup=False,
+        )
+
+    async def _drive(self, place: Place | None) -> Playwright:
+        """Playwright's driver takes this process's variables, which are nobody else's."""
+        from playwright.async_api import async_playwright
+
+        if place is not None:
+            os.environ.clear()
+            os.environ.update(place.driver)
+        self._playwright = await async_playwright().start()
+        return self._playwright
+
+    async def _end(self) -> None:
+        browser, self._browser = self._browser, None
+        playwright, self._playwright = self._playwright, None
+        for closing in (browser and browser.close, playwright and playwright.stop):
+            if closing:
+                with suppress(Exception):  # it may be dead, which is what is wanted
+                    async with asyncio.timeout(CLOSE_S):
+                        await closing()
+
+
+def _not_started(problem: Exception, limit_s: float) -> BrowserNotStarted:
+    if isinstance(problem, BrowserNotStarted):
+        return problem
+    if isinstance(problem, TimeoutError):
+        return BrowserNotStarted(f"the browser did not come up within {limit_s:g} s")
+    said = limits.cut(plain_message(problem), limits.MESSAGE)
+    return BrowserNotStarted(f"the browser did not come up: {said}")

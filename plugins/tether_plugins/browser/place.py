@@ -1,0 +1,123 @@
+"""Which Chromium, and what the place that it runs in asks for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tether_runtime_client.plugin import PluginPlaces
+from tether_runtime_client.protocol.errors import BrowserNotStarted
+
+from .config import BrowserConfig
+
+PROGRAMS = (
+    "chromium-headless-shell",
+    "headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+)
+FOLDERS = {
+    "HOME": "home",
+    "TMPDIR": "tmp",
+    "XDG_CACHE_HOME": "cache",
+    "XDG_CONFIG_HOME": "config",
+}
+BREAKING = ("LD_", "NODE_", "PLAYWRIGHT_", "PW_", "PWDEBUG", "GLIBC_", "MALLOC_", "GTK_", "DEBUG")
+"""Variables of an image that are about its own libraries, or would change what drives ours."""
+
+_NEW_NAMESPACES = "import ctypes, sys; sys.exit(ctypes.CDLL(None).unshare(0x70000000) != 0)"
+"""A user, a PID and a network namespace, as Chromium's sandbox makes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How Chromium is started.
+
+    Attributes:
+        executable: its program.
+        environment: its variables; `driver` are those of the process that drives it.
+        confined: whether it has its sandbox; `confinement` says so in words.
+        flags: those that the place asks for.
+    """
+
+    executable: str
+    environment: dict[str, str]
+    driver: dict[str, str]
+    confined: bool
+    confinement: str
+    flags: tuple[str, ...]
+
+
+def find_place(
+    config: BrowserConfig, places: PluginPlaces, environment: Mapping[str, str]
+) -> Place:
+    """Raises `BrowserNotStarted` where there is no such program."""
+    brought = places.prefix / "chromium" if places.prefix is not None else None
+    executable = find_executable(config.executable, brought, environment)
+    is_ours = brought is not None and executable.is_relative_to(brought)
+    folders = _own_folders(places.state)
+    plain = {
+        name: value for name, value in environment.items() if not name.startswith(BREAKING)
+    } | folders
+    driver = {**plain, "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD": "1"}
+    if brought is not None and (brought / "node").exists():
+        driver["PLAYWRIGHT_NODEJS_PATH"] = str(brought / "node")
+    folder = executable.parent
+    libraries = {"LD_LIBRARY_PATH": str(folder / "lib")}
+    own = {**plain, **libraries, "FONTCONFIG_FILE": str(folder / "fonts.conf")}
+    confined, confinement = _confinement(config.sandbox)
+    needed = () if confined else ("--no-sandbox",)
+    return Place(
+        executable=str(executable),
+        environment=own if is_ours else {**environment, **folders},
+        driver=driver,
+        confined=confined,
+        confinement=confinement,
+        flags=(*needed, "--disable-dev-shm-usage"),  # containers have 64 MB of it, if they have any
+    )
+
+
+def find_executable(wanted: str, brought: Path | None, environment: Mapping[str, str]) -> Path:
+    """The program that a configuration means."""
+    own = brought / PROGRAMS[0] if brought is not None else None
+    if wanted == "auto" and own is not None and own.exists():
+        return own
+    names = PROGRAMS if wanted in ("auto", "image") else (wanted,)
+    for name in names:
+        found = shutil.which(name, path=environment.get("PATH"))
+        if found is not None:
+            return Path(found)
+    raise BrowserNotStarted(
+        f"there is no browser {', '.join(names)} here",
+        hint="Build the plugin into the image (runtime-build IMAGE --plugins browser), install"
+        " Chromium in it, or set `executable` or `cdp_url`",
+    )
+
+
+def _own_folders(state: Path) -> dict[str, str]:
+    """Where Chromium and its driver may write: nothing else has to be writable."""
+    folders = {variable: state / name for variable, name in FOLDERS.items()}
+    for folder in folders.values():
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return {variable: str(folder) for variable, folder in folders.items()}
+
+
+def _confinement(wanted: str) -> tuple[bool, str]:
+    if wanted == "off":
+        return False, "off, as configured"
+    if wanted == "on":
+        return True, "on, as configured"
+    if os.geteuid() == 0:
+        return False, "off: Chromium has none for root"
+    done = subprocess.run([sys.executable, "-I", "-c", _NEW_NAMESPACES], capture_output=True)
+    if done.returncode:
+        return False, "off: user namespaces are forbidden here"
+    return True, "on"

@@ -1,0 +1,2 @@
+# Run by sh in the build stage, where Debian's Chromium is installed for it.
+"$PYTHON" -I closure.py "$PREFIX" "$SITE"
