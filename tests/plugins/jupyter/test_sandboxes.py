@@ -109,6 +109,7 @@ async def test_on_this_machine(tmp_path: Path) -> None:
 
 @pytest.mark.engine
 @pytest.mark.xdist_group("jupyter")
+@pytest.mark.timeout(600)  # the first of them makes the plugin's layer
 async def test_the_image_s_own_python_runs_cells_and_nothing_is_put_into_it(tools: str) -> None:
     config = {"jupyter": {"pythons": {"system": "/usr/bin/python3"}}}
     memory = {"mem_limit": "400m"}
@@ -145,6 +146,7 @@ async def test_the_image_s_own_python_runs_cells_and_nothing_is_put_into_it(tool
 
 @pytest.mark.engine
 @pytest.mark.xdist_group("jupyter")
+@pytest.mark.timeout(600)  # the first of them makes the plugin's layer
 async def test_an_image_without_python_that_may_not_be_written_to(busybox: str) -> None:
     async with EventStreamRuntime(
         busybox,
