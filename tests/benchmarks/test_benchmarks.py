@@ -46,6 +46,11 @@ ROWS = {
           for who in ("bare jupyter_client", "Tether, local")),
         "plugin's process RSS",
     ],
+    "plugins": [
+        *(f"{what}: {which}" for what in ("first result", "client RSS")
+          for which in ("without a plugin", "with jupyter, unused", "with all plugins, unused")),
+        "plugin's process RSS: jupyter",
+    ],
     "idle": ["processor time", "task switches", "supervisor RSS", "client RSS"],
 }  # fmt: skip
 
