@@ -7,6 +7,7 @@ in the plugin's folder there, which says the same, and where things came to be.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -23,12 +24,23 @@ GROUP = "tether.plugins"
 FILE = "tether-plugin.toml"
 
 _WORD = r"[A-Za-z_][A-Za-z0-9_]*"
-Dotted = Annotated[str, Field(pattern=rf"^{_WORD}(\.{_WORD})*$", max_length=256)]
-Reference = Annotated[str, Field(pattern=rf"^{_WORD}(\.{_WORD})*:{_WORD}$", max_length=256)]
+_DOTTED = rf"^{_WORD}(\.{_WORD})*$"
+_REFERENCE = rf"^{_WORD}(\.{_WORD})*:{_WORD}$"
+_COMMAND = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
+_PATH = r"^[^/\x00]+(/[^/\x00]+)*$"
+_FORMS = {
+    _DOTTED: "the name of a module, as in package.module",
+    _REFERENCE: "a name in a module, as in package.module:Name",
+    _COMMAND: "letters, digits and _.+- without a hyphen in front",
+    _PATH: "a relative path, as in data/words.txt",
+}
+
+Dotted = Annotated[str, Field(pattern=_DOTTED, max_length=256)]
+Reference = Annotated[str, Field(pattern=_REFERENCE, max_length=256)]
 """A name in a module: `package.module:Name`."""
 
-CommandName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=64)]
-InnerPath = Annotated[str, Field(pattern=r"^[^/\x00]+(/[^/\x00]+)*$", max_length=1024)]
+CommandName = Annotated[str, Field(pattern=_COMMAND, max_length=64)]
+InnerPath = Annotated[str, Field(pattern=_PATH, max_length=1024)]
 
 
 class DeclaredAction(Message):
@@ -105,7 +117,7 @@ class Declaration(Message):
     def _fits_together(self) -> Self:
         for kind in (*self.actions, *self.events):
             if kind.partition(".")[0] != self.name:
-                raise ValueError(f"{kind} is not of this plugin: it has to begin with {self.name}.")
+                raise ValueError(f"{kind} is not of this plugin, as {self.name}.something is")
         if (self.actions or self.ports) and self.entry is None:
             raise ValueError("who has actions or ports needs an `entry`, the class that has them")
         return self
@@ -122,7 +134,9 @@ def parse_declaration(text: str, source: Path | str) -> Declaration:
     except tomllib.TOMLDecodeError as problem:
         raise PluginInvalid(f"{source} is no TOML: {problem}") from None
     try:
-        found = Declaration.model_validate(fields)
+        # As JSON, where a list is a tuple and nothing else is taken for what it is not.
+        written = json.dumps(fields, default=str)
+        found = Declaration.model_validate_json(written, strict=True)
     except ValidationError as problem:
         check_fields(fields)
         raise PluginInvalid(f"{source}: {first_error(problem)}") from None
@@ -133,8 +147,12 @@ def parse_declaration(text: str, source: Path | str) -> Declaration:
 def first_error(problem: ValidationError) -> str:
     """Where the first thing is wrong, and what is."""
     error = problem.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in error["loc"])
-    return f"{where}{': ' * bool(where)}{error['msg'].removeprefix('Value error, ')}"
+    where = ".".join(str(part) for part in error["loc"] if part != "[key]")
+    form = _FORMS.get(error.get("ctx", {}).get("pattern", ""))
+    unknown = error["type"] == "extra_forbidden"
+    said = "no such field" if unknown else error["msg"].removeprefix("Value error, ")
+    what = said if form is None else f"{error['input']!r:.100} is not {form}"
+    return f"{where}{': ' * bool(where)}{what}"
 
 
 def check_door(declaration: Declaration) -> None:

@@ -54,6 +54,26 @@ class PluginPackage:
         wanted = [one for one in self.declaration.image.pip if ";" not in one]
         return tuple(one for one in wanted if not _is_installed(one))
 
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The package's own modules that the declaration names and that are not there."""
+        found = self.declaration
+        references = [found.entry, found.config, *found.events.values(), *found.commands.values()]
+        for action in found.actions.values():
+            references += [action.model, action.observation]
+        named = [one.partition(":")[0] for one in references if one is not None]
+        return tuple(
+            sorted(one for one in {*named, *found.skills} if not self._has(one.split(".")))
+        )
+
+    def _has(self, module: list[str]) -> bool:
+        """Whether a module is there, or is none of this package."""
+        own = self.package.split(".")
+        if module[: len(own)] != own:
+            return True
+        place = self.folder.joinpath(*module[len(own) :])
+        return place.is_dir() or any(place.parent.glob(f"{place.name}.*"))
+
 
 def _is_installed(requirement: str) -> bool:
     name = re.match(r"[A-Za-z0-9._-]*", requirement)

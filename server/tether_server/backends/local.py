@@ -237,6 +237,11 @@ def _put_plugins(spec: SandboxSpec) -> dict[str, str]:
     versions = {}
     for name in spec.plugins:
         package = find_plugin(name)
+        if absent := package.absent:
+            raise PluginInvalid(
+                f"the plugin {name!r} declares modules that it has not: {', '.join(absent)}",
+                hint=f"They would be in {package.folder}",
+            )
         if lacks := package.missing:
             raise PluginInvalid(
                 f"the plugin {name!r} needs what is not installed here: {', '.join(lacks)}",

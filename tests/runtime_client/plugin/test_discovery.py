@@ -111,3 +111,17 @@ def test_what_is_declared_and_not_installed_is_named(site: Path) -> None:
         "No-Such_Thing[x]>=3",
         "./folder",
     )
+
+
+def test_modules_that_are_declared_and_not_there_are_named(site: Path) -> None:
+    declaration = DECLARATION.format(name="weather") + (
+        "entry = 'some_weather.inner.plugin:P'\nskills = ['some_weather.inner', 'elsewhere.x',"
+        " 'some_weather.inner.skils']\n"
+        "[commands]\nweather = 'some_weather.inner.cli:main'\n"
+        "w = 'some_weather.inner.deep.w:main'\n"
+    )
+    folder = install(site, "weather", "some_weather.inner", declaration)
+    (folder / "plugin.cpython-311-x86_64-linux-gnu.so").touch()
+    (folder / "deep" / "w").mkdir(parents=True)
+    absent = ("some_weather.inner.cli", "some_weather.inner.skils")
+    assert find_plugin("weather").absent == absent

@@ -218,6 +218,16 @@ async def test_what_is_missing_on_this_machine_is_said_at_the_start(site: Path) 
     assert "pip install 'no-such-thing>=3'" in refusal.value.hint
 
 
+async def test_modules_that_are_not_there_are_said_at_the_start(site: Path) -> None:
+    wrong = tides.DECLARATION.replace(
+        'skills = ["some_tides.skills"]', 'skills = ["some_tides.no"]'
+    )
+    tides.install(site, **{"tether-plugin.toml": wrong})
+    with pytest.raises(PluginInvalid, match=r"that it has not: some_tides\.no"):
+        async with EventStreamRuntime(backend="local", plugins=["tides"]):
+            pass
+
+
 async def test_packages_are_for_images(installed: Path) -> None:
     with pytest.raises(StartFailed, match="no plugin_packages"):
         async with EventStreamRuntime(backend="local", plugin_packages=["some-tides"]):

@@ -26,7 +26,10 @@ class PluginNotStarted(PluginError):
     """The plugin's process did not come up; `message` says why, and the action was not begun."""
 
     code = "plugin_not_started"
-    default_hint = "The next action tries again; ListPluginsAction tells the state of each plugin"
+    default_hint = (
+        'data["output"] has the last that it printed, with its traceback, and the file at'
+        ' data["output_path"] more; the next action tries again'
+    )
 
 
 class PluginLost(PluginError):
@@ -40,4 +43,4 @@ class PluginInvalid(SandboxError):
     """A plugin's declaration, package, version or configuration cannot be used."""
 
     code = "plugin_invalid"
-    default_hint = "docs/plugins.md says what a plugin declares"
+    default_hint = "docs/plugin-declaration.md has what a plugin declares, field by field"
