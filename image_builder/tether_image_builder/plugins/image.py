@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from tether_runtime_client.plugin.declaration import DOOR
 from tether_runtime_client.plugin.installed import InstalledPlugin
+from tether_runtime_client.protocol.message import Message
 
 from .. import recipes
+from ..classic import plain
 from ..context import context_archive
 from ..engine import Engine, EngineRefusal
 from ..environment import KIND_LABEL, REASON, STAGE_LABEL, EnvironmentRecipe
@@ -34,10 +36,29 @@ PLUGIN = "plugin"
 REPOSITORY = "tether-plugin"
 _MADE = "/made.json"
 _LARGEST = 1 << 20
+# A line of a Dockerfile, which has the labels, may have 64 KiB.
+_LARGEST_DECLARATION = 16 << 10
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]{0,63}")
 _BASE = "debian:bookworm-slim"
 # How a line of the stage's output begins that says why there will be no plugin.
 _FAILED, _INVALID = "plugin: ", "plugin invalid: "
+
+
+_REASON = TypeAdapter(tuple[str, str])
+
+
+class _ToldPlugin(Message):
+    """What a stage says of a plugin."""
+
+    installed: InstalledPlugin
+    bytes: int
+
+
+class _Told(Message):
+    """What a stage says that it did."""
+
+    plugins: tuple[_ToldPlugin, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -204,22 +225,23 @@ class PluginRecipe:
         with engine.files(image) as files:
             found = files.read(_MADE, largest=_LARGEST)
         try:
-            made = json.loads(found.content if found is not None else b"")
-            plugins = tuple(self._labelled(each) for each in made["plugins"])
-            warnings = [str(line) for line in made["warnings"]]
-        except (ValueError, KeyError, TypeError) as problem:
+            made = _Told.model_validate_json(found.content if found is not None else b"")
+            plugins = tuple(self._labelled(each) for each in made.plugins)
+        except ValueError as problem:
             reason = f"its stage left no list of what it did, or a wrong one ({problem})"
             raise plugin_invalid(self.source.said, reason) from None
-        for line in warnings:
-            _say(report, f"[Warning] {line}")
+        for line in made.warnings:
+            _say(report, f"[Warning] {plain(line)}")
         for plugin in plugins:
             size = f"{plugin.bytes / 1e6:.1f} MB"
             _say(report, f"the plugin {plugin.name!r} {plugin.installed.version} has {size}")
         return plugins
 
-    def _labelled(self, made: Any) -> LabelledPlugin:
-        installed = InstalledPlugin.model_validate_json(json.dumps(made["installed"]))
+    def _labelled(self, made: _ToldPlugin) -> LabelledPlugin:
+        installed = made.installed
         name = installed.declaration.name
+        if len(installed.model_dump_json()) > _LARGEST_DECLARATION:
+            raise ValueError(f"its declaration has more than {_LARGEST_DECLARATION >> 10} KiB")
         if self.source.order["plugin"] not in (None, name):
             raise ValueError(f"it has another plugin, {name!r}")
         if not _VERSION.fullmatch(installed.version):  # it becomes a label of the user's image
@@ -228,7 +250,7 @@ class PluginRecipe:
             installed=installed,
             image=self.tag,
             fingerprint=self.fingerprint,
-            bytes=int(made["bytes"]),
+            bytes=made.bytes,
         )
 
     def _name(
@@ -254,10 +276,10 @@ class PluginRecipe:
 def _reason(text: str) -> tuple[str, str | None]:
     """A reason and a hint, as the stage writes them. Its set-up scripts may have written it."""
     try:
-        reason, hint = json.loads(text)
-    except (ValueError, TypeError):
+        reason, hint = _REASON.validate_json(text)
+    except ValueError:
         return text, None
-    return str(reason), str(hint) or None
+    return plain(reason), plain(hint) or None
 
 
 def own_lines(log: Sequence[str]) -> list[str]:
