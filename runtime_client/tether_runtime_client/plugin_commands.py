@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shlex
 import stat
 import sys
 from collections.abc import Mapping
@@ -86,6 +85,8 @@ def _first_lines() -> str:
     line = f"#!{sys.executable} -I\n"
     if len(line) <= _LONGEST and " " not in sys.executable:
         return line
+    import shlex
+
     return f"#!/bin/sh\n'''exec' {shlex.quote(sys.executable)} -I \"$0\" \"$@\"\n'''\n"
 
 
