@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator
@@ -14,7 +15,11 @@ from tether_plugins.jupyter.config import JupyterConfig
 from tether_plugins.jupyter.plugin import Jupyter
 from tether_runtime_client.plugin import PluginEvent, PluginPlaces
 from tether_runtime_client.plugin.base import HANDLES
-from tether_runtime_client.protocol.jupyter import IPythonRunCellAction, IPythonRunCellObservation
+from tether_runtime_client.protocol.jupyter import (
+    IPythonRunCellAction,
+    IPythonRunCellObservation,
+    IPythonStreamDelta,
+)
 
 _numbers = itertools.count(1)
 
@@ -27,9 +32,12 @@ class Context:
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
     action_id: str = field(default_factory=lambda: f"a{next(_numbers)}")
     told: list[PluginEvent] = field(default_factory=list)
+    written: asyncio.Event = field(default_factory=asyncio.Event)
 
     def emit(self, event: PluginEvent) -> None:
         self.told.append(event)
+        if isinstance(event, IPythonStreamDelta):
+            self.written.set()
 
     async def session_folder(self, session: str = "default") -> Path:
         return self.folder
@@ -53,9 +61,17 @@ class Notebook:
         assert isinstance(seen, IPythonRunCellObservation)
         return seen
 
-    async def do(self, action: Any) -> Any:
-        """Any action."""
+    async def begin(self, code: str, **fields: Any) -> asyncio.Task[IPythonRunCellObservation]:
+        """A cell that is running when this returns, and has written something."""
         context = Context(self.folder, self.environment)
+        action = IPythonRunCellAction(code=f"print('begun', flush=True)\n{code}", **fields)
+        running = asyncio.create_task(self.do(action, context))
+        await context.written.wait()
+        return running
+
+    async def do(self, action: Any, context: Context | None = None) -> Any:
+        """Any action."""
+        context = context or Context(self.folder, self.environment)
         self.told = context.told
         for name in dir(type(self.plugin)):
             method = getattr(self.plugin, name)

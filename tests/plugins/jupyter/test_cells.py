@@ -31,7 +31,7 @@ from tether_runtime_client.protocol import (
 
 from .in_process import Context, Notebook, notebook
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("cells")]
 
 SOON = "import time; time.sleep(0.05)"
 """What a thread of the kernel's is to have sent before its end."""
@@ -192,26 +192,23 @@ async def test_time_is_over_and_the_kernel_keeps_its_state(shared: Notebook) -> 
 
 
 async def test_an_interrupt_stops_the_cell_and_what_it_started(shared: Notebook) -> None:
-    running = asyncio.create_task(shared.run("!sleep 61"))
-    await asyncio.sleep(0.3)
+    running = await shared.begin("!sleep 61")
     assert (await shared.do(IPythonInterruptAction())).interrupted
     assert (await running).status in ("interrupted", "ok")
-    running = asyncio.create_task(shared.run("import asyncio\nawait asyncio.sleep(60)"))
-    assert (await shared.do(IPythonInterruptAction())).interrupted is False  # not begun yet
-    await asyncio.sleep(0.1)
+    running = await shared.begin("import asyncio\nawait asyncio.sleep(60)")
     assert (await shared.do(IPythonInterruptAction())).interrupted
     assert (await running).status == "interrupted"
     assert not (await shared.do(IPythonInterruptAction())).interrupted
 
 
 async def test_cells_queue_and_may_be_given_up(shared: Notebook) -> None:
-    first = asyncio.create_task(shared.run("order = ['a']\nimport time; time.sleep(0.2)"))
+    first = await shared.begin("order = ['a']\nimport time; time.sleep(0.2)")
     others = [
         asyncio.create_task(shared.run(f"order.append({number}); order")) for number in range(3)
     ]
     assert [(await other).content for other in others][-1] == "['a', 0, 1, 2]"
     assert (await first).status == "ok"
-    running = asyncio.create_task(shared.run("time.sleep(60)"))
+    running = await shared.begin("time.sleep(60)")
     queued = asyncio.create_task(shared.run("order.append('never')"))
     late = asyncio.create_task(shared.run("order.append('late')", timeout_s=0.05))
     assert (await late).status == "timeout"
@@ -226,8 +223,7 @@ async def test_cells_queue_and_may_be_given_up(shared: Notebook) -> None:
 
 
 async def test_a_cancelled_cell_is_interrupted(shared: Notebook) -> None:
-    running = asyncio.create_task(shared.run("import time\ntime.sleep(60)"))
-    await asyncio.sleep(0.2)
+    running = await shared.begin("import time\ntime.sleep(60)")
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -280,7 +276,9 @@ async def test_a_kernel_s_death_is_told(
 async def test_a_kernel_that_ends_between_cells_is_told_with_the_next(shared: Notebook) -> None:
     code = "import os, threading\nthreading.Timer(0.2, os._exit, [3]).start()"
     assert (await shared.run(code, kernel="timed")).status == "ok"
-    await asyncio.sleep(0.5)
+    live = shared.plugin._kernels["timed"]._live
+    assert live is not None
+    await live.process.ended.wait()
     seen = await shared.run("1", kernel="timed")
     assert seen.status == "ok"
     assert seen.state_lost is not None
@@ -291,8 +289,7 @@ async def test_a_kernel_that_ends_between_cells_is_told_with_the_next(shared: No
 
 async def test_a_restart_is_fresh(shared: Notebook) -> None:
     await shared.run("gone = 1", kernel="again")
-    running = asyncio.create_task(shared.run("import time\ntime.sleep(60)", kernel="again"))
-    await asyncio.sleep(0.1)
+    running = await shared.begin("import time\ntime.sleep(60)", kernel="again")
     after = (await shared.do(IPythonRestartAction(kernel="again"))).kernel
     ended = await running
     assert ended.status == "kernel_died"
@@ -333,13 +330,16 @@ async def test_a_cell_begins_where_a_session_is(shared: Notebook) -> None:
 
 async def test_what_earlier_cells_write_later_is_told_apart(shared: Notebook) -> None:
     code = "import threading, time\n"
-    code += "def later():\n    time.sleep(0.2)\n    print('late')\n"
+    code += "def later():\n    time.sleep(0.3)\n    print('late', flush=True)\n"
     code += "threading.Thread(target=later).start()\nprint('now')"
     assert (await shared.run(code)).content == "now\n"
-    await asyncio.sleep(0.7)
+    live = shared.plugin._kernels["default"]._live
+    assert live is not None
+    async with asyncio.timeout(20):
+        while not live._background.total:
+            await asyncio.sleep(0.05)
     seen = await shared.run("1")
-    assert seen.background + seen.content in ("late\n1", "1")
-    assert seen.background == "late\n"
+    assert (seen.content, seen.background) == ("1", "late\n")
 
 
 async def test_magics_and_async_cells(shared: Notebook) -> None:

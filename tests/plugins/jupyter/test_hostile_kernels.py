@@ -211,6 +211,7 @@ print('honest')
 """
 
 
+@pytest.mark.xdist_group("hostile")
 @pytest.mark.asyncio(loop_scope="module")
 async def test_lies_of_a_real_kernel(shared: Notebook) -> None:
     seen = await shared.run(LIE, kernel="liar")
@@ -223,6 +224,7 @@ async def test_lies_of_a_real_kernel(shared: Notebook) -> None:
     assert (await shared.run("1", kernel="liar")).content == "1"
 
 
+@pytest.mark.xdist_group("hostile")
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_message_that_is_too_large_costs_its_outputs_and_nothing_else(
     shared: Notebook, monkeypatch: pytest.MonkeyPatch

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import os
+import subprocess
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -98,10 +98,12 @@ async def test_on_this_machine(tmp_path: Path) -> None:
         assert seen.python is not None
         assert seen.python.source == "environment"
         await check_a_day_s_work(runtime, str(tmp_path))
-        slow = asyncio.create_task(cell(runtime, "import time; time.sleep(60)"))
-        await asyncio.sleep(0.3)
-        assert (await runtime.run(IPythonInterruptAction())).interrupted
-        assert (await slow).status == "interrupted"
+        code = "print('begun', flush=True)\nimport time; time.sleep(60)"
+        async for event in runtime.stream(IPythonRunCellAction(code=code)):
+            if isinstance(event, IPythonStreamDelta):
+                assert (await runtime.run(IPythonInterruptAction())).interrupted
+        assert isinstance(event, IPythonRunCellObservation)
+        assert event.status == "interrupted"
         [kernel] = (await runtime.run(IPythonListKernelsAction())).kernels
     with pytest.raises(ProcessLookupError):
         os.kill(kernel.pid or 0, 0)
@@ -164,3 +166,12 @@ async def test_an_image_without_python_that_may_not_be_written_to(busybox: str) 
             "environment",
         )
         await check_a_day_s_work(runtime, "/dev/shm")
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+async def test_an_image_of_musl_by_a_mount() -> None:
+    make = Path(__file__).parents[3] / "docker" / "images" / "make-image"
+    subprocess.run([make, "musl"], check=True)
+    async with EventStreamRuntime("tether-test/musl", plugins=["jupyter"], inject="mount") as musl:
+        await check_a_day_s_work(musl, "/tmp")
