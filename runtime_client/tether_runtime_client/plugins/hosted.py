@@ -18,7 +18,7 @@ from ..protocol.observations import Observation
 from ..protocol.plugin_actions import OpaqueAction
 from ..protocol.plugin_events import PluginFailed, PluginStarted, PluginStopped
 from ..protocol.plugin_observations import PluginInfo, PluginState
-from .life import End
+from .life import EOF_S, End
 from .running import RunningPlugin, stopped
 from .surroundings import Surroundings
 
@@ -155,6 +155,8 @@ class HostedPlugin:
         finally:
             self._starting = None
         if problem_of_start is not None:
+            if running.has_said_why:  # it ends by itself then
+                await running.life.ends_within(EOF_S)
             running.life.break_off(problem_of_start)
             await running.life.gone
             raise self._failed(problem_of_start, running)
@@ -177,9 +179,12 @@ class HostedPlugin:
         wait_s = BACK_OFF_S[min(self._failures, len(BACK_OFF_S)) - 1]
         self._retry_at = time.monotonic() + wait_s
         self._tell_failure(reason, running)
-        output = running.life.output.tail[-2000:] if running is not None else ""
+        output = running.life.output if running is not None else None
         return PluginNotStarted(
-            f"the plugin {self.name!r} did not start: {reason}", plugin=self.name, output=output
+            f"the plugin {self.name!r} did not start: {reason}",
+            plugin=self.name,
+            output=output.tail[-2000:] if output is not None else "",
+            output_path=output.path if output is not None else None,
         )
 
     def _refuse_too_soon(self) -> None:
@@ -221,7 +226,7 @@ class HostedPlugin:
             PluginFailed(
                 plugin=self.name,
                 reason=reason,
-                exit_code=end.status.exit_code if end is not None and end.status else None,
+                exit_code=end.exit_code if end is not None else None,
                 output=life.output.tail if life is not None else "",
                 output_path=life.output.path if life is not None else None,
             )

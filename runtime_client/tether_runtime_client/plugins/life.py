@@ -43,6 +43,11 @@ class End:
     fault: str | None
     status: ExitStatus | None
 
+    @property
+    def exit_code(self) -> int | None:
+        """Of one that ended by itself: who killed it for a fault knows why it is 137."""
+        return self.status.exit_code if self.status is not None and self.fault is None else None
+
 
 class Life:
     """A process that was spawned, until nothing of it is left.
@@ -96,11 +101,11 @@ class Life:
         """
         self.stopping = True
         self.send(StopFrame())
-        by_itself = await self._ends_within(grace_s)
+        by_itself = await self.ends_within(grace_s)
         if not by_itself:
             self._process.signal(signal.SIGTERM)
             self._process.signal(signal.SIGCONT)
-            if not await self._ends_within(min(TERM_S, grace_s / 3)):
+            if not await self.ends_within(min(TERM_S, grace_s / 3)):
                 self.break_off("it did not stop")
         await asyncio.shield(self.gone)
         return by_itself
@@ -146,7 +151,8 @@ class Life:
         self._process.close()
         registry.forget(self._registry, self.pid)
 
-    async def _ends_within(self, limit_s: float) -> bool:
+    async def ends_within(self, limit_s: float) -> bool:
+        """Wait for its end for so long; whether it has come."""
         await asyncio.wait([self.ended], timeout=limit_s)
         return self.ended.done()
 

@@ -100,6 +100,11 @@ class RunningPlugin:
             return self.how_it_ended(self.life.ended.result())
         return f"it was not ready within {limit_s:g} s"
 
+    @property
+    def has_said_why(self) -> bool:
+        """Whether it told that it cannot start."""
+        return self._ready.done() and self._ready.result() is not None
+
     async def run(self, action: OpaqueAction, context: Context) -> Observation:
         """Have it carry out an action. Cancelled, it has the plugin end it."""
         await self.life.link.room()
@@ -147,8 +152,8 @@ class RunningPlugin:
         return PluginLost(
             f"the plugin {name!r} was lost: {self.how_it_ended(end)}",
             plugin=name,
-            exit_code=end.status.code if end.status else None,
-            signal=end.status.signal if end.status else None,
+            exit_code=end.status.code if end.status and not end.fault else None,
+            signal=end.status.signal if end.status and not end.fault else None,
             oom_kills=kills,
         )
 

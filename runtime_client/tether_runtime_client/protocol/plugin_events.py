@@ -35,9 +35,9 @@ class PluginStarted(Event):
 class PluginFailed(Event):
     """A plugin is left out, or its process was lost; everything else goes on.
 
-    `exit_code` is its process's (128 + n when signal n ended it), None where it never ran.
-    `output` is the last of what it printed, and the newest half a megabyte or more of it is at
-    `output_path`.
+    `exit_code` is its process's (128 + n when signal n ended it); None where it never ran, and
+    where the client killed it for the `reason`. `output` is the last of what it printed, and the
+    newest half a megabyte or more of it is at `output_path`.
     """
 
     event: Literal["plugin_failed"] = "plugin_failed"
