@@ -21,7 +21,7 @@ from .. import recipes
 from .conflicts import check_together
 from .folders import SourceFolder, read_folder, read_package
 from .source import PluginSource
-from .wheel_plugins import wheel_plugins
+from .wheel_plugins import modules_absent, wheel_plugins
 from .wheels import is_portable, rebuilt, wheel_name
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
@@ -68,6 +68,8 @@ def installed_source(package: PluginPackage) -> PluginSource:
     Raises:
         PluginInvalid: it cannot be brought from here.
     """
+    if package.absent:
+        raise modules_absent(package.declaration.name, package.absent)
     if package.distribution == recipes.DISTRIBUTION:
         return _own(package)
     found = distribution(package.distribution)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
 
@@ -78,4 +78,22 @@ class _Wheel(Distribution):
                 f"{self._name} calls a plugin {entry.name!r}, and its declaration {found.name!r}",
                 hint="Its entry point and its declaration have to have one name",
             )
+        if absent := [one for one in sorted(found.modules) if not self._has(one, entry.module)]:
+            raise modules_absent(found.name, absent)
         return found
+
+    def _has(self, module: str, package: str) -> bool:
+        """Whether a module is there, or is none of the plugin's package."""
+        if not f"{module}.".startswith(f"{package}."):
+            return True
+        path = module.replace(".", "/")
+        names = self._archive.namelist()
+        return any(f"/{name}".find(f"/{path}{end}") >= 0 for name in names for end in "./")
+
+
+def modules_absent(plugin: str, modules: Iterable[str]) -> PluginInvalid:
+    """A declaration names modules of its own package that there are not."""
+    return PluginInvalid(
+        f"the plugin {plugin!r} declares modules that it has not: {', '.join(modules)}",
+        hint="docs/plugin-declaration.md says what each field names",
+    )

@@ -113,6 +113,14 @@ class Declaration(Message):
     ports: dict[str, Annotated[int, Field(ge=1, le=65535)]] = Field(default_factory=dict)
     image: ImageNeeds = Field(default_factory=ImageNeeds)
 
+    @property
+    def modules(self) -> frozenset[str]:
+        """The modules that it names, of its own package or of another."""
+        references = [self.entry, self.config, *self.events.values(), *self.commands.values()]
+        for action in self.actions.values():
+            references += [action.model, action.observation]
+        return frozenset({one.partition(":")[0] for one in references if one}) | {*self.skills}
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         for kind in (*self.actions, *self.events):

@@ -57,14 +57,8 @@ class PluginPackage:
     @property
     def absent(self) -> tuple[str, ...]:
         """The package's own modules that the declaration names and that are not there."""
-        found = self.declaration
-        references = [found.entry, found.config, *found.events.values(), *found.commands.values()]
-        for action in found.actions.values():
-            references += [action.model, action.observation]
-        named = [one.partition(":")[0] for one in references if one is not None]
-        return tuple(
-            sorted(one for one in {*named, *found.skills} if not self._has(one.split(".")))
-        )
+        named = sorted(self.declaration.modules)
+        return tuple(one for one in named if not self._has(one.split(".")))
 
     def _has(self, module: list[str]) -> bool:
         """Whether a module is there, or is none of this package."""

@@ -42,6 +42,7 @@ def install(site: Path) -> Install:
         text = DECLARATION.format(name=name, package=package) + (declaration or "")
         (folder / "tether-plugin.toml").write_text(text)
         (folder / "__init__.py").write_text("raise ImportError\n")
+        (folder / "plugin.py").write_text("raise ImportError\n")
         for file in more:
             (folder / file).write_text(file)
         _record(site, package, name, origin)

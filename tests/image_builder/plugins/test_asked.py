@@ -80,6 +80,12 @@ def test_what_was_made_for_this_machine_is_not_packed(install: Install) -> None:
     assert "--plugin-package" in caught.value.hint
 
 
+def test_modules_that_are_declared_and_not_there(install: Install) -> None:
+    install("lamp", 'skills = ["lamp_package.no"]')
+    with pytest.raises(PluginInvalid, match=r"declares modules that it has not: lamp_package\.no"):
+        plugin_sources(["lamp"], [])
+
+
 def test_an_unknown_one_names_those_there_are(install: Install) -> None:
     install("lamp")
     with pytest.raises(PluginInvalid, match=r"no plugin 'lump'.*lamp") as caught:

@@ -18,6 +18,13 @@ def test_its_declarations_are_known(tmp_path: Path) -> None:
     assert (declaration.name, declaration.door) == ("lamp", 1)
 
 
+def test_modules_of_other_packages_are_not_looked_for(tmp_path: Path) -> None:
+    declaration = 'name = "lamp"\ndoor = 1\nskills = ["lamp_package.light", "other.skill"]\n'
+    files = {"tether-plugin.toml": declaration, "light.py": ""}
+    [found] = package_source(str(wheel(tmp_path, "lamp", **files))).declarations
+    assert found.modules == {"lamp_package.light", "other.skill"}
+
+
 def test_one_that_is_installed_from_elsewhere_in_the_archive(tmp_path: Path) -> None:
     path = wheel(tmp_path, "lamp")
     moved = tmp_path / "moved" / path.name
@@ -37,6 +44,7 @@ def test_one_that_is_installed_from_elsewhere_in_the_archive(tmp_path: Path) -> 
         ('name = "lump"\ndoor = 1\n', "its declaration 'lump'"),
         ("door = ", "is no TOML"),
         ("#" * (2 << 20), "is too large"),
+        ('name = "lamp"\ndoor = 1\nskills = ["lamp_package.no"]\n', r"lamp_package\.no"),
         ('name = "lamp"\ndoor = 1\n[image]\nfiles = { "../x" = "y" }\n', "stay below"),
         ('name = "lamp"\ndoor = 1\n[image]\napt = ["--yes"]\n', "apt"),
     ],
