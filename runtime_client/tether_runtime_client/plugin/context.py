@@ -72,9 +72,12 @@ class HandlerContext:
         """Tell something while the action runs, from any thread."""
         if self.over:
             raise RuntimeError(f"action {self.action_id} has ended: it can tell no more events")
+        if type(event) not in self._events.values():
+            declared = ", ".join(kind.__name__ for kind in self._events.values()) or "none"
+            raise TypeError(
+                f"a {type(event).__name__} is no event that the declaration names: it has {declared}"
+            )
         opaque = opaque_event(event)
-        if type(event) is not self._events.get(opaque.kind):
-            raise TypeError(f"{type(event).__name__} is no event that the declaration names")
         check_size(opaque, "the event")
         frame = EventFrame(number=self._number, kind=opaque.kind, fields=opaque.fields)
         self._link.send(frame)

@@ -246,8 +246,10 @@ async def test_what_it_returns_and_tells_is_what_is_declared(make_house: MakeHou
         for how in ("returns_anothers", "returns_nothing"):
             with pytest.raises(e.PluginError, match="which is no DoneObservation"):
                 await house.do(how)
-        with pytest.raises(e.PluginError, match="Saying is no event that the declaration names"):
-            await house.do("tells_anothers")
+        for how, what in (("tells_anothers", "Saying"), ("tells_no_event", "dict")):
+            words = f"a {what} is no event that the declaration names: it has Told"
+            with pytest.raises(e.PluginError, match=words):
+                await house.do(how)
         assert not house.told(PluginFailed)
 
 

@@ -187,6 +187,12 @@ async def tells_anothers(action: DoAction, context: ActionContext) -> None:
     context.emit(Saying(text="I am good"))
 
 
+async def tells_no_event(action: DoAction, context: ActionContext) -> None:
+    """What looks like one."""
+    anything: Any = {"event": "bad.told", "number": 1}
+    context.emit(anything)
+
+
 async def tells_later(action: DoAction, context: ActionContext) -> str:
     """What goes wrong with an event of an action that has ended."""
     if _later:
@@ -352,6 +358,7 @@ ACTIONS: dict[str, Callable[[DoAction, ActionContext], Awaitable[Any]]] = {
     function.__name__: function
     for function in (
         *(nothing, describes, floods, tells, tells_in_threads, tells_too_much, tells_anothers),
+        tells_no_event,
         *(tells_later, returns_anothers, returns_nothing, returns_too_much, returns_much),
         *(
             does_not_heed,
