@@ -75,7 +75,8 @@ class HandlerContext:
         if type(event) not in self._events.values():
             declared = ", ".join(kind.__name__ for kind in self._events.values()) or "none"
             raise TypeError(
-                f"a {type(event).__name__} is no event that the declaration names: it has {declared}"
+                f"a {type(event).__name__} is no event that the declaration names:"
+                f" it has {declared}"
             )
         opaque = opaque_event(event)
         check_size(opaque, "the event")
