@@ -9,9 +9,9 @@ import os
 import signal
 import sys
 from base64 import b64decode
+from typing import TYPE_CHECKING
 
 from .control import Control
-from .dial import Dialler
 from .dispatcher import Dispatcher
 from .endpoint import Endpoint
 from .environment import Environment
@@ -22,7 +22,6 @@ from .notices import Notices
 from .oom_kills import OomKills, find_counter
 from .original_environment import original_environment
 from .protocol.events import ClientStarted, OutOfMemory
-from .protocol.tls import presenting
 from .recorder import Recorder
 from .settings import (
     ClientSettings,
@@ -35,6 +34,11 @@ from .shell import BashChoice, NoShell, choose_bash
 from .supervisor import CONFIG_ERROR, LEASE_EXPIRED, STOPPED, Handover
 from .tickets import Tickets
 from .version import VERSION
+
+if TYPE_CHECKING:
+    import ssl
+
+    from .dial import Dialler
 
 READY = "tether-runtime-client: ready"
 FLUSH_S = 4.0
@@ -81,7 +85,7 @@ class RuntimeClient:
     def __init__(self, settings: ClientSettings, secret: KeptSecret, handover: Handover) -> None:
         self._settings = settings
         self._secret = secret
-        self._tls = presenting(b64decode(secret.rest).decode()) if secret.rest else None
+        self._tls = _tls(secret.rest) if secret.rest else None
         self._exit_code = STOPPED
         self._stop = asyncio.Event()
         self._recorder = Recorder(settings.state / "journal")
@@ -188,6 +192,8 @@ class RuntimeClient:
     def _make_dialler(self, settings: ClientSettings) -> Dialler | None:
         if settings.dial is None:
             return None
+        from .dial import Dialler  # which most clients need not
+
         address = split_address(settings.dial)
         return Dialler(
             address,
@@ -215,6 +221,12 @@ class RuntimeClient:
         log.warning("no server was attached for %s s: the sandbox ends", self._settings.lease)
         self._exit_code = LEASE_EXPIRED
         self._stop.set()
+
+
+def _tls(rest: str) -> ssl.SSLContext:
+    from .protocol.tls import presenting
+
+    return presenting(b64decode(rest).decode())
 
 
 def _calm_collector() -> None:

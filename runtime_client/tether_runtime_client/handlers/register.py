@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..dispatcher import Context, Dispatcher
 from ..environment import Environment
@@ -18,15 +19,18 @@ from ..shell import BashChoice
 from ..tickets import Tickets
 from .exec import Execs
 from .exec_start import StartedExecs
-from .files import Files
+from .later import Later
 from .plugins import PluginActions
-from .ports import Ports
 from .processes import Processes
-from .search import Searches
 from .shell import Sessions
-from .transfer import Transfers
 from .variables import Variables
-from .watch import Watches
+
+if TYPE_CHECKING:
+    from .files import Files
+    from .ports import Ports
+    from .search import Searches
+    from .transfer import Transfers
+    from .watch import Watches
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +78,9 @@ def register_handlers(
     dispatcher.register(a.ExecAttachAction, started.attach)
     dispatcher.register(a.ExecSignalAction, started.signal)
     dispatcher.register(a.ListExecsAction, started.list_all)
-    files = Files(settings)
-    dispatcher.register(a.FileReadAction, files.read)
-    dispatcher.register(a.FileWriteAction, files.write)
-    dispatcher.register(a.FileEditAction, files.edit)
-    dispatcher.register(a.ListFilesAction, files.list_files)
-    dispatcher.register(t.FileStatAction, files.stat)
+    _register_files(dispatcher, settings)
     _register_searches(dispatcher, settings)
-    transfers = Transfers(tickets, Unfinished(settings.state / "unfinished"))
-    dispatcher.register(a.UploadAction, transfers.upload, cancellable=True)
-    dispatcher.register(a.DownloadAction, transfers.download, cancellable=True)
-    ports = Ports(tickets)
-    dispatcher.register(a.PortForwardAction, ports.forward)
-    dispatcher.register(a.PortReverseAction, ports.reverse)
+    _register_bulk(dispatcher, tickets, settings)
     plugins = PluginActions(recorder, settings, environment, sessions, oom)
     dispatcher.register(p.OpaqueAction, plugins.run, cancellable=True)
     dispatcher.register(p.ListPluginsAction, plugins.list_all)
@@ -94,16 +88,68 @@ def register_handlers(
     return Handlers(sessions, plugins)
 
 
+def _register_files(dispatcher: Dispatcher, settings: ClientSettings) -> None:
+    def make() -> Files:
+        from .files import Files
+
+        return Files(settings)
+
+    files = Later(make)
+    dispatcher.register(a.FileReadAction, files.handle(lambda it: it.read))
+    dispatcher.register(a.FileWriteAction, files.handle(lambda it: it.write))
+    dispatcher.register(a.FileEditAction, files.handle(lambda it: it.edit))
+    dispatcher.register(a.ListFilesAction, files.handle(lambda it: it.list_files))
+    dispatcher.register(t.FileStatAction, files.handle(lambda it: it.stat))
+
+
 def _register_searches(dispatcher: Dispatcher, settings: ClientSettings) -> None:
     """What may take long and can be cancelled, and the action that does it."""
+
+    def make() -> Searches:
+        from .search import Searches
+
+        return Searches(settings)
+
+    def make_watches() -> Watches:
+        from .watch import Watches
+
+        return Watches()
 
     async def cancel(action: t.CancelAction, _: Context) -> DoneObservation:
         dispatcher.cancel(action.target_id)
         return DoneObservation()
 
-    searches = Searches(settings)
-    dispatcher.register(t.FindFilesAction, searches.find, cancellable=True)
-    dispatcher.register(t.GrepAction, searches.grep, cancellable=True)
-    dispatcher.register(t.DiskUsageAction, searches.disk_usage, cancellable=True)
-    dispatcher.register(t.FileWatchAction, Watches().handle, cancellable=True)
+    searches, watches = Later(make), Later(make_watches)
+    find, grep = searches.handle(lambda it: it.find), searches.handle(lambda it: it.grep)
+    usage = searches.handle(lambda it: it.disk_usage)
+    dispatcher.register(t.FindFilesAction, find, cancellable=True)
+    dispatcher.register(t.GrepAction, grep, cancellable=True)
+    dispatcher.register(t.DiskUsageAction, usage, cancellable=True)
+    watch = watches.handle(lambda it: it.handle)
+    dispatcher.register(t.FileWatchAction, watch, cancellable=True)
     dispatcher.register(t.CancelAction, cancel)
+
+
+def _register_bulk(dispatcher: Dispatcher, tickets: Tickets, settings: ClientSettings) -> None:
+    """What has connections of its own: transfers and ports."""
+    unfinished = Unfinished(settings.state / "unfinished")
+
+    def make() -> Transfers:
+        from .transfer import Transfers
+
+        return Transfers(tickets, unfinished)
+
+    def make_ports() -> Ports:
+        from .ports import Ports
+
+        return Ports(tickets)
+
+    transfers, ports = Later(make), Later(make_ports)
+    if unfinished.left():
+        transfers.get()  # which removes that
+    upload = transfers.handle(lambda it: it.upload)
+    download = transfers.handle(lambda it: it.download)
+    dispatcher.register(a.UploadAction, upload, cancellable=True)
+    dispatcher.register(a.DownloadAction, download, cancellable=True)
+    dispatcher.register(a.PortForwardAction, ports.handle(lambda it: it.forward))
+    dispatcher.register(a.PortReverseAction, ports.handle(lambda it: it.reverse))
