@@ -176,15 +176,17 @@ def _bound(
         exit_on_error=False,
         default_parameter=Parameter(allow_leading_hyphen=True),
     )
-    app.default(function)
     if unknown := _unknown_option(function, arguments):
         text = f"there is no option {unknown}; text like that comes behind --"
         raise WrongUse(f"{text}\nusage: skill {skill.name}{skill.signature}")
     try:
+        app.default(function)
         return app.parse_args(arguments)[1]
     except CycloptsError as problem:
         text = " ".join(str(problem).split())
         raise WrongUse(f"{text}\nusage: skill {skill.name}{skill.signature}") from None
+    except (NameError, TypeError) as problem:  # an annotation that only a type checker can resolve
+        raise WrongUse(f"{skill.name} cannot be called from a shell: {problem}") from None
 
 
 def _unknown_option(function: Callable[..., Any], arguments: list[str]) -> str | None:

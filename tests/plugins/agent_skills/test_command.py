@@ -40,6 +40,7 @@ def boom(): raise LookupError("no such thing")
 def leave(code: int): sys.exit(code)
 def preload(): return os.environ.get("LD_PRELOAD")
 def open_file(): ...
+def checked(x: "OnlyForTypeCheckers"): ...
 
 made = [lambda word: word * 2][0]
 '''
@@ -131,6 +132,9 @@ def test_errors_end_with_statuses_of_their_own(sh: Shell) -> None:
     code, _, err = sh("skill open_file x")
     assert code == 2
     assert "tether_plugins.agent_skills.open_file or mine.open_file" in err
+    code, _, err = sh("skill checked x")
+    assert code == 2
+    assert "checked cannot be called from a shell: name 'OnlyForTypeCheckers'" in err
 
 
 def test_the_manual_is_the_docstring(sh: Shell) -> None:
