@@ -79,19 +79,23 @@ def _is_installed(requirement: str) -> bool:
 
 def plugin_packages() -> dict[str, PluginPackage | PluginInvalid]:
     """What is installed, by name, and why one of them cannot be used. Some milliseconds."""
-    found: dict[str, PluginPackage | PluginInvalid] = {}
+    by_name: dict[str, list[EntryPoint]] = {}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
-        if entry.name in found:
-            found[entry.name] = PluginInvalid(
-                f"more than one package brings a plugin {entry.name!r}",
-                hint="Uninstall all but one of them",
-            )
-            continue
-        try:
-            found[entry.name] = _read(entry)
-        except PluginInvalid as problem:
-            found[entry.name] = problem
-    return found
+        by_name.setdefault(entry.name, []).append(entry)
+    return {name: _only(entries) for name, entries in by_name.items()}
+
+
+def _only(entries: list[EntryPoint]) -> PluginPackage | PluginInvalid:
+    if len(entries) > 1:
+        brought = sorted(entry.dist.name if entry.dist else entry.value for entry in entries)
+        return PluginInvalid(
+            f"{len(brought)} packages bring a plugin {entries[0].name!r}: {', '.join(brought)}",
+            hint="Uninstall all but one of them",
+        )
+    try:
+        return _read(entries[0])
+    except PluginInvalid as problem:
+        return problem
 
 
 def find_plugin(name: str) -> PluginPackage:

@@ -91,7 +91,9 @@ def test_one_without_a_declaration_or_a_package_says_so(site: Path) -> None:
 def test_two_packages_of_one_name_are_refused(site: Path) -> None:
     install(site, "weather", "some_weather")
     install(site, "weather", "other_weather")
-    assert isinstance(plugin_packages()["weather"], PluginInvalid)
+    found = plugin_packages()["weather"]
+    assert isinstance(found, PluginInvalid)
+    assert "of-other_weather, of-some_weather" in found.message
 
 
 def test_a_package_in_a_namespace_is_found(site: Path) -> None:
