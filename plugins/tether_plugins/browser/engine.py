@@ -33,12 +33,13 @@ class Engine:
         self._playwright: Playwright | None = None
         self._browser: Browser | None = None
         self._place: Place | None = None
+        self._lost = False
         self.starts = 0
 
     async def ready(self) -> Browser:
         """The browser, which runs; raises `BrowserNotStarted`."""
         async with self._lock:
-            if self._browser is not None and self._browser.is_connected():
+            if self._browser is not None and self.runs:
                 return self._browser
             await self._end()
             try:
@@ -56,7 +57,17 @@ class Engine:
     @property
     def runs(self) -> bool:
         """Whether the browser that was started last is still there."""
-        return self._browser is not None and self._browser.is_connected()
+        return self._browser is not None and self._browser.is_connected() and not self._lost
+
+    async def look(self) -> None:
+        """Find out whether it is there: Playwright does not tell of its driver's end."""
+        if self._browser is None or not self.runs:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await (await self._browser.new_browser_cdp_session()).detach()
+        except Exception:
+            self._lost = True
 
     def info(self, state_lost: str | None) -> BrowserInfo:
         """Of the browser that was started last."""
@@ -122,7 +133,9 @@ class Engine:
     async def _end(self) -> None:
         browser, self._browser = self._browser, None
         playwright, self._playwright = self._playwright, None
-        for closing in (browser and browser.close, playwright and playwright.stop):
+        lost, self._lost = self._lost, False
+        closings = (browser and not lost and browser.close, playwright and playwright.stop)
+        for closing in closings:
             if closing:
                 with suppress(Exception):  # it may be dead, which is what is wanted
                     async with asyncio.timeout(CLOSE_S):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from .session import Session
 
 _LOGGED: tuple[BrowserPart, ...] = ("console", "failed_requests", "dialogs")
+
+CLOSED = re.compile("has been closed|Connection closed|closed while")
+"""The page, or all of the browser."""
 
 GRACE_S = 2.0
 """How much later than its own timeout a step is given up that does not heed it."""
@@ -125,6 +129,8 @@ class Browser(Plugin[BrowserConfig]):
         except ActionError:
             raise
         except Exception as problem:
+            if CLOSED.search(str(problem)):
+                await self._engine.look()
             raise self._failed(session, work, kind, problem) from None
         work.steps.append(round(time.monotonic() - began, 4))
         return value
@@ -190,6 +196,8 @@ class Browser(Plugin[BrowserConfig]):
             session, self._files, action.omit, action.screenshot, self.config.observe_timeout_s
         )
         seen = await observer.look()
+        if not seen.title:
+            await self._engine.look()
         if not self._engine.runs:
             raise BrowserLost("the browser ended while the page was looked at")
         return self._told(session, action, work, seen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -20,17 +21,23 @@ from .targets import Point, element, locate, middle
 if TYPE_CHECKING:
     from playwright.async_api import Page, Response
 
+STOP_S = 2.0
+
 Step = Callable[[Session, Any, float], Awaitable[JsonValue]]
 
 
 async def go(session: Session, url: str, wait_until: b.LoadState, timeout: float) -> None:
     """Load a page. Only its document has to come in time."""
     from playwright.async_api import Error
+    from playwright.async_api import TimeoutError as Late
 
     tab = await session.usable()
     tab.loading = False
     try:
         response = await tab.page.goto(with_scheme(url), wait_until="commit", timeout=timeout)
+    except Late:
+        await _stop(session)
+        raise
     except Error as problem:
         if "Download is starting" in problem.message:
             return
@@ -40,6 +47,17 @@ async def go(session: Session, url: str, wait_until: b.LoadState, timeout: float
     tab.status = response.status if response is not None else None
     if wait_until != "commit":
         await loaded(session, wait_until, timeout)
+
+
+async def _stop(session: Session) -> None:
+    """Give up a navigation: nothing is heard of the page that is there while it is waited for."""
+    from playwright.async_api import Error
+
+    with suppress(Error, TimeoutError):
+        async with asyncio.timeout(STOP_S):
+            connection = await session.context.new_cdp_session(session.tab.page)
+            await connection.send("Page.stopLoading")
+            await connection.detach()
 
 
 async def _told_by_chromium(page: Page) -> None:
