@@ -32,7 +32,8 @@ def main() -> int:
     os.environ.clear()
     for item in base64.urlsafe_b64decode(start["environment"]).split(b"\0")[:-1]:
         name, _, value = item.partition(b"=")
-        os.environb[name] = value
+        with suppress(OSError):  # a name that no variable can have
+            os.environb[name] = value
     sys.path[:0] = start["path"]
     from tether_runtime_client.plugin.runner import run
 

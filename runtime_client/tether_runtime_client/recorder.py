@@ -34,6 +34,7 @@ from .protocol.ledger import Ledger, Verdict
 from .protocol.limits import MAX_FRAME
 from .protocol.message import changed
 from .protocol.observations import Observation, error_observation
+from .protocol.plugin_actions import OpaqueAction
 from .recovery import Recovered, recover
 from .segment import renumber
 
@@ -237,10 +238,11 @@ class Recorder:
         self.journal.recover_space(self._kinds)
         if self._unwritten or self.journal.room < ROOM_FOR_ACTION:
             raise DiskFull("the sandbox's run directory is full: no new action is accepted")
-        event = ActionAccepted(action_id=action_id, kind=action.action, time=time.time())
+        kind = action.kind if isinstance(action, OpaqueAction) else action.action
+        event = ActionAccepted(action_id=action_id, kind=kind, time=time.time())
         self._write_event(event)
         self.ledger.begin(action_id)
-        self._kinds[action_id] = action.action
+        self._kinds[action_id] = kind
 
     def _record(self, event: Event, **fields: Any) -> None:
         """Write an event now, or as soon as there is space again."""

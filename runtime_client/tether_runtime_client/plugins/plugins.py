@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 
 from pydantic import JsonValue
@@ -16,6 +17,8 @@ from ..protocol.plugin_events import PluginFailed
 from ..protocol.plugin_observations import ListPluginsObservation, PluginInfo
 from .hosted import HostedPlugin
 from .surroundings import Surroundings
+
+log = logging.getLogger(__name__)
 
 STOP_S = 5.0
 """How long a plugin may take to end in good order when somebody asks for it."""
@@ -72,7 +75,10 @@ class Plugins:
 
     async def close(self, grace_s: float) -> None:
         """End all of them for good, those that do not stop within the grace by force."""
-        await asyncio.gather(*(plugin.close(grace_s) for plugin in self._hosted.values()))
+        ends = [plugin.close(grace_s) for plugin in self._hosted.values()]
+        for problem in await asyncio.gather(*ends, return_exceptions=True):
+            if isinstance(problem, Exception):
+                log.error("a plugin could not be ended", exc_info=problem)
 
     def hold_output(self) -> None:
         """What they tell and print waits."""
