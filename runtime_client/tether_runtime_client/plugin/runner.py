@@ -151,7 +151,11 @@ class _Runner:
         try:
             action = typed_action(frame.action, handling.action)
         except ValueError as problem:
-            raise InvalidAction(f"{frame.action.kind}: {told(problem)}") from None
+            raise InvalidAction(
+                f"{frame.action.kind}: {told(problem)}",
+                hint="Have one version of the plugin on both sides: `tether plugins` names the one"
+                " here, `tether plugins NAME` the sandbox's",
+            ) from None
         try:
             found = await method_of(self._plugin, handling)(action, context)
         except SystemExit as problem:  # out of a task it would end the process, and all else in it
