@@ -60,6 +60,7 @@ __all__ = [
     "plugin_invalid",
     "push_failed",
     "root_cause",
+    "stage_unavailable",
     "volume_not_filled",
     "wrong_architecture",
     "wrong_variant",
@@ -156,9 +157,17 @@ def environment_unavailable(
     name: str, reason: str, log: Iterable[str], *, hint: str | None = None
 ) -> EnvironmentUnavailable:
     """The environment is not there and its build failed."""
+    what = f"the runtime environment {name!r} could not be built"
+    return stage_unavailable(what, reason, log, hint=hint)
+
+
+def stage_unavailable(
+    what: str, reason: str, log: Iterable[str], *, hint: str | None = None
+) -> EnvironmentUnavailable:
+    """What a build stage needs cannot be had."""
     lines = list(log)
     return EnvironmentUnavailable(
-        _with_log(f"the runtime environment {name!r} could not be built: {reason}", lines),
+        _with_log(f"{what}: {reason}", lines),
         hint=hint
         or "Its build needs Debian's package archive and the Python package index, directly or"
         " by the mirrors of this machine's apt and pip settings",

@@ -20,7 +20,7 @@ from ..classic import plain
 from ..context import context_archive
 from ..engine import Engine, EngineRefusal
 from ..environment import KIND_LABEL, REASON, STAGE_LABEL, EnvironmentRecipe
-from ..errors import environment_unavailable, plugin_failed, plugin_invalid
+from ..errors import plugin_failed, plugin_invalid, stage_unavailable
 from ..fingerprint import fingerprint
 from ..host import host_files, proxy_arguments
 from ..locks import held
@@ -214,8 +214,8 @@ class PluginRecipe:
             if line.startswith(_FAILED):
                 return plugin_failed(self.source.said, line.removeprefix(_FAILED), log)
             if line.startswith(REASON):
-                name = self.environment.described.name
-                return environment_unavailable(name, line.removeprefix(REASON), problem.log)
+                what = f"{self.source.said} could not be installed"
+                return stage_unavailable(what, line.removeprefix(REASON), log)
         return plugin_failed(self.source.said, problem.reason, log)
 
     def _read(

@@ -14,7 +14,7 @@ from tether_image_builder.environment import EnvironmentRecipe
 from tether_image_builder.models import BuildProgress
 from tether_image_builder.plugins.image import PluginRecipe, own_lines
 from tether_image_builder.plugins.source import PluginSource
-from tether_runtime_client.protocol.errors import BuildFailed, PluginInvalid
+from tether_runtime_client.protocol.errors import BuildFailed, EnvironmentUnavailable, PluginInvalid
 
 GOOD: dict[str, Any] = {
     "installed": {"declaration": {"name": "lamp", "door": 1}, "version": "1.0"},
@@ -100,6 +100,7 @@ def test_what_cannot_be_believed(recipe: PluginRecipe, made: object) -> None:
         (["plugin invalid: not JSON"], PluginInvalid, "image: not JSON"),
         (["plugin invalid: [1, 2, 3]"], PluginInvalid, r"image: \[1, 2, 3\]"),
         (["progress: a", "line", "plugin: why"], BuildFailed, "installed: why\n  line\n"),
+        (["recipe: no archive"], EnvironmentUnavailable, "could not be installed: no archive"),
         (["anything"], BuildFailed, "installed: engine\n  anything\n"),
     ],
 )
