@@ -53,7 +53,7 @@ class Channels:
         self._iopub_task = asyncio.create_task(self._read(self._iopub, self._published))
         self._tasks = [
             asyncio.create_task(self._read(self._shell, self._answered)),
-            asyncio.create_task(self._read(self._stdin, told)),
+            asyncio.create_task(self._read(self._stdin, self._asked)),
         ]
 
     async def ready(self) -> None:
@@ -138,13 +138,22 @@ class Channels:
             del self._answers[identity]
 
     def _answered(self, message: Message) -> None:
+        """What kind of message may come on which channel is not for the kernel to choose."""
         answer = self._answers.get(message.parent)
+        if not message.kind.endswith("_reply"):
+            return
         if answer is None:
             self._told(message)
         elif not answer.done():
             answer.set_result(message.content)
 
+    def _asked(self, message: Message) -> None:
+        if message.kind == "input_request":
+            self._told(message)
+
     def _published(self, message: Message) -> None:
+        if message.kind.endswith(("_reply", "_request")):
+            return
         seen = self._seen.get(message.parent)
         if seen is not None:
             seen.set()

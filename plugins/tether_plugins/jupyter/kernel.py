@@ -61,7 +61,8 @@ class Kernel:
         self._wanted: str | None = None
         self._starting = False
         self._started_at: float | None = None
-        self._lost: KernelEnd | None = None
+        self.lost: KernelEnd | None = None
+        """How the last process ended, until a cell is told that it has a fresh one."""
         self._last_end: KernelEnd | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -131,7 +132,7 @@ class Kernel:
         try:
             self._wanted = python or self._wanted
             await self._end("restart", "it was restarted")
-            self._lost = None
+            self.lost = None
             await self._started(python or self._wanted, None, context)
         finally:
             self._lane.leave()
@@ -244,9 +245,9 @@ class Kernel:
             await live.listen()
             if session is not None:
                 await live.enter(str(await context.session_folder(session)))
-        lost = self._lost
+        lost = self.lost
         if take_lost:
-            self._lost = None
+            self.lost = None
         return live, lost
 
     async def _started(
@@ -281,7 +282,7 @@ class Kernel:
         end = live.process.end
         self._last_end = end
         if end is not None and end.cause not in ("restart", "shutdown"):
-            self._lost = end
+            self.lost = end
         cell = live.cell
         if cell is not None and cell.tell is not None and end is not None:
             cell.tell(IPythonKernelEnded(kernel=self.name, end=end))

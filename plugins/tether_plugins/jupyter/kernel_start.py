@@ -31,7 +31,7 @@ def main() -> None:
     _stay_with(settings["parent"])
     _restore_environment(settings["hidden"])
     if settings["ours"]:
-        _import_from_here()
+        _insert("")  # a cell imports what is in its folder, as IPython has it
     try:
         brought = _find_packages(settings)
         app = _make_app(settings)
@@ -62,11 +62,11 @@ def _stay_with(parent: int) -> None:
     os.environ.pop("JPY_PARENT_PID", None)
 
 
-def _import_from_here() -> None:
-    """A cell imports what is in its folder, behind the standard library, as IPython has it."""
+def _insert(folder: str) -> None:
+    """Into the path, between the standard library and all packages."""
     names = [os.path.basename(path) for path in sys.path]
     at = [number for number, name in enumerate(names) if name.endswith("-packages")]
-    sys.path.insert(at[0] if at else len(sys.path), "")
+    sys.path.insert(at[0] if at else len(sys.path), folder)
 
 
 def _restore_environment(hidden: str) -> None:
@@ -88,7 +88,7 @@ def _find_packages(settings: dict[str, Any]) -> str:
         sys.path[-1:-1] = settings["site"]
     elif not _fits(folder):
         sys.path.remove(folder)
-        sys.path.insert(0, folder)
+        _insert(folder)
         return "before"
     return "after"
 

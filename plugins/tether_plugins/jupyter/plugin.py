@@ -29,6 +29,7 @@ from .bundles import Bundler
 from .config import JupyterConfig
 from .files import OutputFiles
 from .kernel import Kernel
+from .remembered import Remembered
 from .text import plain, sane
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Jupyter(Plugin[JupyterConfig]):
             self.places.state / "outputs", self.config.cell_files_bytes, self.config.files_bytes
         )
         self._oom_kills = OomKills(find_counter())
+        self._remembered = Remembered(self.places.state / "names")
 
     async def start(self) -> None:
         """Only what is needed for the first kernel."""
@@ -92,6 +94,7 @@ class Jupyter(Plugin[JupyterConfig]):
     ) -> IPythonKernelObservation:
         kernel = self._known(action.kernel)
         del self._kernels[action.kernel]
+        self._remembered.forget(action.kernel)
         return IPythonKernelObservation(kernel=await kernel.shut_down())
 
     @handles(IPythonListKernelsAction)
@@ -145,6 +148,8 @@ class Jupyter(Plugin[JupyterConfig]):
             self._kernels[name] = Kernel(
                 name, self.config, self._start, self._files, self._oom_kills
             )
+            self._kernels[name].lost = self._remembered.take(name)
+            self._remembered.add(name)
         return self._kernels[name]
 
     def _known(self, name: str) -> Kernel:

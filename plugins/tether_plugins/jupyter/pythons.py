@@ -44,7 +44,7 @@ def _any(environment: Mapping[str, str]) -> list[Candidate]:
     found = _on_path("python3", environment)
     if found is None:
         return [Candidate(sys.executable, "environment", "the image has no python3 on its PATH")]
-    if os.path.samefile(found, sys.executable):
+    if _folder(found) == _folder(sys.executable):  # the links in it may lead to one program
         return [Candidate(sys.executable, "environment", "python3 on the PATH is this one")]
     return [
         Candidate(found, "image", "it is python3 on the PATH"),
@@ -62,6 +62,10 @@ def _named(wanted: str, names: Mapping[str, str], environment: Mapping[str, str]
             " plugin's configuration",
         )
     return Candidate(found, "named", "it was asked for")
+
+
+def _folder(program: str) -> str:
+    return os.path.realpath(os.path.dirname(program))
 
 
 def _on_path(program: str, environment: Mapping[str, str]) -> str | None:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,7 @@ say('stream', {'name': 7, 'text': ['x']}, mine)
 say('display_data', {'data': {'image/png': '%%%'}, 'metadata': 3}, mine)
 say('comm_msg', {'data': 'x' * 10_000_000}, mine)
 say('input_request', {'prompt': {}}, mine)
+say('execute_reply', {'status': 'error'}, mine)
 print('honest')
 """
 
@@ -243,3 +245,30 @@ async def test_an_error_s_texts_are_bounded(tmp_path: Path) -> None:
     assert isinstance(error, ErrorOutput)
     assert len(error.traceback) < limits.TRACEBACK + 100
     assert len(error.value) < limits.TRACEBACK + 100
+
+
+def most_memory() -> int:
+    """The most that this process ever had in memory, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@pytest.mark.xdist_group("hostile")
+@pytest.mark.asyncio(loop_scope="module")
+async def test_any_amount_of_output_is_bounded_here_and_whole_on_disk(shared: Notebook) -> None:
+    before = most_memory()
+    seen = await shared.run("print('y' * 100_000_000)", kernel="loud")
+    assert Path(seen.full_output_path or "").stat().st_size == seen.total_bytes == 100_000_001
+    assert len(seen.content) < limits.CONTENT + 100
+    endless = await shared.run("while True: print('z' * 1000)", kernel="loud", timeout_s=1)
+    assert endless.status == "timeout"
+    assert Path(endless.full_output_path or "").stat().st_size == endless.total_bytes
+    assert endless.end is None
+    assert most_memory() - before < 50_000_000
+    code = "import base64, os\nimage = os.urandom(20_000_000)\n"
+    code += "display({'image/png': base64.b64encode(image).decode()}, raw=True)\n"
+    code += "import hashlib; hashlib.sha256(image).hexdigest()"
+    image = await shared.run(code, kernel="loud")
+    [part] = image.outputs[0].data.omitted  # type: ignore[union-attr]
+    data = Path(part.path or "").read_bytes()
+    assert repr(hashlib.sha256(data).hexdigest()) == image.content.splitlines()[-1]
+    assert (part.mime, part.size) == ("image/png", 20_000_000)
