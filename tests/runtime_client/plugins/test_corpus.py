@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import re
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -396,3 +398,37 @@ async def test_none_is_started_once_the_client_stops(make_house: MakeHouse) -> N
             await asked
         with pytest.raises(e.PluginNotStarted, match="is stopping"):
             await house.say()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+async def test_everything_at_once_comes_to_its_end(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Crashes, stops, cancellations and actions of the same plugin, in any order."""
+    monkeypatch.setattr(hosted, "BACK_OFF_S", (0.0,))
+    chance = random.Random(seed)
+    whats = ["nothing", "exits", "killed", "raises", "raw_random", "tells", "floods"]
+    async with make_house(declared(), GOOD) as house:
+
+        async def one() -> None:
+            for _ in range(6):
+                match chance.choice([*whats, "stop", "cancel", "list"]):
+                    case "stop":
+                        await house.stop()
+                    case "list":
+                        await house.info(health=True)
+                    case "cancel":
+                        task = asyncio.create_task(house.do("hangs"))
+                        await asyncio.sleep(chance.random() * 0.3)
+                        task.cancel()
+                        await asyncio.wait([task])
+                    case what:
+                        with suppress(e.TetherError):
+                            await house.do(what, "200")
+
+        async with asyncio.timeout(100):
+            await asyncio.gather(*(one() for _ in range(8)))
+        assert await house.say() == "hello"
+        await house.stop()
+        assert await house.do("nothing", "again") == "again"

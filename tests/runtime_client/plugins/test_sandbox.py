@@ -187,7 +187,7 @@ async def test_a_client_that_dies_takes_them_along(runtime: EventStreamRuntime, 
                 await asyncio.sleep(0.01)
         [started] = told(runtime, PluginStarted)
         os.kill(client(runtime), signal.SIGKILL)
-        with pytest.raises(ActionLost, match="while this bad.do action ran"):
+        with pytest.raises(ActionLost, match=r"while this bad\.do action ran"):
             await asked
         for pid in (started.pid, *(int(path.name) for path in pids.iterdir())):
             await ended(pid)
