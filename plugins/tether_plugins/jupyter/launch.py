@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,19 @@ _TOLD = 64 * 1024
 
 
 class Unfit(Exception):
-    """No kernel comes up in a Python; the text says why."""
+    """No kernel comes up in a Python; the text says why. A `lasting` reason needs no second try."""
+
+    def __init__(self, reason: str, *, lasting: bool = False) -> None:
+        super().__init__(reason)
+        self.lasting = lasting
+
+
+def _pipe(here: ExitStack, there: ExitStack) -> tuple[int, int]:
+    """The end to read from, which stays here, and the one that a kernel gets."""
+    ends = os.pipe2(os.O_CLOEXEC)
+    here.callback(os.close, ends[0])
+    there.callback(os.close, ends[1])
+    return ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +125,8 @@ class Launcher:
         try:
             return await self._start_in(folder, candidate, environment, cwd, ignore_own, reasons)
         except Unfit as problem:
-            self._unfit[key] = str(problem)
+            if problem.lasting and candidate.source == "image":
+                self._unfit[key] = str(problem)
             shutil.rmtree(folder, ignore_errors=True)
             raise
         except BaseException:
@@ -129,43 +143,44 @@ class Launcher:
         reasons: list[str],
     ) -> Started:
         ours = candidate.source == "environment"
-        told, status = os.pipe2(os.O_CLOEXEC)
-        errors, stderr = os.pipe2(os.O_CLOEXEC)
-        process: KernelProcess | None = None
-        try:
-            settings = self._settings(folder, status, ours, ignore_own, environment)
-            flags = ("-I", "-X", "utf8") if ours else ()
-            manager = self._manager(folder, [candidate.executable, *flags, _PROGRAM, settings])
+        with ExitStack() as here:
+            with ExitStack() as there:
+                told, status = _pipe(here, there)
+                errors, stderr = _pipe(here, there)
+                settings = self._settings(folder, status, ours, ignore_own, environment)
+                flags = ("-I", "-X", "utf8") if ours else ()
+                argv = [candidate.executable, *flags, _PROGRAM, settings]
+                env = hidden_environment(environment) if ours else dict(environment)
+                manager, popen = await self._spawn(folder, argv, env, cwd, status, stderr)
+            process = KernelProcess(popen, os.dup(errors), self._oom_kills)
             try:
-                await manager.start_kernel(
-                    env=hidden_environment(environment) if ours else dict(environment),
-                    cwd=cwd,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=stderr,
-                    pass_fds=(status, self._folder_fd),
-                )
-            except OSError as problem:
-                raise Unfit(f"it cannot be run: {problem}") from None
-            popen = manager.provisioner.process  # type: ignore[union-attr]
-            raise_oom_score(popen.pid)
-            process = KernelProcess(popen, errors, self._oom_kills)
-            errors = -1
-            os.close(status)
-            status = -1
-            answer = await self._answer(told, process)
-            python = _python(candidate, answer, reasons)
-            return Started(process, manager, python, folder)
-        except BaseException:
-            if process is not None:
+                answer = await self._answer(told, process)
+            except BaseException:
                 process.kill("killed", "it did not come up")
                 await asyncio.shield(process.ended.wait())
                 process.close()
-            raise
-        finally:
-            for descriptor in (told, status, errors, stderr):
-                if descriptor >= 0:
-                    os.close(descriptor)
+                raise
+        return Started(process, manager, _python(candidate, answer, reasons), folder)
+
+    async def _spawn(
+        self, folder: Path, argv: list[str], env: dict[str, str], cwd: str, status: int, stderr: int
+    ) -> tuple[AsyncKernelManager, subprocess.Popen[bytes]]:
+        manager = self._manager(folder, argv)
+        try:
+            await manager.start_kernel(
+                env=env,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                pass_fds=(status, self._folder_fd),
+            )
+        except OSError as problem:
+            raise Unfit(f"it cannot be run: {problem}") from None
+        manager._close_control_socket()  # `Channels` has one
+        popen: subprocess.Popen[bytes] = manager.provisioner.process  # type: ignore[union-attr]
+        raise_oom_score(popen.pid)
+        return manager, popen
 
     def _manager(self, folder: Path, argv: list[str]) -> AsyncKernelManager:
         """jupyter_client's, told what to run instead of looking for a kernel's specification."""
@@ -230,20 +245,17 @@ class Launcher:
                 await process.ended.wait()
             last = process.output.strip().rpartition("\n")[2] or "it said nothing"
             if last.startswith("SyntaxError"):
-                raise Unfit("it is older than Python 3.9") from None
+                raise Unfit("it is older than Python 3.9", lasting=True) from None
             ended = process.end.reason if process.end is not None else "it did not answer"
             raise Unfit(f"{ended}: {cut(last, 500)}") from None
         if not isinstance(answer, dict) or "problem" in answer:
-            raise Unfit(cut(str(answer), 1000) if not isinstance(answer, dict) else _said(answer))
+            said = answer["problem"] if isinstance(answer, dict) else answer
+            raise Unfit(cut(str(said), 1000), lasting=True)
         return answer
 
 
 def _is_below(path: str, prefix: Path | None) -> bool:
     return prefix is not None and Path(path).is_relative_to(prefix)
-
-
-def _said(answer: dict[str, Any]) -> str:
-    return cut(str(answer["problem"]), 1000)
 
 
 async def _read_all(descriptor: int) -> bytes:
