@@ -14,7 +14,7 @@ from tether_runtime_client.protocol.errors import BrowserNotStarted
 from . import limits
 from .config import BrowserConfig
 from .failures import plain_message
-from .place import Place, find_place
+from .place import Place, driver_environment, find_place
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Playwright
@@ -101,7 +101,7 @@ class Engine:
         if self._config.cdp_url is None:
             place = await asyncio.to_thread(find_place, self._config, self._places, self._original)
         self._place = place
-        playwright = await self._drive(place)
+        playwright = await self._drive()
         if place is None:
             return await playwright.chromium.connect_over_cdp(
                 self._config.cdp_url or "", timeout=self._config.start_timeout_s * 1000
@@ -120,13 +120,13 @@ class Engine:
             handle_sighup=False,
         )
 
-    async def _drive(self, place: Place | None) -> Playwright:
+    async def _drive(self) -> Playwright:
         """Playwright's driver takes this process's variables, which are nobody else's."""
         from playwright.async_api import async_playwright
 
-        if place is not None:
-            os.environ.clear()
-            os.environ.update(place.driver)
+        environment = driver_environment(self._places, self._original)
+        os.environ.clear()
+        os.environ.update(environment)
         self._playwright = await async_playwright().start()
         return self._playwright
 

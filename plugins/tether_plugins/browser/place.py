@@ -43,14 +43,13 @@ class Place:
 
     Attributes:
         executable: its program.
-        environment: its variables; `driver` are those of the process that drives it.
+        environment: its variables.
         confined: whether it has its sandbox; `confinement` says so in words.
         flags: those that the place asks for.
     """
 
     executable: str
     environment: dict[str, str]
-    driver: dict[str, str]
     confined: bool
     confinement: str
     flags: tuple[str, ...]
@@ -60,29 +59,45 @@ def find_place(
     config: BrowserConfig, places: PluginPlaces, environment: Mapping[str, str]
 ) -> Place:
     """Raises `BrowserNotStarted` where there is no such program."""
-    brought = places.prefix / "chromium" if places.prefix is not None else None
+    brought = brought_folder(places)
     executable = find_executable(config.executable, brought, environment)
-    is_ours = brought is not None and executable.is_relative_to(brought)
-    folders = _own_folders(places.state)
-    plain = {
-        name: value for name, value in environment.items() if not name.startswith(BREAKING)
-    } | folders
-    driver = {**plain, "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD": "1"}
-    if brought is not None and (brought / "node").exists():
-        driver["PLAYWRIGHT_NODEJS_PATH"] = str(brought / "node")
-    folder = executable.parent
-    libraries = {"LD_LIBRARY_PATH": str(folder / "lib")}
-    own = {**plain, **libraries, "FONTCONFIG_FILE": str(folder / "fonts.conf")}
+    folders = own_folders(places.state)
+    own = {**environment, **folders}
+    if brought is not None and executable.is_relative_to(brought):
+        own = {
+            **_harmless(own),
+            "LD_LIBRARY_PATH": str(brought / "lib"),
+            "FONTCONFIG_FILE": str(brought / "fonts.conf"),
+        }
     confined, confinement = _confinement(config.sandbox)
     needed = () if confined else ("--no-sandbox",)
     return Place(
         executable=str(executable),
-        environment=own if is_ours else {**environment, **folders},
-        driver=driver,
+        environment=own,
         confined=confined,
         confinement=confinement,
         flags=(*needed, "--disable-dev-shm-usage"),  # containers have 64 MB of it, if they have any
     )
+
+
+def driver_environment(places: PluginPlaces, environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables of the process that drives the browser. It never downloads anything."""
+    own = {
+        **_harmless(environment),
+        **own_folders(places.state),
+        "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD": "1",
+    }
+    brought = brought_folder(places)
+    return own if brought is None else {**own, "PLAYWRIGHT_NODEJS_PATH": str(brought / "node")}
+
+
+def brought_folder(places: PluginPlaces) -> Path | None:
+    """Where `setup` has left Chromium and node; None with `backend="local"`."""
+    return places.prefix / "chromium" if places.prefix is not None else None
+
+
+def _harmless(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if not name.startswith(BREAKING)}
 
 
 def find_executable(wanted: str, brought: Path | None, environment: Mapping[str, str]) -> Path:
@@ -102,7 +117,7 @@ def find_executable(wanted: str, brought: Path | None, environment: Mapping[str,
     )
 
 
-def _own_folders(state: Path) -> dict[str, str]:
+def own_folders(state: Path) -> dict[str, str]:
     """Where Chromium and its driver may write: nothing else has to be writable."""
     folders = {variable: state / name for variable, name in FOLDERS.items()}
     for folder in folders.values():

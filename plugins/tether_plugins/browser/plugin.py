@@ -12,14 +12,18 @@ from pydantic import JsonValue
 from tether_runtime_client.plugin import ActionContext, Plugin, handles
 from tether_runtime_client.protocol.browser import (
     BrowseInteractiveAction,
+    BrowserCloseAction,
+    BrowserContextObservation,
+    BrowserOpenAction,
     BrowserOutputObservation,
     BrowserPart,
+    BrowserSaveAction,
     BrowserTimings,
     BrowseURLAction,
 )
 from tether_runtime_client.protocol.errors import (
     ActionError,
-    BrowserLimit,
+    BrowserError,
     BrowserLost,
     BrowserStepFailed,
 )
@@ -31,6 +35,7 @@ from .files import FileStore
 from .limits import cut
 
 if TYPE_CHECKING:
+    from .contexts import Contexts, Slot
     from .engine import Engine
     from .observe import Seen
     from .session import Session
@@ -42,16 +47,6 @@ CLOSED = re.compile("has been closed|Connection closed|closed while")
 
 GRACE_S = 2.0
 """How much later than its own timeout a step is given up that does not heed it."""
-
-
-class Slot:
-    """A context by its name: open or not. One action uses it at a time."""
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.session: Session | None = None
-        self.life = 0
-        self.lost: str | None = None
 
 
 class Work:
@@ -67,21 +62,18 @@ class Work:
 class Browser(Plugin[BrowserConfig]):
     """Contexts by name, in one browser, which the first action starts."""
 
-    def __init__(self) -> None:
-        self._places: dict[str, Slot] = {}
-
     async def start(self) -> None:
         """Nothing is started: a browser that cannot come up is the action's error."""
+        from .contexts import Contexts
         from .engine import Engine
 
         self._files = FileStore(self.places.state / "files", self.config.files_bytes)
         self._engine: Engine = Engine(self.config, self.places)
+        self._contexts: Contexts = Contexts(self.config, self._engine, self._files)
 
     async def stop(self) -> None:
         """End the browser, and with it all pages."""
-        for place in self._places.values():
-            if place.session is not None:
-                place.session.downloads.stop()
+        self._contexts.stop()
         await self._engine.close()
 
     @handles(BrowseURLAction)
@@ -90,15 +82,16 @@ class Browser(Plugin[BrowserConfig]):
     ) -> BrowserOutputObservation:
         from .steps import go
 
-        async with self._place(action.context).lock:
+        slot = self._contexts.slot(action.context)
+        async with slot.lock:
             work = Work()
-            session = await self._session(action, work)
+            session = await self._session(slot, action, work)
 
             async def load() -> None:
                 await go(session, action.url, action.wait_until, action.timeout_s * 1000)
 
             await self._do(session, work, "goto", 2 * action.timeout_s, load())
-            return await self._observe(session, action, work)
+            return await self._observe(slot, session, action, work)
 
     @handles(BrowseInteractiveAction)
     async def interact(
@@ -106,9 +99,10 @@ class Browser(Plugin[BrowserConfig]):
     ) -> BrowserOutputObservation:
         from .steps import STEPS
 
-        async with self._place(action.context).lock:
+        slot = self._contexts.slot(action.context)
+        async with slot.lock:
             work = Work()
-            session = await self._session(action, work)
+            session = await self._session(slot, action, work)
             for step in action.steps:
                 limit = action.step_timeout_s if step.timeout_s is None else step.timeout_s
                 doing = STEPS[type(step)](session, step, max(limit, 0.001) * 1000)
@@ -116,7 +110,47 @@ class Browser(Plugin[BrowserConfig]):
                 if step.step == "evaluate":
                     self._keep_result(session, work, value)
             await self._settle(session)
-            return await self._observe(session, action, work)
+            return await self._observe(slot, session, action, work)
+
+    @handles(BrowserOpenAction)
+    async def open(
+        self, action: BrowserOpenAction, context: ActionContext
+    ) -> BrowserContextObservation:
+        slot = self._contexts.slot(action.context)
+        async with slot.lock:
+            slot.settings = action.settings or self.config.context
+            storage = self.places.workdir / action.storage if action.storage else None
+            session = await self._contexts.open(slot, storage)
+            slot.lost = None
+            return _of(slot, tabs=session.listed({}))
+
+    @handles(BrowserSaveAction)
+    async def save(
+        self, action: BrowserSaveAction, context: ActionContext
+    ) -> BrowserContextObservation:
+        from .storage import save
+
+        slot = self._contexts.known(action.context)
+        async with slot.lock:
+            session = self._contexts.alive(slot)
+            path = self.places.workdir / action.path
+            try:
+                await save(session.context, path)
+            except Exception as problem:
+                said = cut(plain_message(problem), limits.MESSAGE)
+                raise BrowserError(f"the context cannot be saved: {said}") from None
+            return _of(slot, tabs=session.listed({}), storage_path=str(path))
+
+    @handles(BrowserCloseAction)
+    async def close(
+        self, action: BrowserCloseAction, context: ActionContext
+    ) -> BrowserContextObservation:
+        slot = self._contexts.known(action.context)
+        async with slot.lock:
+            trace = await self._contexts.close(slot)
+            told = _of(slot, trace_path=trace)
+            slot.settings = self.config.context
+            return told
 
     async def _do(
         self, session: Session, work: Work, kind: str, limit_s: float, doing: Any
@@ -182,6 +216,7 @@ class Browser(Plugin[BrowserConfig]):
 
     async def _observe(
         self,
+        slot: Slot,
         session: Session,
         action: BrowseURLAction | BrowseInteractiveAction,
         work: Work,
@@ -200,17 +235,17 @@ class Browser(Plugin[BrowserConfig]):
             await self._engine.look()
         if not self._engine.runs:
             raise BrowserLost("the browser ended while the page was looked at")
-        return self._told(session, action, work, seen)
+        return self._told(slot, session, action, work, seen)
 
     def _told(
         self,
+        slot: Slot,
         session: Session,
         action: BrowseURLAction | BrowseInteractiveAction,
         work: Work,
         seen: Seen,
     ) -> BrowserOutputObservation:
-        place = self._places[action.context]
-        lost, place.lost = place.lost, None
+        lost, slot.lost = slot.lost, None
         tab = session.tab
         parts: dict[str, Any] = {}
         omitted: dict[BrowserPart, int] = {}
@@ -244,37 +279,22 @@ class Browser(Plugin[BrowserConfig]):
             **parts,
         )
 
-    # --- contexts
-
-    def _place(self, name: str) -> Slot:
-        if name not in self._places:
-            if len(self._places) >= self.config.max_contexts:
-                raise BrowserLimit(f"there are {len(self._places)} contexts already")
-            self._places[name] = Slot()
-        return self._places[name]
-
     async def _session(
-        self, action: BrowseURLAction | BrowseInteractiveAction, work: Work
+        self, slot: Slot, action: BrowseURLAction | BrowseInteractiveAction, work: Work
     ) -> Session:
-        """The context of an action, opened if it is not, in a browser that runs."""
-        from .session import Session
-
-        place = self._places[action.context]
-        began = time.monotonic()
-        browser = await self._engine.ready()
-        if place.session is not None and place.life != self._engine.starts:
-            place.session.downloads.stop()
-            place.session = None
-            place.lost = "the browser had ended; its pages, cookies and storage are gone"
-        if place.session is None:
-            place.session = await Session.open(
-                action.context, browser, self.config.context, self._files, self.config.max_tabs
-            )
-            place.life = self._engine.starts
+        began, before = time.monotonic(), slot.session
+        session = await self._contexts.ready(slot)
+        if session is not before:
             work.starting = time.monotonic() - began
-        place.session.accept_dialogs = action.accept_dialogs
-        place.session.prompt_text = action.prompt_text
-        return place.session
+        session.accept_dialogs = action.accept_dialogs
+        session.prompt_text = action.prompt_text
+        return session
+
+
+def _of(slot: Slot, **fields: Any) -> BrowserContextObservation:
+    return BrowserContextObservation(
+        context=slot.name, is_open=slot.session is not None, settings=slot.settings, **fields
+    )
 
 
 def _timings(seen: Seen, work: Work) -> BrowserTimings:

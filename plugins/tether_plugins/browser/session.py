@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tether_runtime_client.protocol.browser import (
@@ -69,18 +70,29 @@ class Session:
         self._coming = 0
         self._arrived = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._trace: Path | None = None
 
     @classmethod
     async def open(
-        cls, name: str, browser: Browser, settings: ContextSettings, files: FileStore, max_tabs: int
+        cls,
+        name: str,
+        browser: Browser,
+        settings: ContextSettings,
+        storage: Path | None,
+        files: FileStore,
+        max_tabs: int,
     ) -> Session:
         """A new one, with an empty tab."""
-        context = await browser.new_context(**_options(settings))
+        options = _options(settings) | ({"storage_state": storage} if storage is not None else {})
+        context = await browser.new_context(**options)
         session = cls(name, context, files, max_tabs)
         try:
             session._listen()
             for pattern in settings.block:
                 await context.route(pattern, _refuse)
+            if settings.trace:
+                await context.tracing.start(screenshots=True, snapshots=True)
+                session._trace = files.new("trace.zip")
             await session.new_tab()
         except BaseException:
             await session.close()
@@ -148,6 +160,14 @@ class Session:
                     await self._arrived.wait()
         self._navigating.clear()
         self._coming = 0
+
+    async def end_trace(self) -> str | None:
+        """The path of what was recorded."""
+        path, self._trace = self._trace, None
+        if path is None:
+            return None
+        await self.context.tracing.stop(path=path)
+        return str(path)
 
     async def close(self) -> None:
         """With all its pages. Twice is safe."""

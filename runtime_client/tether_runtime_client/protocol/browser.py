@@ -63,12 +63,16 @@ __all__ = [
     "BackStep",
     "BrowseInteractiveAction",
     "BrowseURLAction",
+    "BrowserCloseAction",
+    "BrowserContextObservation",
     "BrowserCredentials",
     "BrowserDownload",
     "BrowserInfo",
+    "BrowserOpenAction",
     "BrowserOutputObservation",
     "BrowserPart",
     "BrowserProxy",
+    "BrowserSaveAction",
     "BrowserScreenshot",
     "BrowserStep",
     "BrowserTab",
@@ -105,6 +109,9 @@ __all__ = [
     "Viewport",
     "WaitForStep",
 ]
+
+FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
+"""In the sandbox; one that is not absolute begins where sessions start."""
 
 ContextName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=64)]
 
@@ -162,6 +169,52 @@ class BrowserOutputObservation(PluginObservation):
     missing: dict[BrowserPart, str] = Field(default_factory=dict)
     timings: BrowserTimings | None = None
     browser: BrowserInfo
+
+
+class BrowserContextObservation(PluginObservation):
+    """A context, after it was opened, saved or closed.
+
+    `storage_path` is where its cookies and storage were saved, `trace_path` its recording.
+    """
+
+    observation: Literal["browser.context"] = "browser.context"
+    context: ContextName
+    is_open: bool
+    settings: ContextSettings
+    tabs: tuple[BrowserTab, ...] = ()
+    storage_path: str | None = None
+    trace_path: str | None = None
+
+
+class BrowserOpenAction(PluginAction[BrowserContextObservation]):
+    """Open a context anew → `BrowserContextObservation`. What was open by its name is closed.
+
+    `settings` are kept for it, also past the browser's end; None takes those of the plugin's
+    configuration. `storage` is a file of `BrowserSaveAction` whose cookies and storage it begins
+    with.
+    """
+
+    action: Literal["browser.open"] = "browser.open"
+    context: ContextName = "default"
+    settings: ContextSettings | None = None
+    storage: FilePath | None = None
+
+
+class BrowserSaveAction(PluginAction[BrowserContextObservation]):
+    """Write a context's cookies and storage to a file in the sandbox, which only its user may read
+    → `BrowserContextObservation`.
+    """
+
+    action: Literal["browser.save"] = "browser.save"
+    context: ContextName = "default"
+    path: FilePath
+
+
+class BrowserCloseAction(PluginAction[BrowserContextObservation]):
+    """Close a context and forget it → `BrowserContextObservation`, with its trace if it has one."""
+
+    action: Literal["browser.close"] = "browser.close"
+    context: ContextName = "default"
 
 
 class _BrowserAction(PluginAction[BrowserOutputObservation]):

@@ -158,7 +158,8 @@ class ContextSettings(Message):
     """How a context is made; None leaves what the browser has.
 
     `locale` is as `de-DE`, `timezone` as `Europe/Berlin`. With `ignore_https_errors` certificates
-    may be anyone's. `block` are addresses that are not asked for, with `*` and `**` in them.
+    may be anyone's. `block` are addresses that are not asked for, with `*` and `**` in them. With
+    `trace` all that happens is recorded, for `playwright show-trace`, until the context is closed.
     """
 
     viewport: Viewport = Field(default_factory=Viewport)
@@ -169,3 +170,4 @@ class ContextSettings(Message):
     credentials: BrowserCredentials | None = None
     ignore_https_errors: bool = False
     block: tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...] = ()
+    trace: bool = False

@@ -72,6 +72,7 @@ from .browser import (
     BrowserLost,
     BrowserNotStarted,
     BrowserStepFailed,
+    NoSuchContext,
 )
 from .connection import (
     ControllerBusy,
@@ -160,6 +161,7 @@ __all__ = [
     "MalformedFrame",
     "NameTaken",
     "NoShell",
+    "NoSuchContext",
     "NoSuchKernel",
     "NoSuchProcess",
     "NotCancellable",

@@ -37,6 +37,13 @@ class BrowserStepFailed(BrowserError):
     default_hint = "Look at the page with BrowseInteractiveAction() and go on from there"
 
 
+class NoSuchContext(BrowserError):
+    """There is no open context of that name."""
+
+    code = "no_such_context"
+    default_hint = "Load a page in it, or open it with BrowserOpenAction"
+
+
 class BrowserLimit(BrowserError):
     """There are as many contexts or tabs as may be."""
 
