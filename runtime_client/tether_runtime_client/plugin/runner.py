@@ -39,6 +39,9 @@ from .wire import (
     told,
 )
 
+CANCEL_S = 0.5
+"""How long cancelled actions may take before the plugin is stopped all the same."""
+
 FAILED = 1
 """The exit code of a process whose plugin did not start."""
 
@@ -101,7 +104,8 @@ class _Runner:
         await self._stop.wait()
         for task in self._running.values():
             task.cancel()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        if self._running:
+            await asyncio.wait(self._running.values(), timeout=CANCEL_S)
         await self._plugin.stop()
         return 0
 

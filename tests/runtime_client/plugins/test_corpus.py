@@ -400,6 +400,18 @@ async def test_none_is_started_once_the_client_stops(make_house: MakeHouse) -> N
             await house.say()
 
 
+async def test_its_stop_does_not_wait_for_actions_that_heed_nothing(
+    make_house: MakeHouse, pids: Path
+) -> None:
+    async with make_house(declared(), config={"stop": "leaves_a_note"}) as house:
+        waiting = asyncio.create_task(house.do("heeds_never"))
+        await house.do("nothing")
+        await house.stop()
+        assert (pids / "note").exists()
+        with pytest.raises(e.PluginLost, match="was stopped"):
+            await waiting
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 async def test_everything_at_once_comes_to_its_end(

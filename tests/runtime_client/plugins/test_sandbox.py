@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +92,18 @@ def client(runtime: EventStreamRuntime) -> int:
     return int(told(runtime, ClientStarted)[-1].pid)
 
 
-async def ended(pid: int) -> None:
+async def until(happened: Callable[[], object]) -> None:
     async with asyncio.timeout(SLOW_S):
-        while (process := read_process(pid)) is not None and process.alive:
-            await asyncio.sleep(0.01)
+        while not happened():
+            await asyncio.sleep(0.02)
+
+
+async def accepted(runtime: EventStreamRuntime, before: int) -> None:
+    await until(lambda: len(told(runtime, ActionAccepted)) > before)
+
+
+async def ended(pid: int) -> None:
+    await until(lambda: (process := read_process(pid)) is None or not process.alive)
 
 
 async def test_a_sandbox_without_them_has_nothing_of_them(
@@ -148,9 +156,7 @@ async def check_footprint(runtime: EventStreamRuntime, before: Footprint) -> Non
     """As many descriptors as before, but for the other plugin's, and not much more memory."""
     after = footprint(client(runtime))
     assert after.resident < before.resident + 32 * 1024 * 1024
-    async with asyncio.timeout(SLOW_S):
-        while footprint(client(runtime)).descriptors > before.descriptors + 4:
-            await asyncio.sleep(0.02)
+    await until(lambda: footprint(client(runtime)).descriptors <= before.descriptors + 4)
 
 
 @pytest.mark.parametrize("count", [10_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
@@ -182,9 +188,8 @@ async def test_a_client_that_dies_takes_them_along(runtime: EventStreamRuntime, 
         await do(runtime, "forks")
         before = len(told(runtime, ActionAccepted))
         asked = asyncio.create_task(do(runtime, "hangs"))
-        async with asyncio.timeout(SLOW_S):
-            while len(list(pids.iterdir())) < 2 or len(told(runtime, ActionAccepted)) == before:
-                await asyncio.sleep(0.01)
+        await until(lambda: len(list(pids.iterdir())) == 2)
+        await accepted(runtime, before)
         [started] = told(runtime, PluginStarted)
         os.kill(client(runtime), signal.SIGKILL)
         with pytest.raises(ActionLost, match=r"while this bad\.do action ran"):
@@ -210,9 +215,7 @@ async def test_files_of_the_client_that_they_replace_do_not_hold_it_up(
         await client_works(runtime, tmp_path)
         await runtime.run(SetEnvAction(env={"SET": "after"}))
         os.kill(client(runtime), signal.SIGKILL)
-        async with asyncio.timeout(SLOW_S):
-            while len(told(runtime, ClientStarted)) < 2:
-                await asyncio.sleep(0.02)
+        await until(lambda: len(told(runtime, ClientStarted)) == 2)
         await client_works(runtime, tmp_path)
         assert await say(runtime, "variable SET") == "after"
         await do(runtime, "nothing")
@@ -226,9 +229,7 @@ async def test_an_action_of_theirs_is_cancelled_like_any_other(
         for how, end in (("hangs", None), ("does_not_heed", "what there was")):
             before = len(told(runtime, ActionAccepted))
             asked = asyncio.create_task(do(runtime, how, id=how))
-            async with asyncio.timeout(SLOW_S):
-                while len(told(runtime, ActionAccepted)) == before:
-                    await asyncio.sleep(0.01)
+            await accepted(runtime, before)
             await runtime.run(CancelAction(target_id=how))
             if end is None:
                 with pytest.raises(ActionCancelled, match="it was cancelled"):
@@ -268,15 +269,14 @@ async def test_one_that_is_to_run_from_the_beginning_does(
     install_packages(tmp_path / "early", start="sandbox")
     monkeypatch.syspath_prepend(tmp_path / "early")
     async with EventStreamRuntime(backend="local", plugins=["bad", "good"]) as runtime:
-        async with asyncio.timeout(SLOW_S):
-            async for event in runtime.events.subscribe(0):
-                if isinstance(event, PluginStarted):
-                    assert event.plugin == "bad"
-                    break
+        await until(lambda: told(runtime, PluginStarted))
+        assert [event.plugin for event in told(runtime, PluginStarted)] == ["bad"]
         assert {info.name: info.state for info in await runtime.plugins()} == {
             "bad": "running",
             "good": "idle",
         }
+        os.kill(client(runtime), signal.SIGKILL)
+        await until(lambda: len(told(runtime, PluginStarted)) == 2)
 
 
 @pytest.mark.engine
