@@ -123,6 +123,10 @@ class RunningPlugin:
             outcome = await asyncio.shield(call.end)
         except asyncio.CancelledError:
             return await self._cancel(call)
+        except PluginError as defect:
+            path = self.life.output.path
+            defect.data = {"plugin": action.plugin, "output_path": path, **defect.data}
+            raise
         if outcome is not None:
             return outcome
         name = self._plugin.declaration.name

@@ -35,13 +35,12 @@ async def shared_house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 @pytest.mark.parametrize("how", ["raises", "leaves"])
 async def test_a_defect_of_a_handler_ends_its_action_alone(house: House, how: str) -> None:
     other = asyncio.create_task(house.do("hangs"))
-    with pytest.raises(e.PluginError, match=r"ValueError: it does not|sys\.exit\(3\)"):
+    with pytest.raises(e.PluginError, match=r"ValueError: it does not|sys\.exit\(3\)") as found:
         await house.do(how)
     assert not other.done()
     assert not house.told(PluginFailed)
     assert (await house.info()).state == "running"
-    log = Path((await house.info()).output_path or "")
-    assert "Traceback" in log.read_text()
+    assert "Traceback" in Path(found.value.data["output_path"]).read_text()
     other.cancel()
     await asyncio.wait([other])
 

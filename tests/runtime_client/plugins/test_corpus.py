@@ -172,6 +172,7 @@ async def test_its_end_ends_its_actions_and_the_next_starts_it_anew(
         lost = await asyncio.gather(*others, return_exceptions=True)
         assert [type(error) for error in lost] == [e.PluginLost] * 3
         assert (found.value.data["exit_code"], found.value.data["signal"]) in ((7, None), (None, 9))
+        assert found.value.data["output_path"] == house.failure().output_path
         assert house.failure().exit_code == exit_code
         assert await house.do("nothing", "again") == "again"
         assert await good == "hello"
@@ -244,7 +245,7 @@ async def test_what_it_returns_and_tells_is_what_is_declared(make_house: MakeHou
     async with make_house(declared()) as house:
         with pytest.raises(e.PluginError) as found:
             await house.do("raw_error")
-        assert found.value.data == {"code": "unauthorized"}, "which is not its own to raise"
+        assert found.value.data["code"] == "unauthorized", "which is not its own to raise"
         for how in ("returns_anothers", "returns_nothing"):
             with pytest.raises(e.PluginError, match="which is no DoneObservation"):
                 await house.do(how)

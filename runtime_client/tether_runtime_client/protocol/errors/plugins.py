@@ -10,7 +10,7 @@ class PluginError(ActionError):
     """A plugin's handler failed in a way that it did not foresee: a defect of the plugin."""
 
     code = "plugin_error"
-    default_hint = "This is a bug in the plugin; its output in the sandbox has the traceback"
+    default_hint = 'This is a bug in the plugin; the file at data["output_path"] in the sandbox has the traceback'
 
 
 class PluginMissing(PluginError):
