@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from tether_runtime_client.protocol.jupyter import MimeBundle, OmittedPart
 
 from . import limits
-from .text import cut, sane
+from .text import cut, sane, sane_json
 
 _MIME = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,60}/[A-Za-z0-9!#$&^_.+-]{1,64}")
 _BINARY = re.compile(r"(image/(?!svg)|audio/|video/|font/).*|application/(pdf|octet-stream|zip)")
@@ -62,11 +62,12 @@ class Bundler:
     def _metadata(self, metadata: object) -> dict[str, JsonValue]:
         if not isinstance(metadata, dict) or not metadata or not fits_json(metadata):
             return {}
-        size = len(to_json(metadata))
+        fit: dict[str, JsonValue] = sane_json(metadata)
+        size = len(to_json(fit))
         if size > min(limits.METADATA, self.room):
             return {}
         self.room -= size
-        return metadata
+        return fit
 
     def _take(
         self, mime: str, value: Any, kept: dict[str, JsonValue], omitted: list[OmittedPart]
@@ -110,7 +111,7 @@ def _checked(mime: str, value: Any) -> tuple[JsonValue, bytes | None]:
         return sane(value), None
     if not fits_json(value):
         raise _Unfit(f"it is nested deeper than {limits.DEPTH}")
-    return value, None
+    return sane_json(value), None
 
 
 def _binary(value: Any) -> tuple[str, bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ from tether_runtime_client.protocol.errors import KernelUnresponsive
 
 from . import limits
 from .messages import Message, Reader
+
+log = logging.getLogger(__name__)
 
 _AT_ONCE = 64
 _SEEN_S = 0.1
@@ -164,6 +167,9 @@ class Channels:
         while True:
             for _ in range(_AT_ONCE):
                 message = self._reader.read(await socket.recv_multipart())
-                if message is not None:
-                    take(message)
+                try:
+                    if message is not None:
+                        take(message)
+                except Exception:
+                    log.exception("a %s of the kernel's was not taken", message and message.kind)
             await asyncio.sleep(0)

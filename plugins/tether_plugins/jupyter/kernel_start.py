@@ -80,7 +80,9 @@ def _find_packages(settings: dict[str, Any]) -> str:
     own = None if settings["ignore_own"] else _version("ipykernel")
     if own is not None and int(own.split(".")[0]) >= 6:
         return "none"
-    folder = os.path.join(settings["packages"] or os.devnull, _tag())
+    if settings["packages"] is None:
+        raise Unfit('it has no ipykernel, and backend="local" brings none: pip install ipykernel there')
+    folder = os.path.join(settings["packages"], _tag())
     if not os.path.isdir(folder):
         raise Unfit(f"it has no ipykernel, and none is brought for {_tag()}")
     sys.path.append(folder)

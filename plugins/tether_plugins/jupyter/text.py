@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+from pydantic_core import PydanticSerializationError, to_json
+
 from tether_runtime_client.protocol.render import omission, render
 
 
@@ -12,6 +17,15 @@ def sane(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-8", "replace").decode()
     return text
+
+
+def sane_json(value: Any) -> Any:
+    """The same for all texts in a value out of JSON that is not nested deep."""
+    try:
+        to_json(value)
+    except PydanticSerializationError:
+        return json.loads(sane(json.dumps(value, ensure_ascii=False)))
+    return value
 
 
 def cut(text: str, limit: int) -> str:

@@ -27,6 +27,7 @@ from tether_runtime_client.protocol.opaque import opaque_event, opaque_observati
 from .in_process import Notebook
 
 ODD: list[Any] = [None, True, 7, -1.5, "text", "\ud800", [], [1], {}, {"a": {"b": []}}, 10**400]
+ODD += [{"\ud800": ["\udfff", float("nan"), float("inf")]}, {"data": {"\ud800": 1}}, ["\ud800"]]
 
 
 def made(tmp_path: Path, **sizes: int) -> tuple[Cell, list[PluginEvent]]:
