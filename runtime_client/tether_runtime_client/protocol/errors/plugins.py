@@ -10,7 +10,9 @@ class PluginError(ActionError):
     """A plugin's handler failed in a way that it did not foresee: a defect of the plugin."""
 
     code = "plugin_error"
-    default_hint = 'This is a bug in the plugin; the file at data["output_path"] in the sandbox has the traceback'
+    default_hint = (
+        'A bug in the plugin; the sandbox\'s file at data["output_path"] has its traceback'
+    )
 
 
 class PluginMissing(PluginError):
