@@ -81,7 +81,9 @@ def _find_packages(settings: dict[str, Any]) -> str:
     if own is not None and int(own.split(".")[0]) >= 6:
         return "none"
     if settings["packages"] is None:
-        raise Unfit('it has no ipykernel, and backend="local" brings none: pip install ipykernel there')
+        raise Unfit(
+            'it has no ipykernel, and backend="local" brings none: pip install ipykernel there'
+        )
     folder = os.path.join(settings["packages"], _tag())
     if not os.path.isdir(folder):
         raise Unfit(f"it has no ipykernel, and none is brought for {_tag()}")
