@@ -43,7 +43,7 @@ async def main():
         for event in runtime.events.since():
             action = getattr(event, "action", None)
             name = type(event if action is None else action).__name__
-            if getattr(event, "kind", "").startswith("tides."):
+            if hasattr(event, "fields") and event.kind.startswith("tides."):
                 print(name, event.kind, event.fields)
             elif action is not None:
                 print(name)
