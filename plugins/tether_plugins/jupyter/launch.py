@@ -83,12 +83,12 @@ class Launcher:
         self._context: zmq.asyncio.Context | None = None
         self._kernels = places.state / "kernels"
         shutil.rmtree(self._kernels, ignore_errors=True)
-        self._kernels.mkdir(mode=0o700, parents=True)
-        self._folder_fd = os.open(self._kernels, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._folder_fd = -1
 
     def close(self) -> None:
         """After the end of all kernels."""
-        os.close(self._folder_fd)
+        if self._folder_fd >= 0:
+            os.close(self._folder_fd)
         if self._context is not None:
             self._context.destroy(linger=0)
 
@@ -121,7 +121,7 @@ class Launcher:
         key = (candidate.executable, _changed(candidate.executable), ignore_own)
         if key in self._unfit:
             raise Unfit(self._unfit[key])
-        folder = Path(tempfile.mkdtemp(prefix="", dir=self._kernels))
+        folder = self._new_folder()
         try:
             return await self._start_in(folder, candidate, environment, cwd, ignore_own, reasons)
         except Unfit as problem:
@@ -132,6 +132,22 @@ class Launcher:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+
+    def _new_folder(self) -> Path:
+        """For one kernel. A cell may have removed the one that all are in."""
+        try:
+            if self._folder_fd < 0 or not self._kernels.is_dir():
+                self._kernels.mkdir(mode=0o700, parents=True, exist_ok=True)
+                place = os.open(self._kernels, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+                self._folder_fd, former = place, self._folder_fd
+                if former >= 0:
+                    os.close(former)
+            return Path(tempfile.mkdtemp(prefix="", dir=self._kernels))
+        except OSError as problem:
+            raise KernelStartFailed(
+                f"there is no place for a kernel's files: {problem}",
+                hint="Free space in the sandbox, or give its run directory back",
+            ) from None
 
     async def _start_in(
         self,

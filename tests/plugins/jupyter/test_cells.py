@@ -289,6 +289,18 @@ async def test_a_kernel_that_ends_between_cells_is_told_with_the_next(shared: No
     await shared.do(IPythonShutdownAction(kernel="timed"))
 
 
+async def test_a_cell_may_remove_the_plugin_s_files(shared: Notebook) -> None:
+    state = shared.folder / "state"
+    seen = await shared.run(f"import shutil; shutil.rmtree({str(state)!r}); 5", kernel="vandal")
+    assert seen.content == "5"
+    assert (await shared.run("6", kernel="vandal")).content == "6"
+    assert (await shared.run("7", kernel="heir")).content == "7"
+    big = await shared.run("print('x' * 1_000_000)", kernel="heir")
+    assert big.full_output_path is not None
+    await shared.do(IPythonShutdownAction(kernel="vandal"))
+    await shared.do(IPythonShutdownAction(kernel="heir"))
+
+
 async def test_a_restart_is_fresh(shared: Notebook) -> None:
     await shared.run("gone = 1", kernel="again")
     running = await shared.begin("import time\ntime.sleep(60)", kernel="again")
