@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tether_runtime_client.protocol.browser import BrowserDownload
@@ -61,7 +60,7 @@ class Downloads:
         try:
             target = self._files.new(plain_name(download.suggested_filename))
             await download.save_as(target)
-            size = target.stat().st_size
+            size = self._files.adopt(target)
         except Exception as problem:
             said = cut(plain_message(problem), limits.ENTRY)
             return _changed(begun, state="failed", problem=said)
@@ -76,9 +75,3 @@ class Downloads:
 
 def _changed(download: BrowserDownload, **fields: object) -> BrowserDownload:
     return download.model_copy(update=fields)
-
-
-def leftover(folder: Path) -> None:
-    """Remove what downloads of an earlier browser left half-way."""
-    for path in folder.glob("*"):
-        path.unlink(missing_ok=True)

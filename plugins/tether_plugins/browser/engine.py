@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tether_runtime_client.plugin import PluginPlaces
@@ -14,7 +16,7 @@ from tether_runtime_client.protocol.errors import BrowserNotStarted
 from . import limits
 from .config import BrowserConfig
 from .failures import plain_message
-from .place import Place, driver_environment, find_place
+from .place import FOLDERS, Place, driver_environment, find_place
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Playwright
@@ -106,8 +108,7 @@ class Engine:
             return await playwright.chromium.connect_over_cdp(
                 self._config.cdp_url or "", timeout=self._config.start_timeout_s * 1000
             )
-        downloads = self._places.state / "incoming"
-        downloads.mkdir(mode=0o700, exist_ok=True)
+        downloads = await asyncio.to_thread(self._empty, "incoming")
         return await playwright.chromium.launch(
             executable_path=place.executable,
             args=[*place.flags, *self._config.arguments],
@@ -120,10 +121,18 @@ class Engine:
             handle_sighup=False,
         )
 
+    def _empty(self, name: str) -> Path:
+        """A folder without what an earlier browser left in it when it was killed."""
+        folder = self._places.state / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
     async def _drive(self) -> Playwright:
         """Playwright's driver takes this process's variables, which are nobody else's."""
         from playwright.async_api import async_playwright
 
+        await asyncio.to_thread(self._empty, FOLDERS["TMPDIR"])
         environment = driver_environment(self._places, self._original)
         os.environ.clear()
         os.environ.update(environment)
