@@ -401,7 +401,7 @@ async def test_events_end_with_their_action(shared: Notebook) -> None:
 
 async def test_twenty_kernels_at_once(shared: Notebook) -> None:
     names = [f"of-many-{number}" for number in range(20)]
-    code = "import os, time\ntime.sleep(1)\nos.getpid()"
+    code = "import os, time\nos.getpid()"
     seen = await asyncio.gather(*(shared.run(code, kernel=name) for name in names))
     assert len({one.content for one in seen}) == 20
     began = time.monotonic()
