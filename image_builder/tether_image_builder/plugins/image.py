@@ -150,7 +150,7 @@ class PluginRecipe:
         try:
             context = self._context(base, options)
             arguments = self._arguments(base, options)
-            self._build_stage(engine, context, unchecked, arguments, report, options)
+            self._build_stage(engine, context, unchecked, arguments, report)
             made = self._read(engine, unchecked, report)
             self._name(engine, unchecked, made, report)
         finally:
@@ -190,8 +190,10 @@ class PluginRecipe:
         tag: str,
         arguments: Mapping[str, str],
         report: ProgressReport,
-        options: BuildOptions,
     ) -> None:
+        """Without the engine's cache: a first step that two stages share goes with either of them,
+        and nothing else of a stage is there a second time.
+        """
         try:
             engine.build(
                 context,
@@ -200,7 +202,7 @@ class PluginRecipe:
                 phase="plugin",
                 arguments=arguments,
                 labels={KIND_LABEL: PLUGIN},
-                no_cache=options.no_cache,
+                no_cache=True,
             )
         except EngineRefusal as problem:
             raise self._failure(problem) from None

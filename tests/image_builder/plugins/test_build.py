@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -224,9 +225,9 @@ def test_sources_that_are_no_plugin(
 
 def lamps(client: docker.DockerClient) -> list[str]:
     """The images of that plugin, and what is left of their stages."""
-    names = [name for image in client.images.list() for name in image.tags]
-    stages = client.images.list(all=True, filters={"label": "tether.stage"})
-    left = [str(each.labels["tether.stage"]) for each in stages]
+    names = [name for image in client.api.images() for name in image["RepoTags"] or ()]
+    stages = client.api.images(all=True, filters={"label": "tether.stage"})
+    left = [str(each["Labels"]["tether.stage"]) for each in stages]
     return [name for name in [*names, *left] if name.startswith("tether-plugin-lamp")]
 
 
@@ -473,3 +474,34 @@ def test_an_image_of_its_name_that_is_for_another_environment(
     finally:
         client.images.remove(tag)
     assert "Remove that image" in caught.value.hint
+
+
+@pytest.mark.slow
+@own_images
+def test_stages_side_by_side_share_no_step(
+    client: docker.DockerClient, build: Build, busybox: str, tmp_path: Path
+) -> None:
+    """One that fails takes its steps away, and the other one goes on."""
+    text = 'name = "oven"\ndoor = 1\n[image]\nsetup = "missing.sh"\n'
+    lamp, oven = wheel(tmp_path, "lamp"), wheel(tmp_path, "oven", **{"tether-plugin.toml": text})
+    first: dict[str, set[str]] = {"lamp": set(), "oven": set()}
+
+    def seen(name: str, path: Path) -> None:
+        with contextlib.suppress(PluginInvalid):
+            build(busybox, plugin_packages=[str(path)], progress=lambda _: look_up(name))
+
+    def look_up(name: str) -> None:
+        for image in client.api.images(all=True, filters={"label": "tether.stage"}):
+            if image["Labels"]["tether.stage"].startswith(f"tether-plugin-{name}"):
+                first[name].add(str(image["ParentId"]))
+
+    threads = [
+        threading.Thread(target=seen, args=each) for each in (("lamp", lamp), ("oven", oven))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert first["lamp"]
+    assert first["oven"]
+    assert not first["lamp"] & first["oven"]
