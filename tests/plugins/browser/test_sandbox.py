@@ -76,6 +76,37 @@ async def test_it_runs_in_any_image(
         assert seen.browser.executable.startswith("/opt/tether/plugins/browser/chromium/")
         assert seen.browser.sandbox.startswith("off: ")
         assert "--no-sandbox" in seen.browser.flags
-        again = await runtime.run(BrowseInteractiveAction())
-        assert (again.title, again.browser.starts) == ("Here", 1)
-        assert not Path("/opt/tether/plugins/browser").exists()  # all of it was in there
+        await visit(runtime)
+
+
+async def visit(runtime: EventStreamRuntime) -> None:
+    """The awkward site, served in the sandbox itself."""
+    folder = (await runtime.exec(["/bin/sh", "-c", "cd; cd /tmp; pwd"])).stdout.decode().strip()
+    await runtime.upload(Path(__file__).with_name("site.py"), f"{folder}/site.py")
+    server = await runtime.spawn(["/opt/tether/bin/python3", f"{folder}/site.py"])
+    async with server:
+        port = int(await server.stdout.readline())
+
+        async def do(path: str, *steps: dict[str, Any]) -> BrowserOutputObservation:
+            await runtime.run(BrowseURLAction(url=f"http://127.0.0.1:{port}{path}"))
+            return await runtime.run(BrowseInteractiveAction.model_validate({"steps": steps}))
+
+        go = {"step": "click", "role": "button"}
+        seen = await do(
+            "/form", {"step": "fill", "css": "[name=name]", "text": "Ada"}, go | {"name": "Send"}
+        )
+        assert "name=Ada" in seen.text
+        seen = await do("/spa", go | {"name": "B"}, {"step": "wait_for", "text": "slow b"})
+        assert seen.url.endswith("/spa/b")
+        assert (await do("/frames", go | {"name": "Shadow"})).title == "shadow"
+        assert (await do("/frames", go | {"name": "Inside", "frame": "iframe"})).title == "inside"
+        seen = await do("/endless", {"step": "scroll", "dy": 5000})
+        assert "item 45" in seen.text
+        [alert] = (await do("/dialogs", go | {"name": "Alert"})).dialogs
+        assert alert.message == "hello"
+        [got] = (await do("/files", {"step": "click", "role": "link", "name": "Get"})).downloads
+        assert got.path is not None
+        held = await runtime.exec(
+            ["/opt/tether/bin/python3", "-c", f"print(open({got.path!r}).read())"]
+        )
+        assert held.stdout == b"contents of a file\n\n"
