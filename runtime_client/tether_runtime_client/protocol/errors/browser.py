@@ -29,7 +29,7 @@ class BrowserStepFailed(BrowserError):
     """A step failed, and those behind it were not begun. The page is there as it was left.
 
     `data` has `step`, its number from 0, `kind` (`click`), `reason` (`timeout`, `not_found`,
-    `several`, `hidden`, `network`, `script`, `crashed`, `unresponsive`, `other`), the page's `url`,
+    `several`, `hidden`, `network`, `script`, `crashed`, `closed`, `other`), the page's `url`,
     and `results` of the `evaluate` steps before it.
     """
 
