@@ -44,9 +44,9 @@ async def test_what_is_brought_comes_behind_a_python_s_own_packages(tmp_path: Pa
     prefix = make_prefix(tmp_path / "prefix")
     python = make_python(tmp_path / "plain", tabulate="1.0")
     async with notebook(tmp_path, prefix) as one:
-        code = "import tabulate, ipykernel, sys\ntabulate.OWN, sys.prefix"
+        code = "import tabulate, ipykernel, sys\nprint(tabulate.OWN, sys.prefix)"
         seen = await one.run(code, python=python)
-        assert seen.content == repr((True, str(tmp_path / "plain")))
+        assert seen.content == f"True {tmp_path / 'plain'}\n"
         assert seen.python is not None
         assert (seen.python.brought, seen.python.source) == ("after", "named")
 
