@@ -48,7 +48,7 @@ ROWS = {
     ],
     "plugins": [
         *(f"{what}: {which}" for what in ("first result", "client RSS")
-          for which in ("without a plugin", "with jupyter, unused", "with all plugins, unused")),
+          for which in ("without a plugin", "with agent_skills, unused", "with all")),
         "plugin's process RSS: jupyter",
     ],
     "idle": ["processor time", "task switches", "supervisor RSS", "client RSS"],

@@ -19,7 +19,7 @@ from .plan import Plan
 from .run import carried_out
 
 LIMIT_S = {"local": 60.0, "docker": 100.0}
-FEW = {"local": 24, "docker": 3}
+FEW = {"local": 16, "docker": 3}
 ONE_IN = 16
 """Of the many, how many are in a container."""
 

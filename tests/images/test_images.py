@@ -7,7 +7,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
@@ -29,6 +31,18 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]  # the first makes i
 ROOT = Path(__file__).parents[2]
 CASES = load_cases()
 MOST_LAYERS = 125
+MOUNTED = (
+    "03-trixie",
+    "05-busybox",
+    "07-scratch",
+    "12-entrypoint-exports",
+    "13-entrypoint-stays",
+    "17-read-only",
+    "18-noexec",
+)
+"""Those in which a mount is another thing than a build, and a few. The rest are for `make images`
+and `make test-slow`.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +52,13 @@ def client(engine: str) -> Iterator[docker.DockerClient]:
     client.close()
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def put_in(case: Case, mode: str) -> Any:
+    is_slow = mode == "mount" and case.name not in MOUNTED
+    marks = pytest.mark.slow if is_slow else ()
+    return pytest.param(case, mode, id=f"{case.name}-{mode}", marks=marks)
+
+
+@pytest.mark.parametrize(("case", "mode"), [put_in(*each) for each in product(CASES, MODES)])
 def test_image(case: Case, mode: str, client: docker.DockerClient, tmp_path: Path) -> None:
     check_case(case, mode, client, tmp_path)
 
