@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,6 @@ class Engine:
     def __init__(self, config: BrowserConfig, places: PluginPlaces) -> None:
         self._config = config
         self._places = places
-        self._original = dict(os.environ)
         self._lock = asyncio.Lock()
         self._playwright: Playwright | None = None
         self._browser: Browser | None = None
@@ -101,7 +101,9 @@ class Engine:
     async def _start(self) -> Browser:
         place = None
         if self._config.cdp_url is None:
-            place = await asyncio.to_thread(find_place, self._config, self._places, self._original)
+            place = await asyncio.to_thread(
+                find_place, self._config, self._places, dict(os.environ)
+            )
         self._place = place
         playwright = await self._drive()
         if place is None:
@@ -129,14 +131,12 @@ class Engine:
         return folder
 
     async def _drive(self) -> Playwright:
-        """Playwright's driver takes this process's variables, which are nobody else's."""
+        """Playwright gives its driver this process's variables, whatever they are just then."""
         from playwright.async_api import async_playwright
 
         await asyncio.to_thread(self._empty, FOLDERS["TMPDIR"])
-        environment = driver_environment(self._places, self._original)
-        os.environ.clear()
-        os.environ.update(environment)
-        self._playwright = await async_playwright().start()
+        with _variables(driver_environment(self._places, os.environ)):
+            self._playwright = await async_playwright().start()
         return self._playwright
 
     async def _end(self) -> None:
@@ -149,6 +149,18 @@ class Engine:
                 with suppress(Exception):  # it may be dead, which is what is wanted
                     async with asyncio.timeout(CLOSE_S):
                         await closing()
+
+
+@contextmanager
+def _variables(wanted: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _not_started(problem: Exception, limit_s: float) -> BrowserNotStarted:

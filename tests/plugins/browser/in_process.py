@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -51,7 +50,7 @@ class Reader:
 
 @asynccontextmanager
 async def reader(folder: Path, site: str, **config: Any) -> AsyncIterator[Reader]:
-    """A plugin that has been started, and ends with the block. The variables stay as they were."""
+    """A plugin that has been started, and ends with the block."""
     for name in ("state", "workdir", "plugins"):
         (folder / name).mkdir(exist_ok=True)
     plugin = Browser.__new__(Browser)
@@ -65,11 +64,8 @@ async def reader(folder: Path, site: str, **config: Any) -> AsyncIterator[Reader
         skills=folder / "skills",
     )
     plugin.__init__()  # type: ignore[misc]
-    before = dict(os.environ)
     await plugin.start()
     try:
         yield Reader(plugin, site)
     finally:
         await plugin.stop()
-        os.environ.clear()
-        os.environ.update(before)

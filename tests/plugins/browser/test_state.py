@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import zipfile
 from pathlib import Path
@@ -128,3 +129,10 @@ async def test_a_browser_that_runs_elsewhere(chromium: str, site: str, tmp_path:
     async with reader(tmp_path, site, cdp_url="http://127.0.0.1:1") as page:
         with pytest.raises(BrowserNotStarted, match="ECONNREFUSED"):
             await page.go("/")
+
+
+async def test_the_variables_of_the_process_stay_as_they_were(browser: Reader) -> None:
+    """The driver and Chromium have others, which what else runs in the process has not."""
+    await browser.go("about:blank")
+    own = str(browser.plugin.places.state)
+    assert not [name for name, value in os.environ.items() if value.startswith(own)]
