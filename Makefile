@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo docs cast test images lint test-slow chaos bench clean
+.PHONY: help setup engine demo fix docs cast pictures test images lint test-slow chaos bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -24,11 +24,19 @@ demo: setup  ## run a short session in a real container and show its events
 	@docker/ready --for-demo
 	@$(BIN)/python examples/demo.py
 
+fix: setup  ## see, find and fix a bug in a web app, with browser, kernel and shell
+	@docker/chromium
+	@$(BIN)/python examples/fix_a_web_app.py
+
 docs: setup  ## write the reference pages from the code
 	@$(BIN)/python docs/generate.py
 
 cast: demo  ## draw the demo anew as docs/demo.svg
 	@$(BIN)/python examples/cast.py
+
+pictures: setup  ## take the screenshots of the web app anew, in docs
+	@docker/ready
+	@$(BIN)/python examples/fix_a_web_app.py --image tether-test/busybox:latest --pictures docs
 
 test: setup  ## run all checks and all tests, the ones on the real engine included
 	@docker/ready

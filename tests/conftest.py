@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tether_plugins.browser.place import PROGRAMS
+
 ROOT = Path(__file__).parent.parent
 DEBIAN = "tether-test/debian:bookworm"
 TOOLS = "tether-test/debian-tools:bookworm"
@@ -71,6 +73,18 @@ def memory_path(tmp_path: Path) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="tether-test-", dir=memory))
     yield folder
     subprocess.run(["rm", "-rf", folder], check=True)  # also what is too deep for Python
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The machine's Chromium, which is installed if it has none. Without it, as root: a failure."""
+    done = subprocess.run([ROOT / "docker" / "chromium"], capture_output=True, text=True)
+    found = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if found is None:
+        if os.geteuid() == 0:
+            pytest.fail(done.stderr)
+        pytest.skip(done.stderr)
+    return found
 
 
 @pytest.fixture(scope="session")

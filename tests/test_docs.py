@@ -16,8 +16,8 @@ from .examples.installed import install
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# These two are what runs this test, and what CI runs besides: they are not run inside themselves.
-OWN_COMMANDS = re.compile(r"make (demo|test|test-slow|bench|setup)\b")
+# What runs this test or takes minutes, and what another test runs (`fix`: tests/examples).
+OWN_COMMANDS = re.compile(r"make (demo|fix|test|test-slow|bench|setup)\b")
 INSTALLED = ".venv/bin/pip install --no-deps --editable examples/plugin-preview"
 """What the snippets there do first; here it is done for them alone, in a folder of their own."""
 

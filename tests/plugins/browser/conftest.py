@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,23 +9,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tether_plugins.browser.place import PROGRAMS
-
-from ...conftest import ROOT
 from .in_process import Reader, reader
 from .site import serve
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    """The machine's Chromium, which is installed if it has none. Without it, as root: a failure."""
-    done = subprocess.run([ROOT / "docker" / "chromium"], capture_output=True, text=True)
-    found = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    if found is None:
-        if os.geteuid() == 0:
-            pytest.fail(done.stderr)
-        pytest.skip(done.stderr)
-    return found
 
 
 @pytest.fixture(scope="session")
