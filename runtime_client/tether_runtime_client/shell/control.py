@@ -308,14 +308,14 @@ def _filled(report: bytes, number: int, *, quiet: bool, saved: bool) -> bytes:
 def _save(fds: Descriptors) -> bytes:
     """The line after a command, as part of its quoted text.
 
-    An incomplete text cannot take it for its own: `!` does not go on what `for x` or `f()` began.
-    It takes itself out of a history that the command has switched on, and ends well, or `set -e`
-    would have `eval` end the shell.
+    It begins with what cannot be an alias, as every word can, and what an incomplete text cannot
+    take for its own (see `takes_line_after`). It takes itself out of a history that the command
+    has switched on, and ends well, or `set -e` would have `eval` end the shell.
     """
     return (
-        rb"\n! { __tether_<N>=$? __tether_<N>_=${_:0:%d}; "
-        rb"[[ -o history ]] && \\builtin history -d -1 && [[ ! . ]]; } >&%d 2>&%d"
-    ) % (LONGEST_LAST_WORD + 1, fds.null, fds.null)
+        rb"\n((__tether_<N>=$?,1)) >&%d 2>&%d && { __tether_<N>_=${_:0:%d}; "
+        rb"[[ ! -o history ]] || \\builtin history -d -1 || [[ . ]]; } >&%d 2>&%d"
+    ) % (fds.null, fds.null, LONGEST_LAST_WORD + 1, fds.null, fds.null)
 
 
 def _recall(carried: Carried, *, plain: bool) -> bytes:

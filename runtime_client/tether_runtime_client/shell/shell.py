@@ -313,7 +313,7 @@ class Shell:
             run.command.now_waits(evidence)
 
     def _watched(self, group: int) -> WatchedTerminal:
-        return WatchedTerminal(self.terminal.device, self.terminal.fd, self.pid, group)
+        return WatchedTerminal(self.terminal.device, self.terminal.other_end, self.pid, group)
 
     def _is_deaf(self, run: Run) -> bool:
         """Whether the shell sleeps without having read the command."""

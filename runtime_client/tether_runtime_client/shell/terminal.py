@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
 import signal
 import struct
 import sys
@@ -68,6 +69,11 @@ class Terminal:
             return os.write(self.fd, data)
         except BlockingIOError:
             return 0
+
+    @property
+    def other_end(self) -> int:
+        """The descriptor of the programs' end; -1 once it has been let go."""
+        return self._other_end
 
     def foreground_group(self) -> int:
         """The process group in front, or 0 when there is none."""
@@ -158,6 +164,18 @@ class Terminal:
 def _slave_device(fd: int) -> int:
     """The device number of a master's other end, which programs hold."""
     return slave_device(int.from_bytes(fcntl.ioctl(fd, _TIOCGPTN, b"\0\0\0\0"), sys.byteorder))
+
+
+def has_unread(fd: int) -> bool:
+    """Whether there is input that no program has read, by a descriptor of the programs' end.
+
+    The kernel has a worker bring it here, which takes its time where the processors are busy;
+    until then a reader sleeps on. Asking waits for that worker: what was typed before is here now,
+    or read.
+    """
+    ready = select.poll()
+    ready.register(fd, select.POLLIN)
+    return ready.poll(0) == [(fd, select.POLLIN)]
 
 
 def slave_device(index: int) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 _PLAIN = re.compile(r"\s*([\w@%+:,./-]+)(?:[ \t]+([\w@%+:,./=-]+))*\s*", re.ASCII)
 _CONTINUES = re.compile(r"(?:\||&&|\\)(?:\s*#.*)?\Z")
+_HEADS_FUNCTION = re.compile(r"(?:\(\s*\)|\bfunction\s+\S+)(?:\s*#.*)?\Z")
 _VERBOSE = re.compile(r"\bset(?:\s+[-+]\w+)*\s+[-+]\w*v|verbose")  # shows lines as they are read
 _HERE_DOCUMENT = re.compile(r"<<(-?)[ \t]*(?:'([^'\n]+)'|\"([^\"\n]+)\"|([^\s'\"|&;<>()`$]+))")
 
@@ -25,11 +26,13 @@ def plain_last_word(text: str) -> str | None:
 def takes_line_after(text: str) -> bool:
     """Whether a line after this text is a command of its own, shown to nobody.
 
-    Not where there is no command in it, where it ends in an operator, a backslash or a
-    here-document, and where it may switch `set -v` on.
+    Not where there is no command in it, where it ends in an operator, a backslash, a
+    here-document or a function without its body, and where it may switch `set -v` on.
     """
     last = _last_line(text)
     if not last or _CONTINUES.search(last) or text.endswith("\\"):
+        return False
+    if _HEADS_FUNCTION.search(last):
         return False
     if "<<" in text and _ends_in_here_document(text):
         return False

@@ -21,7 +21,7 @@ from ..proctree import Process
 from .blocked import Blocked, blocked_threads
 from .command import WaitEvidence
 from .processes import family, in_front
-from .terminal import slave_device, terminal_index
+from .terminal import has_unread, slave_device, terminal_index
 
 _DEV_TTY = os.makedev(5, 0)
 _DEV_PTMX = os.makedev(5, 2)
@@ -38,7 +38,7 @@ _AGAIN_S = 0.03  # after the moment: then it waits for input again and again
 
 @dataclass(frozen=True, slots=True)
 class WatchedTerminal:
-    """A terminal: its device number, a descriptor to ask its mode of, who has it.
+    """A terminal: its device number, a descriptor of the programs' end (or -1), who has it.
 
     `depth` is of how many relays it is behind.
     """
@@ -55,6 +55,8 @@ def find_wait(terminal: WatchedTerminal, quiet_s: float) -> WaitEvidence | None:
 
     `quiet_s` is how long there has been neither output nor input: weak signs need longer.
     """
+    if terminal.fd >= 0 and has_unread(terminal.fd):  # who sleeps in a read is about to be woken
+        return None
     # One that is stopped stands in its read, and reads nothing.
     members = [m for m in in_front(terminal.shell, terminal.group) if m.state not in "Tt"]
     until = time.thread_time() + _PATIENCE_S
@@ -166,7 +168,7 @@ def _hearsay(
 
 @contextmanager
 def _opened(device: int) -> Iterator[int]:
-    """A descriptor to ask a terminal's mode of, or -1 where it cannot be opened."""
+    """A descriptor of a terminal's programs' end, or -1 where it cannot be opened."""
     path = f"/dev/pts/{terminal_index(device)}"
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)

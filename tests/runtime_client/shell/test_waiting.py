@@ -26,19 +26,16 @@ class Pair:
     """A terminal with a program on it, in a kernel session of its own."""
 
     def __init__(self, code: str) -> None:
-        self.master, slave = pty.openpty()
-        self.device = os.fstat(slave).st_rdev
+        self.master, self.slave = pty.openpty()
+        self.device = os.fstat(self.slave).st_rdev
         self.process = subprocess.Popen(
             [sys.executable, "-c", f"import sys\nprint('up', flush=True)\n{code}"],
-            stdin=slave,
-            stdout=slave,
+            stdin=self.slave,
+            stdout=self.slave,
             start_new_session=True,
         )
-        os.close(slave)
         assert os.read(self.master, 100).startswith(b"up")
-        self.terminal = WatchedTerminal(
-            self.device, self.master, self.process.pid, self.process.pid
-        )
+        self.terminal = WatchedTerminal(self.device, self.slave, self.process.pid, self.process.pid)
 
     def settle(self) -> None:
         """Let the program come to where it waits."""
@@ -68,6 +65,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     pair.process.kill()
     pair.process.wait()
     os.close(pair.master)
+    os.close(pair.slave)
 
 
 def on(code: str) -> pytest.MarkDecorator:
@@ -77,6 +75,25 @@ def on(code: str) -> pytest.MarkDecorator:
 @on("sys.stdin.readline()")
 def test_a_read_is_exact(pair: Pair) -> None:
     assert find_wait_soon(pair.terminal, 0) == "exact"
+
+
+SIGNALLED = """
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+while True:
+    os.read(0, 100)
+    signal.sigwait([signal.SIGUSR1])
+"""
+
+
+@on(SIGNALLED)
+def test_what_was_typed_ends_the_wait_at_once(pair: Pair) -> None:
+    """Before the kernel has brought it, and the reader has been woken."""
+    for _ in range(200):
+        assert find_wait_soon(pair.terminal, 0) == "exact"
+        os.write(pair.master, b"a line\n")
+        assert find_wait(pair.terminal, 100) is None
+        pair.process.send_signal(signal.SIGUSR1)
 
 
 @on("import time; time.sleep(60)")
