@@ -30,7 +30,9 @@ class BrowserConfig(Message):
         observe_timeout_s: how long a part of an observation may take, until it is left out.
         settle_s: how long a navigation or a load that a step began is waited for.
         download_wait_s: how long an observation waits for downloads that are under way.
-        files_bytes: what screenshots and long texts may take on disk; the oldest go first.
+        files_bytes: what screenshots, long texts, downloads and recordings may take on disk; the
+            oldest go first.
+        video_bytes: what one recording may take, which ends there.
     """
 
     executable: Annotated[str, Field(min_length=1)] = "auto"
@@ -45,6 +47,7 @@ class BrowserConfig(Message):
     settle_s: _Seconds = 5.0
     download_wait_s: Annotated[float, Field(ge=0, le=3600)] = 2.0
     files_bytes: Annotated[int, Field(ge=0)] = 1024**3
+    video_bytes: Annotated[int, Field(ge=0)] = 128 * 1024**2
 
     @model_validator(mode="after")
     def _starts_or_connects(self) -> Self:

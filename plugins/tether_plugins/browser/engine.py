@@ -71,7 +71,7 @@ class Engine:
         except Exception:
             self._lost = True
 
-    def info(self, state_lost: str | None) -> BrowserInfo:
+    def info(self) -> BrowserInfo:
         """Of the browser that was started last."""
         version = self._browser.version if self._browser is not None else ""
         if self._place is None:
@@ -82,7 +82,6 @@ class Engine:
                 executable=where,
                 sandbox=said,
                 starts=self.starts,
-                state_lost=state_lost,
             )
         return BrowserInfo(
             version=version,
@@ -90,7 +89,6 @@ class Engine:
             sandbox=self._place.confinement,
             flags=(*self._place.flags, *self._config.arguments),
             starts=self.starts,
-            state_lost=state_lost,
         )
 
     async def close(self) -> None:

@@ -15,6 +15,9 @@ REASONS = (
 """In this order: a time that is over says in its log what was waited for."""
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_COMMAND = re.compile(r"^<launching>.*\n?", re.MULTILINE)
+"""The browser's command line is longer than what went wrong."""
+
 _CALL = re.compile(r"^(\w+\.\w+): ")
 
 
@@ -28,7 +31,7 @@ class StepProblem(Exception):
 
 def plain_message(problem: BaseException) -> str:
     """In words, without colours and without the name of the call."""
-    text = _COLOUR.sub("", str(problem)).strip() or type(problem).__name__
+    text = _COMMAND.sub("", _COLOUR.sub("", str(problem))).strip() or type(problem).__name__
     return _CALL.sub("", text)
 
 

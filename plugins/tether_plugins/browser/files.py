@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections import deque
 from pathlib import Path
 
 from . import limits
 
 _UNPLAIN = re.compile(r"[^A-Za-z0-9._ -]+")
+_NUMBERED = re.compile(r"(\d{5})-")
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -20,10 +20,10 @@ class FileStore:
     def __init__(self, folder: Path, limit: int) -> None:
         self._folder = folder
         self._limit = limit
-        shutil.rmtree(folder, ignore_errors=True)  # of an earlier life of the plugin
         self._kept: deque[tuple[Path, int]] = deque()
         self._size = 0
         self._number = 0
+        self._take_over()
 
     def keep(self, name: str, data: bytes) -> str:
         """The path of a new file with that; nothing half-written is left."""
@@ -53,6 +53,16 @@ class FileStore:
         self._kept.append((path, size))
         self._size += size
         return size
+
+    def _take_over(self) -> None:
+        """What an earlier life of the plugin named can still be read, and is the oldest."""
+        if not self._folder.is_dir():
+            return
+        for path in sorted(self._folder.iterdir()):
+            number = _NUMBERED.match(path.name)
+            if number is not None and not path.is_symlink() and path.is_file():
+                self.adopt(path)
+                self._number = int(number[1])
 
     def _make_room(self, size: int) -> None:
         while self._kept and (

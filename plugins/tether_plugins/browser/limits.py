@@ -35,6 +35,13 @@ OBSERVATIONS = 500
 """Observations whose files are kept."""
 
 
+VIDEO_SIDE = 1280
+"""The longer side of a recording, in pixels; a larger viewport is scaled down."""
+
+VIDEO_BITRATE = 1_000_000
+"""Bits per second of pictures that change without end."""
+
+
 def cut(text: object, most: int) -> str:
     """A text of no more than so many characters, which says that it was cut."""
     whole = text if isinstance(text, str) else repr(text)

@@ -23,7 +23,8 @@ from .files import FileStore
 from .limits import cut
 from .marks import marked
 from .pictures import size_of
-from .session import Session, Tab
+from .session import Session
+from .tabs import Tab
 
 if TYPE_CHECKING:
     from playwright.async_api import Frame, Page
@@ -206,7 +207,7 @@ class Observer:
         )
 
     async def _titles(self) -> None:
-        tabs = [tab for tab in self._session.tabs() if tab.problem is None]
+        tabs = [tab for tab in self._session.tabs.all() if tab.problem is None]
         found = await asyncio.gather(*(_title_of(tab.page) for tab in tabs))
         self.seen.titles = {tab.number: one for tab, one in zip(tabs, found, strict=True)}
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
-
-from pydantic import JsonValue
 
 from tether_runtime_client.plugin import ActionContext, Plugin, handles
 from tether_runtime_client.protocol.browser import (
     BrowseInteractiveAction,
     BrowserCloseAction,
     BrowserContextObservation,
+    BrowserInfo,
     BrowserOpenAction,
     BrowserOutputObservation,
-    BrowserPart,
     BrowserSaveAction,
-    BrowserTimings,
     BrowseURLAction,
 )
 from tether_runtime_client.protocol.errors import (
@@ -30,33 +28,21 @@ from tether_runtime_client.protocol.errors import (
 
 from . import limits
 from .config import BrowserConfig
-from .failures import StepProblem, plain_message, reason_of
+from .failures import plain_message, reason_of
 from .files import FileStore
 from .limits import cut
+from .telling import Work, observation
 
 if TYPE_CHECKING:
-    from .contexts import Contexts, Slot
+    from .contexts import Contexts, Lost, Slot
     from .engine import Engine
-    from .observe import Seen
     from .session import Session
-
-_LOGGED: tuple[BrowserPart, ...] = ("console", "failed_requests", "dialogs")
 
 CLOSED = re.compile("has been closed|Connection closed|closed while")
 """The page, or all of the browser."""
 
 GRACE_S = 2.0
 """How much later than its own timeout a step is given up that does not heed it."""
-
-
-class Work:
-    """One action: what it did so far, and how long that took."""
-
-    def __init__(self) -> None:
-        self.began = time.monotonic()
-        self.starting = 0.0
-        self.steps: list[float] = []
-        self.results: list[JsonValue] = []
 
 
 class Browser(Plugin[BrowserConfig]):
@@ -73,14 +59,14 @@ class Browser(Plugin[BrowserConfig]):
 
     async def stop(self) -> None:
         """End the browser, and with it all pages."""
-        self._contexts.stop()
+        await self._contexts.stop()
         await self._engine.close()
 
     @handles(BrowseURLAction)
     async def browse(
         self, action: BrowseURLAction, context: ActionContext
     ) -> BrowserOutputObservation:
-        from .steps import go
+        from .navigation import go
 
         slot = self._contexts.slot(action.context)
         async with slot.lock:
@@ -106,9 +92,7 @@ class Browser(Plugin[BrowserConfig]):
             for step in action.steps:
                 limit = action.step_timeout_s if step.timeout_s is None else step.timeout_s
                 doing = STEPS[type(step)](session, step, max(limit, 0.001) * 1000)
-                value = await self._do(session, work, step.step, 2 * limit, doing)
-                if step.step == "evaluate":
-                    self._keep_result(session, work, value)
+                await self._do(session, work, step.step, 2 * limit, doing)
             await self._settle(session)
             return await self._observe(slot, session, action, work)
 
@@ -122,7 +106,7 @@ class Browser(Plugin[BrowserConfig]):
             storage = self.places.workdir / action.storage if action.storage else None
             session = await self._contexts.open(slot, storage)
             slot.lost = None
-            return _of(slot, tabs=session.listed({}))
+            return _of(slot, tabs=session.tabs.listed({}), **asdict(slot.recorded))
 
     @handles(BrowserSaveAction)
     async def save(
@@ -139,7 +123,7 @@ class Browser(Plugin[BrowserConfig]):
             except Exception as problem:
                 said = cut(plain_message(problem), limits.MESSAGE)
                 raise BrowserError(f"the context cannot be saved: {said}") from None
-            return _of(slot, tabs=session.listed({}), storage_path=str(path))
+            return _of(slot, tabs=session.tabs.listed({}), storage_path=str(path))
 
     @handles(BrowserCloseAction)
     async def close(
@@ -147,19 +131,21 @@ class Browser(Plugin[BrowserConfig]):
     ) -> BrowserContextObservation:
         slot = self._contexts.known(action.context)
         async with slot.lock:
-            trace = await self._contexts.close(slot)
-            told = _of(slot, trace_path=trace)
+            await self._contexts.close(slot)
+            told = _of(slot, **asdict(slot.recorded))
             slot.settings = self.config.context
             return told
 
     async def _do(
         self, session: Session, work: Work, kind: str, limit_s: float, doing: Any
-    ) -> JsonValue:
+    ) -> None:
         """One step; its failure is told by its number."""
         began = time.monotonic()
         try:
             async with asyncio.timeout(limit_s + GRACE_S):
-                value: JsonValue = await doing
+                value = await doing
+            if kind == "evaluate":
+                work.keep(value)
         except ActionError:
             raise
         except Exception as problem:
@@ -167,7 +153,6 @@ class Browser(Plugin[BrowserConfig]):
                 await self._engine.look()
             raise self._failed(session, work, kind, problem) from None
         work.steps.append(round(time.monotonic() - began, 4))
-        return value
 
     def _failed(self, session: Session, work: Work, kind: str, problem: Exception) -> ActionError:
         number = len(work.steps)
@@ -179,7 +164,7 @@ class Browser(Plugin[BrowserConfig]):
                 kind=kind,
                 results=work.results,
             )
-        if not session.tabs():
+        if not session.tabs:
             url, reason = "", "closed"
         else:
             url = cut(session.tab.page.url, limits.URL)
@@ -193,20 +178,12 @@ class Browser(Plugin[BrowserConfig]):
             results=work.results,
         )
 
-    def _keep_result(self, session: Session, work: Work, value: JsonValue) -> None:
-        work.results.append(value)
-        if sum(len(repr(each)) for each in work.results) > limits.RESULTS:
-            work.results.pop()
-            work.steps.pop()
-            said = f"the values of all steps take more than {limits.RESULTS:,} bytes"
-            raise self._failed(session, work, "evaluate", StepProblem("other", said))
-
     async def _settle(self, session: Session) -> None:
         """What the steps began is let come: an answer, and the page that it is."""
-        from .steps import loaded
+        from .navigation import loaded
 
-        await session.arrive(self.config.settle_s)
-        tab = await session.usable() if not session.tabs() else session.tab
+        await session.arrivals.wait(self.config.settle_s)
+        tab = await session.usable() if not session.tabs else session.tab
         if tab.problem is None and not tab.loading:
             try:
                 async with asyncio.timeout(self.config.settle_s + GRACE_S):
@@ -223,7 +200,7 @@ class Browser(Plugin[BrowserConfig]):
     ) -> BrowserOutputObservation:
         from .observe import Observer
 
-        if not session.tabs():
+        if not session.tabs:
             await session.new_tab()
         if "downloads" not in action.omit:
             await session.downloads.wait(self.config.download_wait_s)
@@ -235,49 +212,15 @@ class Browser(Plugin[BrowserConfig]):
             await self._engine.look()
         if not self._engine.runs:
             raise BrowserLost("the browser ended while the page was looked at")
-        return self._told(slot, session, action, work, seen)
-
-    def _told(
-        self,
-        slot: Slot,
-        session: Session,
-        action: BrowseURLAction | BrowseInteractiveAction,
-        work: Work,
-        seen: Seen,
-    ) -> BrowserOutputObservation:
         lost, slot.lost = slot.lost, None
-        tab = session.tab
-        parts: dict[str, Any] = {}
-        omitted: dict[BrowserPart, int] = {}
-        for name in _LOGGED:
-            parts[name], count = getattr(session.log, name).take()
-            if count and name not in action.omit:
-                omitted[name] = count
-        parts["downloads"] = session.downloads.take()
-        parts["tabs"] = session.listed(seen.titles)
-        for part in action.omit:
-            parts.pop(part, None)
-        return BrowserOutputObservation(
-            url=cut(tab.page.url, limits.URL),
-            title=seen.title,
-            status=tab.status,
-            loading=tab.loading,
-            context=action.context,
-            tab=tab.number,
-            tree=seen.tree if "tree" not in action.omit else "",
-            tree_path=seen.tree_path,
-            focused=seen.focused,
-            text=seen.text,
-            text_path=seen.text_path,
-            truncated=tuple(seen.truncated),
-            omitted=omitted,
-            screenshot=seen.screenshot,
-            results=tuple(work.results),
-            missing=dict(seen.missing),
-            timings=_timings(seen, work) if "timings" not in action.omit else None,
-            browser=self._engine.info(lost),
-            **parts,
-        )
+        return observation(session, action, work, seen, self._info(lost))
+
+    def _info(self, lost: Lost | None) -> BrowserInfo:
+        info = self._engine.info()
+        if lost is None:
+            return info
+        told = {"state_lost": lost.words, "video_path": lost.video_path}
+        return info.model_copy(update=told)
 
     async def _session(
         self, slot: Slot, action: BrowseURLAction | BrowseInteractiveAction, work: Work
@@ -294,15 +237,4 @@ class Browser(Plugin[BrowserConfig]):
 def _of(slot: Slot, **fields: Any) -> BrowserContextObservation:
     return BrowserContextObservation(
         context=slot.name, is_open=slot.session is not None, settings=slot.settings, **fields
-    )
-
-
-def _timings(seen: Seen, work: Work) -> BrowserTimings:
-    found = seen.timings if seen.timings is not None else BrowserTimings(total=0)
-    return found.model_copy(
-        update={
-            "total": round(time.monotonic() - work.began, 4),
-            "starting": round(work.starting, 4),
-            "steps": tuple(work.steps),
-        }
     )

@@ -1,27 +1,24 @@
-"""A context: cookies, storage and tabs of its own, and what happened on its pages."""
+"""A context that is open: its tabs, and what happens on its pages."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tether_runtime_client.protocol.browser import (
-    BrowserTab,
-    ContextSettings,
-    ShownDialog,
-)
-from tether_runtime_client.protocol.errors import BrowserLimit
+from tether_runtime_client.protocol.browser import ContextSettings, ShownDialog
 
 from . import limits
+from .arrivals import Arrivals, page_of
+from .config import BrowserConfig
 from .downloads import Downloads
-from .failures import StepProblem
 from .files import FileStore
 from .limits import cut
 from .logs import Log
+from .recordings import Recorded, Recordings
+from .tabs import Tab, Tabs
 
 if TYPE_CHECKING:
     from playwright.async_api import (
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
         BrowserContext,
         Dialog,
         Download,
-        Frame,
         Page,
         Request,
         Response,
@@ -39,38 +35,23 @@ if TYPE_CHECKING:
 CLOSE_S = 5.0
 
 
-@dataclass(eq=False)
-class Tab:
-    """A page by its number. `problem` is why it can no longer be used as it is."""
-
-    number: int
-    page: Page
-    opened_by_page: bool = False
-    status: int | None = None
-    problem: str | None = None
-    loading: bool = False
-
-
 class Session:
-    """A context that is open. Its owner sees to it that one action uses it at a time."""
+    """Its owner sees to it that one action uses it at a time."""
 
-    def __init__(self, name: str, context: BrowserContext, files: FileStore, max_tabs: int) -> None:
+    def __init__(
+        self, name: str, context: BrowserContext, files: FileStore, config: BrowserConfig
+    ) -> None:
         self.name = name
         self.context = context
         self.log = Log()
         self.downloads = Downloads(files)
+        self.tabs = Tabs(name, config.max_tabs)
+        self.arrivals = Arrivals()
         self.accept_dialogs = False
         self.prompt_text: str | None = None
-        self._max_tabs = max_tabs
-        self._tabs: dict[int, Tab] = {}
-        self._shown = 0
-        self._next = 0
+        self._recordings = Recordings(context, files, config.video_bytes)
         self._asked_for = 0
-        self._navigating: set[Request] = set()
-        self._coming = 0
-        self._arrived = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._trace: Path | None = None
 
     @classmethod
     async def open(
@@ -80,19 +61,17 @@ class Session:
         settings: ContextSettings,
         storage: Path | None,
         files: FileStore,
-        max_tabs: int,
+        config: BrowserConfig,
     ) -> Session:
         """A new one, with an empty tab."""
         options = _options(settings) | ({"storage_state": storage} if storage is not None else {})
         context = await browser.new_context(**options)
-        session = cls(name, context, files, max_tabs)
+        session = cls(name, context, files, config)
         try:
             session._listen()
             for pattern in settings.block:
                 await context.route(pattern, _refuse)
-            if settings.trace:
-                await context.tracing.start(screenshots=True, snapshots=True)
-                session._trace = files.new("trace.zip")
+            await session._recordings.start(browser, settings)
             await session.new_tab()
         except BaseException:
             await session.close()
@@ -102,44 +81,39 @@ class Session:
     @property
     def tab(self) -> Tab:
         """The tab that is shown."""
-        return self._tabs[self._shown]
-
-    def tabs(self) -> list[Tab]:
-        """All, in the order of their numbers."""
-        return list(self._tabs.values())
+        return self.tabs.shown
 
     async def new_tab(self) -> Tab:
         """One more tab, which is shown from now on."""
-        if len(self._tabs) >= self._max_tabs:
-            raise BrowserLimit(f"there are {len(self._tabs)} tabs in {self.name!r} already")
+        self.tabs.make_room()
         self._asked_for += 1
         try:
             page = await self.context.new_page()
         finally:
             self._asked_for -= 1
-        tab = self._of(page) or self._add(page)
+        tab = self.tabs.of(page) or self._add(page)
         tab.opened_by_page = False
-        self._shown = tab.number
-        return tab
+        return await self.show(tab.number)
 
-    def show(self, number: int) -> Tab:
+    async def show(self, number: int) -> Tab:
         """Go to another tab."""
-        if number not in self._tabs:
-            there = ", ".join(map(str, self._tabs))
-            raise StepProblem("not_found", f"there is no tab {number}; there are {there}")
-        self._shown = number
-        return self.tab
+        tab = self.tabs.show(number)
+        await self._recordings.follow(tab.page)
+        return tab
 
     async def close_tab(self, number: int | None) -> None:
         """Close one; the last one is replaced by an empty one."""
-        tab = self.show(number) if number is not None else self.tab
-        await self._drop(tab)
-        if not self._tabs:
+        tab = self.tabs.show(number) if number is not None else self.tab
+        self.tabs.forget(tab)
+        await _quietly(tab.page.close())
+        if self.tabs:
+            await self.show(self.tab.number)
+        else:
             await self.new_tab()
 
     async def usable(self) -> Tab:
         """The tab that is shown, with a new page in its place where the old one is lost."""
-        if not self._tabs:
+        if not self.tabs:
             return await self.new_tab()
         tab = self.tab
         if tab.problem is not None:
@@ -147,47 +121,20 @@ class Session:
             tab.page = await self._replacement()
             tab.problem, tab.status, tab.loading = None, None, False
             self._spawn(_quietly(lost.close()))
+            await self._recordings.follow(tab.page)
         return tab
 
-    async def arrive(self, timeout_s: float) -> None:
-        """Wait for navigations and popups that began, at most so long: for their answers, not for
-        loads.
-        """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                while self._navigating or self._coming:
-                    self._arrived.clear()
-                    await self._arrived.wait()
-        self._navigating.clear()
-        self._coming = 0
-
-    async def end_trace(self) -> str | None:
-        """The path of what was recorded."""
-        path, self._trace = self._trace, None
-        if path is None:
-            return None
-        await self.context.tracing.stop(path=path)
-        return str(path)
+    async def end_recordings(self, *, alive: bool) -> Recorded:
+        """Finish them: as far as they came, where the browser is no longer alive."""
+        return await self._recordings.end(alive=alive)
 
     async def close(self) -> None:
         """With all its pages. Twice is safe."""
         self.downloads.stop()
+        await self._recordings.end(alive=False)
         await _quietly(self.context.close())
         for task in self._tasks:
             task.cancel()
-
-    def listed(self, titles: dict[int, str]) -> tuple[BrowserTab, ...]:
-        """The tabs, as they are told."""
-        return tuple(
-            BrowserTab(
-                tab=tab.number,
-                url=cut(tab.page.url, limits.URL),
-                title=titles.get(tab.number, ""),
-                opened_by_page=tab.opened_by_page,
-                problem=tab.problem,
-            )
-            for tab in self.tabs()
-        )
 
     # --- what pages do
 
@@ -196,27 +143,23 @@ class Session:
         context.on("page", self._opened)
         context.on("console", self.log.wrote)
         context.on("weberror", self.log.raised)
-        context.on("request", self._requested)
+        context.on("request", self.arrivals.requested)
         context.on("requestfailed", self._failed)
         context.on("response", self._answered)
         context.on("dialog", lambda dialog: self._spawn(self._answer(dialog)))
 
     def _opened(self, page: Page) -> None:
-        if self._of(page) is not None:
+        if self.tabs.of(page) is not None:
             return
-        if not self._asked_for and len(self._tabs) >= self._max_tabs:
+        if not self._asked_for and self.tabs.is_full:
             self._spawn(_quietly(page.close()))  # a page that opens windows without an end
             return
         self._add(page, opened_by_page=True)
-        self._coming = max(0, self._coming - 1)
-        self._arrived.set()
+        self.arrivals.opened()
 
     def _add(self, page: Page, *, opened_by_page: bool = False) -> Tab:
-        tab = Tab(self._next, page, opened_by_page)
-        self._next += 1
-        self._tabs[tab.number] = tab
         self._follow(page)
-        return tab
+        return self.tabs.add(page, opened_by_page=opened_by_page)
 
     def _follow(self, page: Page) -> None:
         page.on("close", self._closed)
@@ -234,42 +177,32 @@ class Session:
         return page
 
     def _closed(self, page: Page) -> None:
-        tab = self._of(page)
-        if tab is not None:
-            self._forget(tab)
+        tab = self.tabs.of(page)
+        if tab is None:
+            return
+        self.tabs.forget(tab)
+        if self.tabs:
+            self._spawn(self._recordings.follow(self.tab.page))
 
     def _crashed(self, page: Page) -> None:
-        tab = self._of(page)
+        tab = self.tabs.of(page)
         if tab is not None:
             tab.problem = "its page has crashed"
 
     def _downloaded(self, download: Download) -> None:
         self.downloads.began(download)
 
-    def _requested(self, request: Request) -> None:
-        if _is_document(request):
-            self._navigating.add(request)
-            self._coming += _frame_of(request) is None
-
     def _failed(self, request: Request) -> None:
         self.log.failed(request)
-        self._over(request)
+        self.arrivals.over(request)
 
     def _answered(self, response: Response) -> None:
         self.log.answered(response)
-        self._over(response.request)
-        tab = self._loading(response.request)
+        self.arrivals.over(response.request)
+        page = page_of(response.request)
+        tab = self.tabs.of(page) if page is not None else None
         if tab is not None:
             tab.status = response.status
-
-    def _loading(self, request: Request) -> Tab | None:
-        """The tab whose document it is for."""
-        frame = _frame_of(request) if _is_document(request) else None
-        return self._of(frame.page) if frame is not None else None
-
-    def _over(self, request: Request) -> None:
-        self._navigating.discard(request)
-        self._arrived.set()
 
     async def _answer(self, dialog: Dialog) -> None:
         """At once: a page waits for it."""
@@ -288,40 +221,10 @@ class Session:
         else:
             await _quietly(dialog.dismiss())
 
-    # --- tabs
-
-    def _of(self, page: Page) -> Tab | None:
-        return next((tab for tab in self._tabs.values() if tab.page is page), None)
-
-    async def _drop(self, tab: Tab) -> None:
-        self._forget(tab)
-        await _quietly(tab.page.close())
-
-    def _forget(self, tab: Tab) -> None:
-        self._tabs.pop(tab.number, None)
-        if self._shown == tab.number and self._tabs:
-            self._shown = max(self._tabs)
-
     def _spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _is_document(request: Request) -> bool:
-    """Whether it is for a tab's own document, and not for a frame's."""
-    if not request.is_navigation_request():
-        return False
-    frame = _frame_of(request)
-    return frame is None or frame.parent_frame is None
-
-
-def _frame_of(request: Request) -> Frame | None:
-    """Playwright knows none of a page that has not come up yet."""
-    try:
-        return request.frame
-    except Exception:
-        return None
 
 
 async def _quietly(closing: Awaitable[object]) -> None:

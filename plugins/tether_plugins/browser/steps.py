@@ -2,114 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
 from tether_runtime_client.protocol import browser as b
 
-from . import limits
+from . import limits, navigation
 from .failures import StepProblem
 from .limits import cut
 from .session import Session
 from .targets import Point, element, locate, middle
 
 if TYPE_CHECKING:
-    from playwright.async_api import Page, Response
-
-STOP_S = 2.0
+    from playwright.async_api import Page
 
 Step = Callable[[Session, Any, float], Awaitable[JsonValue]]
-
-
-async def go(session: Session, url: str, wait_until: b.LoadState, timeout: float) -> None:
-    """Load a page. Only its document has to come in time."""
-    from playwright.async_api import Error
-    from playwright.async_api import TimeoutError as Late
-
-    tab = await session.usable()
-    tab.loading = False
-    try:
-        response = await tab.page.goto(with_scheme(url), wait_until="commit", timeout=timeout)
-    except Late:
-        await _stop(session)
-        raise
-    except Error as problem:
-        if "Download is starting" in problem.message:
-            return
-        if "net::ERR_" in problem.message:
-            await _told_by_chromium(tab.page)
-        raise
-    tab.status = response.status if response is not None else None
-    if wait_until != "commit":
-        await loaded(session, wait_until, timeout)
-
-
-async def _stop(session: Session) -> None:
-    """Give up a navigation: nothing is heard of the page that is there while it is waited for."""
-    from playwright.async_api import Error
-
-    with suppress(Error, TimeoutError):
-        async with asyncio.timeout(STOP_S):
-            connection = await session.context.new_cdp_session(session.tab.page)
-            await connection.send("Page.stopLoading")
-            await connection.detach()
-
-
-async def _told_by_chromium(page: Page) -> None:
-    """Its own page about the failure comes after it is told, in the place of the one before."""
-    from playwright.async_api import Error
-
-    with suppress(Error):
-        await page.wait_for_url("chrome-error://**", wait_until="commit", timeout=1000)
-
-
-async def loaded(session: Session, state: b.LoadState, timeout: float) -> None:
-    """Wait for a load; one that takes longer is told with the page."""
-    from playwright.async_api import TimeoutError as Late
-
-    tab = session.tab
-    try:
-        await tab.page.wait_for_load_state(_state(state), timeout=timeout)
-        tab.loading = False
-    except Late:
-        tab.loading = True
-
-
-def with_scheme(url: str) -> str:
-    """An address as it may be typed: `localhost:8000/page`."""
-    head = url.split("/", 1)[0]
-    known = "://" in url or head.lower().startswith(("about:", "data:", "blob:", "file:"))
-    return url if known else f"http://{url}"
-
-
-async def _goto(session: Session, step: b.GotoStep, timeout: float) -> None:
-    await go(session, step.url, step.wait_until, timeout)
-
-
-async def _back(session: Session, step: b.BackStep, timeout: float) -> None:
-    going = session.tab.page.go_back(wait_until="commit", timeout=timeout)
-    await _arrived(session, going, timeout)
-
-
-async def _forward(session: Session, step: b.ForwardStep, timeout: float) -> None:
-    going = session.tab.page.go_forward(wait_until="commit", timeout=timeout)
-    await _arrived(session, going, timeout)
-
-
-async def _reload(session: Session, step: b.ReloadStep, timeout: float) -> None:
-    tab = await session.usable()
-    await _arrived(session, tab.page.reload(wait_until="commit", timeout=timeout), timeout)
-
-
-async def _arrived(session: Session, going: Awaitable[Response | None], timeout: float) -> None:
-    response = await going
-    session.tab.status = response.status if response is not None else None
-    await loaded(session, "load", timeout)
 
 
 async def _click(session: Session, step: b.ClickStep, timeout: float) -> None:
@@ -244,7 +154,7 @@ async def _wait_for(session: Session, step: b.WaitForStep, timeout: float) -> No
     if step.url is not None:
         await page.wait_for_url(step.url, timeout=timeout, wait_until="commit")
     if step.load is not None and step.load != "commit":
-        await page.wait_for_load_state(_state(step.load), timeout=timeout)
+        await page.wait_for_load_state(navigation.named(step.load), timeout=timeout)
     if step.is_given:
         await _wait_for_element(page, step, timeout)
     if step.text is not None:
@@ -267,11 +177,12 @@ async def _wait_for_element(page: Page, step: b.WaitForStep, timeout: float) -> 
 async def _new_tab(session: Session, step: b.NewTabStep, timeout: float) -> None:
     await session.new_tab()
     if step.url is not None:
-        await go(session, step.url, "load", timeout)
+        await navigation.go(session, step.url, "load", timeout)
 
 
 async def _switch_tab(session: Session, step: b.SwitchTabStep, timeout: float) -> None:
-    await session.show(step.tab).page.bring_to_front()
+    tab = await session.show(step.tab)
+    await tab.page.bring_to_front()
 
 
 async def _close_tab(session: Session, step: b.CloseTabStep, timeout: float) -> None:
@@ -301,15 +212,11 @@ def _as_json(value: Any) -> JsonValue:
     return told
 
 
-def _state(state: b.LoadState) -> Any:
-    return "domcontentloaded" if state == "commit" else state
-
-
 STEPS: dict[type[Any], Step] = {
-    b.GotoStep: _goto,
-    b.BackStep: _back,
-    b.ForwardStep: _forward,
-    b.ReloadStep: _reload,
+    b.GotoStep: navigation.goto,
+    b.BackStep: navigation.back,
+    b.ForwardStep: navigation.forward,
+    b.ReloadStep: navigation.reload,
     b.ClickStep: _click,
     b.DoubleClickStep: _dblclick,
     b.HoverStep: _hover,

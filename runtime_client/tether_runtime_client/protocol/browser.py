@@ -174,7 +174,9 @@ class BrowserOutputObservation(PluginObservation):
 class BrowserContextObservation(PluginObservation):
     """A context, after it was opened, saved or closed.
 
-    `storage_path` is where its cookies and storage were saved, `trace_path` its recording.
+    `storage_path` is where its cookies and storage were saved. `trace_path` and `video_path` are
+    what was recorded of the context that was closed, or that gave way to this one;
+    `recording_problem` says what is missing of them, and why.
     """
 
     observation: Literal["browser.context"] = "browser.context"
@@ -184,6 +186,8 @@ class BrowserContextObservation(PluginObservation):
     tabs: tuple[BrowserTab, ...] = ()
     storage_path: str | None = None
     trace_path: str | None = None
+    video_path: str | None = None
+    recording_problem: str | None = None
 
 
 class BrowserOpenAction(PluginAction[BrowserContextObservation]):
@@ -211,7 +215,7 @@ class BrowserSaveAction(PluginAction[BrowserContextObservation]):
 
 
 class BrowserCloseAction(PluginAction[BrowserContextObservation]):
-    """Close a context and forget it → `BrowserContextObservation`, with its trace if it has one."""
+    """Close a context and forget it → `BrowserContextObservation`, with what was recorded of it."""
 
     action: Literal["browser.close"] = "browser.close"
     context: ContextName = "default"

@@ -119,7 +119,7 @@ class BrowserInfo(Message):
     `sandbox` says whether Chromium confines its pages with a sandbox of its own, and why not;
     `flags` are those that the place asked for; `starts` counts how often it was started.
     `state_lost` says how it ended before it was started again: its pages, cookies and storage are
-    gone. It is told once.
+    gone; `video_path` is what was recorded of this context until then. Both are told once.
     """
 
     version: str
@@ -128,6 +128,7 @@ class BrowserInfo(Message):
     flags: tuple[str, ...] = ()
     starts: int = 1
     state_lost: str | None = None
+    video_path: str | None = None
 
 
 class Viewport(Message):
@@ -159,7 +160,9 @@ class ContextSettings(Message):
 
     `locale` is as `de-DE`, `timezone` as `Europe/Berlin`. With `ignore_https_errors` certificates
     may be anyone's. `block` are addresses that are not asked for, with `*` and `**` in them. With
-    `trace` all that happens is recorded, for `playwright show-trace`, until the context is closed.
+    `trace` all that happens is recorded, for `playwright show-trace`, until the context is closed;
+    with `video` what the tab that is shown looks like, as WebM (VP8), 10 pictures a second at most,
+    whose longer side has no more than 1280 pixels.
     """
 
     viewport: Viewport = Field(default_factory=Viewport)
@@ -171,3 +174,4 @@ class ContextSettings(Message):
     ignore_https_errors: bool = False
     block: tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...] = ()
     trace: bool = False
+    video: bool = False

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -69,3 +70,23 @@ async def reader(folder: Path, site: str, **config: Any) -> AsyncIterator[Reader
         yield Reader(plugin, site)
     finally:
         await plugin.stop()
+
+
+def children(pid: int) -> Iterator[int]:
+    """A process's descendants, the parents first."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            yield int(child)
+            yield from children(int(child))
+
+
+def process(page: Reader, words: str) -> int:
+    """The first of its processes whose command line has these words."""
+    home = f"HOME={page.plugin.places.state}/home".encode()
+    for pid in children(os.getpid()):
+        place = Path(f"/proc/{pid}")
+        is_its = home in (place / "environ").read_bytes().split(b"\0")
+        command = (place / "cmdline").read_text()
+        if is_its and words in command and not command.startswith("/bin/sh"):  # Debian's wrapper
+            return pid
+    raise AssertionError(f"no process {words}")

@@ -16,7 +16,7 @@ import pytest_asyncio
 from tether_runtime_client.protocol.errors import BrowserLost, BrowserStepFailed
 
 from ...server.ports.certificates import Authority
-from .in_process import Reader, reader
+from .in_process import Reader, process, reader
 from .site import serve
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("browser")]
@@ -46,26 +46,6 @@ def secure_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.shutdown()
     server.server_close()
     thread.join()
-
-
-def children(pid: int) -> Iterator[int]:
-    """A process's descendants, the parents first."""
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield int(child)
-            yield from children(int(child))
-
-
-def process(page: Reader, words: str) -> int:
-    """The first of its processes whose command line has these words."""
-    home = f"HOME={page.plugin.places.state}/home".encode()
-    for pid in children(os.getpid()):
-        place = Path(f"/proc/{pid}")
-        is_its = home in (place / "environ").read_bytes().split(b"\0")
-        command = (place / "cmdline").read_text()
-        if is_its and words in command and not command.startswith("/bin/sh"):  # Debian's wrapper
-            return pid
-    raise AssertionError(f"no process {words}")
 
 
 async def test_a_page_that_never_finishes_is_told_as_it_is(short: Reader) -> None:
