@@ -36,6 +36,10 @@ NAMES = {
         '\\builtin eval "$n() { echo no; }; readonly -f $n"; done'
     ),
     "aliases named as builtins": f"for n in {BUILTINS}; do alias $n='echo hijacked'; done",
+    "aliases named as keywords": (
+        "for n in ! if then else fi case esac for do done while until in time function coproc; "
+        "do alias $n='exit 9'; done"
+    ),
     "an alias for nothing": "alias eval= printf= builtin= command= read= exec=",
     "functions named like ours": "__tether() { echo hijacked; return 9; }; __tether_mode() { :; }",
     "variables named like ours": "readonly __tether=1 __tether_mode=2 nonce=3 status=4",

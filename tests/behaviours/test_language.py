@@ -93,7 +93,6 @@ FAILS = {
     "an open substitution": ("echo $(", None, "unexpected EOF"),
     "an open brace": ("{ echo a", 2, "syntax error"),
     "a closing parenthesis": ("echo a; )", 2, "syntax error"),
-    "a closing brace": ("}", 2, "syntax error"),
     "an unfinished for": ("for i in 1; do echo $i", 2, "syntax error"),
     "the head of a for": ("for ((;;))", 2, "syntax error"),
     "the head of a for over words": ("for i", 2, "syntax error"),
@@ -102,6 +101,10 @@ FAILS = {
     "an unfinished case": ("case x in", 2, "syntax error"),
     "an unfinished pipe": ("echo a |", 2, "syntax error"),
     "an unfinished list": ("echo a && # b\n", 2, "syntax error"),
+    "an unfinished expansion": ("echo ${x", 2, "unexpected EOF"),
+    "an open condition": ("[[ a", 2, "conditional binary operator expected"),
+    "a half-closed condition": ("if [[ -f x ]; then :; fi", 2, "conditional expression"),
+    "such a condition in a file": ("echo '[[ a' >f; . ./f; echo on", None, "expected\non\n"),
     "a lonely done": ("done", 2, "syntax error"),
     "break at the top": ("break", 0, "only meaningful in"),
     "continue at the top": ("continue", 0, "only meaningful in"),
@@ -203,6 +206,7 @@ LAST_WORDS = {
     "a here-document": ("cat - <<EOF\nx\nEOF", "-"),
     "several lines and a comment": ("echo a \\\n b\n# echo c", "b"),
     "an assignment": ("x=1", ""),
+    "a declaration": ("declare x=1", "x=1"),
     "a word of bytes that are no text": ("echo $'\\377' >/dev/null", "\ufffd"),
     "a word of 5,000 characters": (f"echo {'x' * 5000} >/dev/null", "x" * 5000),
 }
@@ -250,9 +254,9 @@ async def test_history_has_no_lines_of_ours(shell: Shell) -> None:
 
 
 async def test_nothing_of_ours_is_in_the_shell(shell: Shell) -> None:
-    await shell.run("(exit 3)")
-    listing = await shell.output('declare -F; alias; trap -p; compgen -v; echo "$PS1$PS2$PS4"')
-    assert "__tether" not in listing
+    for listing in ('declare -F; alias; trap -p; compgen -v; echo "$PS1$PS2$PS4"', "declare"):
+        await shell.run("(exit 3)")
+        assert "__tether" not in await shell.output(listing)
     assert await shell.output("ls /proc/self/fd | xargs") == "0 1 2 3\n"
 
 

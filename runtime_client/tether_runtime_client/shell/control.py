@@ -9,6 +9,9 @@ command runs nothing is left in the channel for it to steal, and no continuation
 The group is what an interrupt ends as one. Outside of it the shell's standard error is
 /dev/null: prompts, `set -v` echoes, traces of these lines and job notices go there.
 
+Where `eval` fails within `[[`, bash's parser does not forget that it was there, and the next line
+is an error to it, which makes it forget. So one that matters to nobody comes before the command's.
+
 A command finds `$?` and `$_` as the last one left them. What `$_` became is known from the text of
 a plain command, and else saved by a line after it (see `text_end`).
 """
@@ -30,6 +33,7 @@ PADDING = b"\n\n"
 RECOVERY_PADDING = b"\n\n\n\n\n\n\n\n"
 
 _PLAIN_PROMPTS = rb"\builtin unset -v PROMPT_COMMAND PS0; \builtin printf -v PS1 %s '\[\]'; "
+_SYNTAX_ERROR = 2
 LONGEST_LAST_WORD = 8000  # characters of `$_` that are carried; a longer one is forgotten
 
 # Builtins that the lines here use, and that a function of the same name would stand in for.
@@ -96,6 +100,7 @@ class Carried(NamedTuple):
     traps: bytes = b""
     suspended: str = ""  # the letters among `set -v` and `set -x` that are on
     last_word: str = ""
+    confused: bool = False  # whether bash's parser may still be in the midst of the last one
 
     @classmethod
     def of(cls, record: StatusRecord, text: str) -> Carried:
@@ -104,7 +109,8 @@ class Carried(NamedTuple):
         last = plain_last_word(text) or record.last_word
         # A trap that looks at $BASH_COMMAND leaves it there; it may be a line of ours.
         kept = last if len(last) <= LONGEST_LAST_WORD and "__tether_" not in last else ""
-        return cls(record.exit_code, record.traps, suspended, kept)
+        confused = record.exit_code == _SYNTAX_ERROR or plain_last_word(text) is None
+        return cls(record.exit_code, record.traps, suspended, kept, confused)
 
     @property
     def watching(self) -> bool:
@@ -149,6 +155,7 @@ class ControlLines:
         self._fds = descriptors
         self._close = b"; } <&%d 2>&%d\n" % (descriptors.terminal, descriptors.stderr)
         self._save = _save(descriptors)
+        self._clear = b"[[ . ]] >&%d\n" % descriptors.null
         self._reports = [_report(descriptors, mailbox) for mailbox in descriptors.mailboxes]
         self._plain = [
             _filled(report, 0, quiet=False, saved=False).replace(b"<BACK>", b"")
@@ -193,7 +200,8 @@ class ControlLines:
             before = b""
         quiet = carried.watching or "DEBUG" in text or "XTRACE" in text
         report = self._report(to, 0, quiet=quiet, saved=saved)
-        return PADDING + b"{ " + before + run + b"; " + report + self._close
+        clear = self._clear if carried.confused else b""
+        return PADDING + clear + b"{ " + before + run + b"; " + report + self._close
 
     def exports(self, changes: Changes) -> bytes:
         """A line before a command's: export variables, and unset those that are None.
@@ -203,14 +211,15 @@ class ControlLines:
         null = self._fds.null
         steps = b"".join(_export(name.encode(), value) for name, value in changes.items())
         line = rb"{ %b%b[[ . ]]; } 2>&%d >&%d" % (steps, _PLAIN_PROMPTS, null, null)
-        return PADDING + line + b"\n"
+        return PADDING + self._clear + line + b"\n"
 
     def recovery(self, to: ReportTo, number: int) -> bytes:
         """The report alone, sent after an interrupt: the command's own may have been dropped.
 
         Sending it again changes nothing: the first report of a command counts. `number` (from 1)
         tells which repeat arrived. Where the command's own report was begun it has the exit
-        status from there; else the status is `$?` with an `x` before it.
+        status from there; else the status is `$?` with an `x` before it. The shell's jobs are
+        told before its variables.
         """
         return RECOVERY_PADDING + b"{ " + self._report(to, number, saved=True) + self._close
 
@@ -282,7 +291,7 @@ def _report(fds: Descriptors, mailbox: int) -> bytes:
         rb"\builtin unset -v <NAMES> PROMPT_COMMAND PS0; \builtin printf -v PS1 %%s '\[\]'; "
         rb"\builtin set +o history; <BACK>"
         rb"[[ . ]] %d>&%d && \exec %d>&- %d>&%d; "
-        rb"{ \builtin declare -px; \builtin printf %%s <N>$'\n'; } >&%d; "
+        rb"{ <JOBS>\builtin declare -px; \builtin printf %%s <N>$'\n'; } >&%d; "
         rb"} 2>&%d >&%d || [[ . ]]"
     ) % (
         *(fds.spare, fds.saved_stderr, fds.stderr, fds.stderr, fds.saved_stderr),
@@ -297,25 +306,29 @@ def _filled(report: bytes, number: int, *, quiet: bool, saved: bool) -> bytes:
     what `_save` saves.
     """
     value, last, names = b"$?", b"", b"__tether_<N>"
+    jobs = rb"\builtin jobs -p; " if number else b""
     if saved:
         value = b"${__tether_<N>-x$?}" if number else b"${__tether_<N>-$?}"
         last, names = b"${__tether_<N>_+${__tether_<N>_//<N>}}", names + b" __tether_<N>_"
     off = rb"\builtin trap - DEBUG ERR; \builtin set +vx; " if quiet else b""
     filled = report.replace(b"<VALUE>", value).replace(b"<NUMBER>", b"%d" % number)
+    filled = filled.replace(b"<JOBS>", jobs)
     return filled.replace(b"<LAST>", last).replace(b"<NAMES>", names).replace(b"<QUIET>", off)
 
 
 def _save(fds: Descriptors) -> bytes:
     """The line after a command, as part of its quoted text.
 
-    It begins with what cannot be an alias, as every word can, and what an incomplete text cannot
-    take for its own (see `takes_line_after`). It takes itself out of a history that the command
-    has switched on, and ends well, or `set -e` would have `eval` end the shell.
+    An incomplete text cannot take it for its own: where that has an open `${`, no brace of this
+    one closes it, and for a function's head see `takes_line_after`. It has no word that an alias
+    could stand for but those the report has too. It takes itself out of a history that the
+    command has switched on, and ends well, or `set -e` would have `eval` end the shell.
     """
+    null = fds.null
     return (
-        rb"\n((__tether_<N>=$?,1)) >&%d 2>&%d && { __tether_<N>_=${_:0:%d}; "
-        rb"[[ ! -o history ]] || \\builtin history -d -1 || [[ . ]]; } >&%d 2>&%d"
-    ) % (fds.null, fds.null, LONGEST_LAST_WORD + 1, fds.null, fds.null)
+        rb"\n[[ . && x${__tether_<N>=$?}${__tether_<N>_=${_:0:%d}} && ! -o history ]] >&%d 2>&%d "
+        rb"|| \\builtin history -d -1 >&%d 2>&%d || [[ . ]]"
+    ) % (LONGEST_LAST_WORD + 1, null, null, null, null)
 
 
 def _recall(carried: Carried, *, plain: bool) -> bytes:

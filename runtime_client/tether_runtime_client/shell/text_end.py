@@ -10,9 +10,10 @@ import re
 from collections import deque
 from collections.abc import Iterator
 
-_PLAIN = re.compile(r"\s*([\w@%+:,./-]+)(?:[ \t]+([\w@%+:,./=-]+))*\s*", re.ASCII)
+_SHOWS_ALL = r"(?!(?:declare|typeset|local|set)\b)"  # `$_` too
+_PLAIN = re.compile(rf"\s*{_SHOWS_ALL}([\w@%+:,./-]+)(?:[ \t]+([\w@%+:,./=-]+))*\s*", re.ASCII)
 _CONTINUES = re.compile(r"(?:\||&&|\\)(?:\s*#.*)?\Z")
-_HEADS_FUNCTION = re.compile(r"(?:\(\s*\)|\bfunction\s+\S+)(?:\s*#.*)?\Z")
+_HEADS = re.compile(r"(?:\(\s*\)|\b(?:function|select|for)\s+\S+)(?:\s*#.*)?\Z")
 _VERBOSE = re.compile(r"\bset(?:\s+[-+]\w+)*\s+[-+]\w*v|verbose")  # shows lines as they are read
 _HERE_DOCUMENT = re.compile(r"<<(-?)[ \t]*(?:'([^'\n]+)'|\"([^\"\n]+)\"|([^\s'\"|&;<>()`$]+))")
 
@@ -27,12 +28,12 @@ def takes_line_after(text: str) -> bool:
     """Whether a line after this text is a command of its own, shown to nobody.
 
     Not where there is no command in it, where it ends in an operator, a backslash, a
-    here-document or a function without its body, and where it may switch `set -v` on.
+    here-document or the head of a function or loop, and where it may switch `set -v` on.
     """
     last = _last_line(text)
     if not last or _CONTINUES.search(last) or text.endswith("\\"):
         return False
-    if _HEADS_FUNCTION.search(last):
+    if _HEADS.search(last):
         return False
     if "<<" in text and _ends_in_here_document(text):
         return False

@@ -24,6 +24,8 @@ from tether_runtime_client.shell.text_end import plain_last_word, takes_line_aft
         ("echo ž", None),
         ("[ a ]", None),
         ("! true", None),
+        ("declare -p _", None),
+        ("settle down", "down"),
     ],
 )
 def test_plain_last_word(text: str, last: str | None) -> None:
@@ -68,6 +70,11 @@ def test_a_line_may_follow(text: str) -> None:
         "cat <<E\n\tE",
         "cat <<E <<F\nF\nE",
         "echo $((1<<2))",
+        "f()",
+        "a; f ( ) # b",
+        "function f\n\n# b",
+        "for x",
+        "select x # b",
         "set -v",
         "set -e -xv; a",
         "set -o verbose",
