@@ -94,10 +94,11 @@ async def test_it_does_where_it_is_told_to(shell: Shell, ignored: str, code: int
     assert await shell.output("echo next") == "next\n"
 
 
-async def test_escalating_ends_a_loop_of_the_shell_itself(shell: Shell) -> None:
-    """No signal to what is in front ends it: every time that is another process."""
+@pytest.mark.parametrize("body", ["sleep 0.1", "cat"])
+async def test_escalating_ends_a_loop_of_the_shell_itself(shell: Shell, body: str) -> None:
+    """No signal to what is in front ends it: every time that is another process, or reader."""
     await shell.output("cd /dev; kept=no; export also=yes")
-    await shell.run("trap '' INT TERM; while :; do sleep 0.1; done", timeout_s=0.3)
+    await shell.run(f"trap '' INT TERM; while :; do {body}; done", timeout_s=0.3)
     seen = await shell.interrupt(escalate=True, timeout_s=0.4)
     assert (seen.status, seen.exit_code) == ("session_ended", 137)
     assert seen.state_lost is not None

@@ -108,6 +108,7 @@ class Sessions:
             session.interrupt(command, harder)
         if action.escalate and not await command.ends_within(action.timeout_s):
             session.shell.kill()  # what goes on is a loop of the shell's own
+            await command.ends_within(action.timeout_s)  # though it waits for input meanwhile
         return await command.report(action.timeout_s)
 
     async def poll(self, action: a.CmdPollAction, _: Context) -> o.Observation:
