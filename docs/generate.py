@@ -115,6 +115,7 @@ FORMS = {
     "Reference": "a name in a module: `package.module:Name`",
     "CommandName": "letters, digits and `_.+-`, no `-` first: `skill`",
     "InnerPath": "a relative path without `.` and `..`: `data/words.txt`",
+    "Template": "text in which `{port}`, `{token}` and `{prefix}` stand for what the sidecar has",
 }
 
 
@@ -129,6 +130,8 @@ def declaration_page() -> str:
             *_explained(declaration.DeclaredAction),
             "## `[image]`\n",
             *_explained(declaration.ImageNeeds),
+            "## `[sidecar]`\n",
+            *_explained(declaration.SidecarNeeds),
             "## Types of fields\n",
             "| name | form |\n|---|---|",
             *(f"| `{name}` | {form} |" for name, form in FORMS.items()),

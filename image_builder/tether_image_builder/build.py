@@ -328,6 +328,9 @@ def _summary(result: BuildResult) -> str:
     others = ("plugin", "user") if parts else ("plugin",)
     ours = [layer for layer in result.layers if layer.part not in others]
     parts += [(layer.part, layer.bytes, layer.reused) for layer in ours]
-    parts += [(f"plugin {each.name}", each.bytes, each.reused) for each in result.plugins]
+    for each in result.plugins:
+        parts.append((f"plugin {each.name}", each.bytes - each.needs_bytes, each.reused))
+        if each.needs_image is not None:
+            parts.append((f"needs of {each.name}", each.needs_bytes, each.needs_reused))
     said = ", ".join(f"{name} {size / 1e6:.1f} MB{' reused' * old}" for name, size, old in parts)
     return f"{result.tag} made ({result.seconds:.1f} s: {said})"

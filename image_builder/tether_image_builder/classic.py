@@ -7,6 +7,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -18,7 +19,10 @@ from .stream import StepProgress
 if TYPE_CHECKING:
     import docker
 
+    from .stopping import Stop
+
 KEPT_LINES = 25
+LONGEST_LINE = 64 << 10
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -62,19 +66,26 @@ class Order:
 
 
 def build(
-    api: docker.APIClient, order: Order, report: ProgressReport, *, phase: Phase
+    api: docker.APIClient,
+    order: Order,
+    report: ProgressReport,
+    *,
+    phase: Phase,
+    stop: Stop | None = None,
 ) -> tuple[Step, ...]:
-    """Carries out an order; see `Engine.build`."""
+    """Carries out an order; see `Engine.build`. `stop` interrupts it."""
     progress = StepProgress(phase, report)
     log: deque[str] = deque(maxlen=KEPT_LINES)
+    texts = Texts()
     answer = _Answer(api, order)
     try:
-        for line in answer.lines():
-            if "error" in line:
-                raise EngineRefusal(plain(str(line["error"])), log)
-            for text in texts_of(line):
-                log.append(text)
-                progress.take(text)
+        with answer.stopped_by(stop):
+            for line in answer.lines():
+                for text in (*texts.take(line), *(texts.rest() if "error" in line else ())):
+                    log.append(text)
+                    progress.take(text)
+                if "error" in line:
+                    raise EngineRefusal(plain(str(line["error"])), log)
         progress.end()
     except BaseException:  # an interruption too
         _end(api, answer, progress)
@@ -109,6 +120,10 @@ class _Answer:
             self._passed.put(problem)
         self._passed.put(None)
 
+    def stopped_by(self, stop: Stop | None) -> AbstractContextManager[None]:
+        """Within the block it ends the reading of lines."""
+        return nullcontext() if stop is None else stop.wakes(self._passed)
+
     def lines(self) -> Iterator[Line]:
         """What was not read yet, to the end."""
         while not self._is_over:
@@ -125,6 +140,7 @@ def _end(api: docker.APIClient, answer: _Answer, progress: StepProgress) -> None
     """Waits for the engine to end a build; a step that runs a program fails for want of it."""
     progress.is_silent = True
     removed = None
+    texts = Texts()
     while True:
         if progress.running not in (None, removed):
             removed = progress.running
@@ -132,7 +148,7 @@ def _end(api: docker.APIClient, answer: _Answer, progress: StepProgress) -> None
         line = next(answer.lines(), None)
         if line is None:
             break
-        for text in texts_of(line):
+        for text in texts.take(line):
             progress.take(text)
     progress.end()
 
@@ -148,11 +164,23 @@ def _remove(api: docker.APIClient, container: str) -> None:
             raise
 
 
-def texts_of(line: Line) -> Iterator[str]:
-    """The lines of a build's output that the engine passes on."""
-    for text in re.split(r"[\r\n]+", str(line.get("stream", ""))):
-        if shown := plain(text).rstrip():
-            yield shown
+class Texts:
+    """The lines of a build's output: the engine passes on each piece that a program writes."""
+
+    def __init__(self) -> None:
+        self._piece = ""
+
+    def take(self, line: Line) -> list[str]:
+        """The lines that end with what comes now."""
+        *whole, self._piece = re.split(r"[\r\n]+", self._piece + str(line.get("stream", "")))
+        if len(self._piece) > LONGEST_LINE:
+            whole.append(self._piece)
+            self._piece = ""
+        return [shown for text in whole if (shown := plain(text).rstrip())]
+
+    def rest(self) -> list[str]:
+        """What came last, without an end of its line."""
+        return self.take({"stream": "\n"})
 
 
 def plain(text: str) -> str:

@@ -53,7 +53,7 @@ def dry_run(
         choice = choose(engine, name, found, options)
         plan = make_plan(name, found, options, choice, steps, wanted)
         made = there(engine, plan)
-    head = f"# {plan.tag}\n{described(plan)}"
+    head = f"# {plan.tag}\n{described(plan, made)}"
     if steps is None:
         return f"{head}{plan.dockerfile(plugins=made)}"
     text = plan.dockerfile(steps.steps[-1].tag, keeps_command=True, plugins=made)

@@ -20,6 +20,8 @@ from .names import split
 if TYPE_CHECKING:
     import docker
 
+    from .stopping import Stop
+
 __all__ = ["Engine", "EngineRefusal", "ImageFile", "ImageFiles", "connected", "probe"]
 
 REQUEST_TIMEOUT_S = 120
@@ -101,13 +103,50 @@ class ImageFiles:
             file = members.extractfile(members.next() or tarfile.TarInfo())
             return ImageFile(path, file.read()) if file is not None else None
 
+    def folder(self, path: str, *, largest: int) -> tuple[dict[str, bytes], set[str]] | None:
+        """The regular files of a folder by their paths in it, and which can be executed.
+
+        None where they have more than `largest` bytes; nothing where there is no such folder.
+        """
+        import docker.errors
+
+        files: dict[str, bytes] = {}
+        try:
+            chunks, _ = self._client.api.get_archive(self._container, path)
+        except docker.errors.NotFound:
+            return files, set()
+        archive = bytearray()
+        for chunk in chunks:
+            archive += chunk
+            if len(archive) > largest:
+                return None
+        executable = set()
+        with tarfile.open(fileobj=io.BytesIO(archive)) as members:
+            for member in members:
+                if (file := members.extractfile(member)) is not None and member.isreg():
+                    name = member.name.partition("/")[2]
+                    files[name] = file.read()
+                    executable |= {name} if member.mode & 0o100 else set()
+        return files, executable
+
 
 class Engine:
-    """One engine; `platform` is what it runs, as in `linux/amd64`."""
+    """One engine; `platform` is what it runs, as in `linux/amd64`.
 
-    def __init__(self, client: docker.DockerClient, platform: str) -> None:
+    Where it has a `stop`, that ends its builds: for those in other threads than the first, which
+    no signal interrupts.
+    """
+
+    def __init__(
+        self, client: docker.DockerClient, platform: str, stop: Stop | None = None
+    ) -> None:
         self._client = client
         self.platform = platform
+        self.stop = stop
+
+    def stopped_by(self, stop: Stop) -> Engine:
+        """The same engine, whose builds this ends."""
+        return Engine(self._client, self.platform, stop)
 
     @property
     def api(self) -> docker.APIClient:
@@ -192,7 +231,7 @@ class Engine:
             no_cache=no_cache,
             keep_steps=keep_steps,
         )
-        return classic.build(self._client.api, order, report, phase=phase)
+        return classic.build(self._client.api, order, report, phase=phase, stop=self.stop)
 
     def tag(self, image_id: str, name: str) -> None:
         """Gives an image one more name.

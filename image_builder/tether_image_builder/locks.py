@@ -6,9 +6,15 @@ import fcntl
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from queue import SimpleQueue
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .stopping import Stop
 
 IMAGES = "images"
 
@@ -40,7 +46,11 @@ def _temporary_folder() -> Path:
 
 @contextmanager
 def held(
-    name: str, *, shared: bool = False, on_wait: Callable[[], None] | None = None
+    name: str,
+    *,
+    shared: bool = False,
+    on_wait: Callable[[], None] | None = None,
+    stop: Stop | None = None,
 ) -> Iterator[None]:
     """Holds the lock of that name, after waiting for whoever has it; threads count too.
 
@@ -50,17 +60,45 @@ def held(
         name: what is locked; anything may stand in it.
         shared: only whoever holds it alone is kept out, and keeps this one out.
         on_wait: is called once when the lock is not free.
+        stop: ends the waiting.
+
+    Raises:
+        Stopped: by `stop`.
     """
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     file_name = re.sub(r"[^A-Za-z0-9_.]+", "-", name) + ".lock"
-    with (_lock_folder() / file_name).open("w") as file:
+    path = _lock_folder() / file_name
+    with path.open("w") as file:
         try:
             fcntl.flock(file, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             if on_wait is not None:
                 on_wait()
-            fcntl.flock(file, kind)
+            if stop is None:
+                fcntl.flock(file, kind)
+            else:
+                _wait(file, kind, stop)
         yield
+
+
+def _wait(file: IO[str], kind: int, stop: Stop) -> None:
+    """Nothing ends a thread's waiting for a lock: one that nobody waits for does it, with a
+    descriptor of its own for the same lock, and lets go of it by closing that.
+    """
+    came: SimpleQueue[Exception | None] = SimpleQueue()
+    copy = os.dup(file.fileno())
+
+    def wait() -> None:
+        try:
+            fcntl.flock(copy, kind)
+        finally:
+            os.close(copy)
+            came.put(None)
+
+    with stop.wakes(came):
+        threading.Thread(target=wait, name="tether-lock", daemon=True).start()
+        if (problem := came.get()) is not None:
+            raise problem
 
 
 def images_in_use() -> AbstractContextManager[None]:

@@ -128,10 +128,13 @@ class PluginLayer:
         name: the plugin's.
         version: of its package.
         declaration: what it says of itself; the package need not be installed here.
-        image: the plugin's own image, which it was copied from.
-        bytes: what its files take.
+        image: the image of the plugin's code, which it was copied from.
+        bytes: what its files take, with those that it needs.
         reused: that image was there already.
-        seconds: how long this call took to make it.
+        seconds: how long this call took to make it, and what it needs.
+        needs_image: the image of what it needs, None where that is nothing.
+        needs_bytes: what the files in that take.
+        needs_reused: that was there already, if there is any.
     """
 
     name: str
@@ -141,6 +144,9 @@ class PluginLayer:
     bytes: int
     reused: bool
     seconds: float
+    needs_image: str | None = None
+    needs_bytes: int = 0
+    needs_reused: bool = True
 
 
 @dataclass(frozen=True)

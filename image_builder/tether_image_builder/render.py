@@ -36,10 +36,13 @@ Words = tuple[str, ...] | None
 
 @dataclass(frozen=True)
 class PluginCopy:
-    """A plugin's image, and which of its plugins; None for all that it has."""
+    """The image of a plugin's code, which of its plugins (None for all that it has), and the image
+    of what that needs.
+    """
 
     name: str | None
     image: str
+    needs: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,8 @@ def render(source: Source, *, base: str | None = None, fingerprint: str | None =
     """The whole Dockerfile, for the classic builder.
 
     All that the image says of how it runs stays as it is: whoever starts it chooses how the client
-    runs with it. COPY writes as root whatever USER says. The environment comes in two layers, so
-    that a change of the client's code leaves the large one in the cache.
+    runs with it. COPY writes as root whatever USER says. What is large and changes seldom comes
+    first, so that a change of the client's code, or of a plugin's, leaves it in the cache.
 
     Args:
         source: what is rendered.
@@ -80,8 +83,7 @@ def render(source: Source, *, base: str | None = None, fingerprint: str | None =
         labels[FINGERPRINT_LABEL] = fingerprint
     lines = [
         f"FROM {base or source.base}",
-        *_environment(source),
-        *(_copied(plugin) for plugin in source.plugins),
+        *_copies(source),
         " \\\n    ".join(
             ["LABEL", *(f"{_quoted(key)}={_quoted(labels[key])}" for key in sorted(labels))]
         ),
@@ -99,14 +101,19 @@ def _labels(source: Source) -> dict[str, str]:
     }
 
 
-def _environment(source: Source) -> list[str]:
-    """What is copied first, or nothing where it is in the image already."""
+def _copies(source: Source) -> list[str]:
+    """The environment, where it is not in the image already; what plugins need; the code."""
+    needs = [_copied(plugin.needs, plugin.name) for plugin in source.plugins if plugin.needs]
+    code = [_copied(plugin.image, plugin.name) for plugin in source.plugins]
     if source.cleared_plugins is not None:
-        return _clearing(source.cleared_as, remove_plugins(source.cleared_plugins))
+        cleared = _clearing(source.cleared_as, remove_plugins(source.cleared_plugins))
+        return [*cleared, *needs, *code]
     return [
         *_clearing(source.cleared_as, CLEAR),
         f"COPY --from={source.environment_base_image} {PREFIX} {PREFIX}",
+        *needs,
         f"COPY --from={source.environment_image} {CODE} {CODE}",
+        *code,
     ]
 
 
@@ -116,9 +123,9 @@ def remove_plugins(names: Iterable[str]) -> str:
     return _REMOVE.format(removed) if removed else ""
 
 
-def _copied(plugin: PluginCopy) -> str:
-    place = PLUGINS if plugin.name is None else f"{PLUGINS}/{plugin.name}"
-    return f"COPY --from={plugin.image} {place} {place}"
+def _copied(image: str, name: str | None) -> str:
+    place = PLUGINS if name is None else f"{PLUGINS}/{name}"
+    return f"COPY --from={image} {place} {place}"
 
 
 def _clearing(user: str | None, script: str) -> list[str]:

@@ -50,7 +50,8 @@ class Contents:
         name: a part of the volume's name.
         image: has the environment.
         fingerprint: over all that is in it.
-        plugin_images: each has the folder of a plugin, or more than one.
+        plugin_images: each has the folder of a plugin, or more than one; what plugins need comes
+            before their code.
         labels: of the volume.
         said: the same for people.
     """
@@ -69,6 +70,7 @@ class Contents:
         if not plugins:
             return cls(environment.name, environment.image, environment.fingerprint, said=said)
         parts = {plugin.image: plugin.fingerprint for plugin in plugins}
+        needs = sorted({plugin.needs for plugin in plugins if plugin.needs is not None})
         labels = {
             ENVIRONMENT_FINGERPRINT_LABEL: environment.fingerprint,
             PLUGINS_LABEL: " ".join(sorted(parts)),
@@ -77,7 +79,7 @@ class Contents:
             name=f"{environment.name}-plugins",
             image=environment.image,
             fingerprint=fingerprint({**parts, "environment": environment.fingerprint}),
-            plugin_images=tuple(sorted(parts)),
+            plugin_images=(*needs, *sorted(parts)),
             labels=labels,
             said=f"{said} and {', '.join(sorted(plugin.name for plugin in plugins))}",
         )

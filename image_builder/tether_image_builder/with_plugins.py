@@ -85,8 +85,9 @@ def made_plugins(
     if not recipes:
         return ()
     from .plugins.conflicts import check_together
+    from .plugins.side_by_side import ensure_all
 
-    made = tuple(recipe.ensure(engine, report, options) for recipe in recipes)
+    made = ensure_all(engine, recipes, report, options)
     said = [
         (recipe.source.said, each.installed.declaration)
         for recipe, found in zip(recipes, made, strict=True)
@@ -120,7 +121,10 @@ def with_plugins(source: Source, plan: Plan, made: Sequence[LabelledPlugin]) -> 
     kept = kept_plugins(plan, (each.name for each in made))
     return replace(
         source,
-        plugins=(*_unknown(plan, made), *(PluginCopy(each.name, each.image) for each in new)),
+        plugins=(
+            *_unknown(plan, made),
+            *(PluginCopy(each.name, each.image, each.needs) for each in new),
+        ),
         cleared_plugins=tuple(each.name for each in new if each.name in there) if stays else None,
         labels={**source.labels, **plugin_labels([*made, *kept])},
     )
@@ -144,9 +148,16 @@ def there(engine: Engine, plan: Plan) -> list[LabelledPlugin]:
     return sorted((each for made in found for each in made or ()), key=lambda each: each.name)
 
 
-def described(plan: Plan) -> str:
+def described(plan: Plan, plugins: Sequence[LabelledPlugin]) -> str:
     """What will be made of which plugin, as comments of a Dockerfile."""
-    return "".join(f"# {recipe.tag} has {recipe.source.said}\n" for recipe in plan.plugins)
+    lines = []
+    for recipe in plan.plugins:
+        lines.append(f"# {recipe.tag} has {recipe.source.said}\n")
+        made = [each for each in plugins if each.image == recipe.tag]
+        lines += [f"# {each.needs} has what {each.name} needs\n" for each in made if each.needs]
+        if not made:
+            lines.append("# and what it needs, if anything, is known when that is made\n")
+    return "".join(lines)
 
 
 def labels_without_plugins(labels: Mapping[str, str]) -> dict[str, str]:
@@ -187,11 +198,6 @@ def plugin_layers(
         return ()
     from .plugins.labels import readable_plugins
 
-    now = {layer.image: layer for layer in layers_of(made)}
+    now = {(layer.image, layer.name): layer for layer in layers_of(made)}
     found = (each.layer(reused=True) for each in readable_plugins(labels))
-    return tuple(
-        replace(layer, reused=known.reused, seconds=known.seconds)
-        if (known := now.get(layer.image)) is not None
-        else layer
-        for layer in found
-    )
+    return tuple(now.get((layer.image, layer.name), layer) for layer in found)

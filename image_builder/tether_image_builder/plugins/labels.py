@@ -19,22 +19,28 @@ class LabelledPlugin(Message):
 
     Attributes:
         installed: what its `plugin.json` says.
-        image: the plugin's own image, by the name that it had when it was copied.
-        fingerprint: of the plugin's own image.
-        bytes: what its files take.
+        image: the image of the plugin's code, by the name that it had when it was copied.
+        fingerprint: of that image.
+        bytes: what its files take, with those that it needs.
+        needs: the image of what it needs, None where that is nothing.
+        needs_bytes: what the files in that take.
     """
 
     installed: InstalledPlugin
     image: str
     fingerprint: str
     bytes: int
+    needs: str | None = None
+    needs_bytes: int = 0
 
     @property
     def name(self) -> str:
         """The plugin's."""
         return self.installed.declaration.name
 
-    def layer(self, *, reused: bool, seconds: float = 0.0) -> PluginLayer:
+    def layer(
+        self, *, reused: bool, needs_reused: bool = True, seconds: float = 0.0
+    ) -> PluginLayer:
         """The same as it is told to callers."""
         return PluginLayer(
             name=self.name,
@@ -44,6 +50,9 @@ class LabelledPlugin(Message):
             bytes=self.bytes,
             reused=reused,
             seconds=seconds,
+            needs_image=self.needs,
+            needs_bytes=self.needs_bytes,
+            needs_reused=needs_reused,
         )
 
 

@@ -25,7 +25,7 @@ class PluginSource:
     Attributes:
         slug: a part of the image's name.
         said: what it is called in progress and errors.
-        order: what the build stage is told of it; see docker/plugin/make.py.
+        order: what the build stage is told of it; see docker/plugin/package.py.
         files: what it is given, by path.
         executable: which of these can be executed.
         declarations: those that can be read beforehand.
@@ -42,7 +42,7 @@ class PluginSource:
     def context(self) -> dict[str, bytes]:
         """The folder `plugin` of the build context, by path in it."""
         order = {**self.order, "said": self.said}
-        return {**self.files, **_links(), "order.json": json.dumps(order, sort_keys=True).encode()}
+        return {**self.files, **links(), "order.json": json.dumps(order, sort_keys=True).encode()}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -55,7 +55,7 @@ class PluginSource:
         return fingerprint({**others, **{f"/{name}": data for name, data in self.context.items()}})
 
 
-def _links() -> dict[str, bytes]:
+def links() -> dict[str, bytes]:
     """What meets a package's dependency on Tether: the sandbox has the client already."""
     version = f"{metadata.version(recipes.DISTRIBUTION)}{_STAND_IN}"
     return {

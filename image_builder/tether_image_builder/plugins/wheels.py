@@ -6,7 +6,7 @@ import base64
 import io
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from importlib.metadata import Distribution
 from pathlib import PurePosixPath
@@ -24,9 +24,14 @@ def wheel_name(distribution: str, version: str) -> str:
     return f"{_normal(distribution)}-{version}-py3-none-any.whl"
 
 
-def stand_in(distribution: str, version: str) -> bytes:
-    """A wheel that has nothing in it and needs nothing."""
-    metadata = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
+def stand_in(
+    distribution: str, version: str, requires: Iterable[str] = (), provides: Iterable[str] = ()
+) -> bytes:
+    """A wheel that has nothing in it, and needs what `requires` says, by extras in `provides`."""
+    lines = [f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}"]
+    lines += [f"Provides-Extra: {extra}" for extra in provides]
+    lines += [f"Requires-Dist: {requirement}" for requirement in requires]
+    metadata = "\n".join([*lines, ""])
     return packed_wheel(distribution, version, {}, {"METADATA": metadata.encode()})
 
 

@@ -8,11 +8,13 @@ in the plugin's folder there, which says the same, and where things came to be.
 from __future__ import annotations
 
 import json
+import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from ..protocol.errors import PluginInvalid
 from ..protocol.limits import PLUGIN_DOOR
@@ -42,6 +44,16 @@ Reference = Annotated[str, Field(pattern=_REFERENCE, max_length=256)]
 CommandName = Annotated[str, Field(pattern=_COMMAND, max_length=64)]
 InnerPath = Annotated[str, Field(pattern=_PATH, max_length=1024)]
 
+_PLACEHOLDER = re.compile(r"\{(\w*)\}")
+_PLACEHOLDERS = ("port", "token", "prefix")
+Template = Annotated[str, Field(max_length=4096)]
+"""Text in which `{port}`, `{token}` and `{prefix}` stand for what a sandbox's sidecar has."""
+
+
+def _check_below(paths: Iterable[str]) -> None:
+    if any(part in ("", ".", "..") for path in paths for part in path.split("/")):
+        raise ValueError("paths stay below the package's folder and the plugin's prefix")
+
 
 class DeclaredAction(Message):
     """An action that a plugin handles.
@@ -63,20 +75,61 @@ class ImageNeeds(Message):
         apt: Debian packages that `setup` needs; they are there while it runs, and not later.
         files: files and folders of the package, and where below the plugin's prefix they go.
         setup: a script of the package, run by sh in the build stage with the prefix in $PREFIX.
+        setup_files: files and folders of the package that `setup` reads. Where they are named, it
+            finds them and itself and nothing else of the package, and is run again only when one of
+            them changes; otherwise it finds all of the package, and any change runs it again.
     """
 
     pip: tuple[str, ...] = ()
     apt: tuple[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]+$")], ...] = ()
     files: dict[InnerPath, InnerPath] = Field(default_factory=dict)
     setup: InnerPath | None = None
+    setup_files: tuple[InnerPath, ...] | None = None
 
-    @field_validator("setup", "files")
-    @classmethod
-    def _stays_below(cls, value: str | dict[str, str] | None) -> str | dict[str, str] | None:
-        paths = [value] if isinstance(value, str) else [*(value or {}), *(value or {}).values()]
+    @model_validator(mode="after")
+    def _stays_below(self) -> Self:
+        paths = [*self.files, *self.files.values(), self.setup or "", *(self.setup_files or ())]
         if any(part in (".", "..") for path in paths for part in path.split("/")):
             raise ValueError("paths stay below the package's folder and the plugin's prefix")
-        return value
+        if self.setup_files is not None and self.setup is None:
+            raise ValueError("`setup_files` are those that `setup` reads, and there is no `setup`")
+        return self
+
+
+class SidecarNeeds(Message):
+    """How a part of a plugin runs in a container of its own, beside the sandbox's.
+
+    That is made of what was installed for the plugin, and has nothing else; `command` begins in the
+    plugin's prefix, and only /tmp can be written to. It shares the sandbox's network.
+
+    Attributes:
+        command: a program below the plugin's prefix, and its arguments.
+        environment: its variables.
+        ready: how the line begins that it writes when it listens.
+        config: the field of the configuration that is told where that is.
+        address: what that field is told.
+    """
+
+    command: Annotated[tuple[Template, ...], Field(min_length=1)]
+    environment: dict[str, Template] = Field(default_factory=dict)
+    ready: Annotated[Template, Field(min_length=1)]
+    config: Annotated[str, Field(pattern=rf"^{_WORD}$", max_length=64)]
+    address: Template
+
+    @model_validator(mode="after")
+    def _is_known(self) -> Self:
+        _check_below(self.command[:1])
+        for text in (*self.command, *self.environment.values(), self.ready, self.address):
+            for name in _PLACEHOLDER.findall(text):
+                if name not in _PLACEHOLDERS:
+                    known = ", ".join(f"{{{one}}}" for one in _PLACEHOLDERS)
+                    raise ValueError(f"{{{name}}} stands for nothing; there are {known}")
+        return self
+
+    def filled(self, text: str, *, port: int, token: str, prefix: str) -> str:
+        """A text of this declaration with what the placeholders stand for."""
+        given = {"port": str(port), "token": token, "prefix": prefix}
+        return _PLACEHOLDER.sub(lambda found: given[found[1]], text)
 
 
 class Declaration(Message):
@@ -97,6 +150,7 @@ class Declaration(Message):
             plugin's `PluginPlaces`, reads `sys.argv` and returns an exit status.
         ports: the ports that it serves inside, by names of its own.
         image: what has to be installed for it.
+        sidecar: what of it can run in a container of its own, if anything.
     """
 
     name: PluginName
@@ -112,6 +166,7 @@ class Declaration(Message):
     commands: dict[CommandName, Reference] = Field(default_factory=dict)
     ports: dict[str, Annotated[int, Field(ge=1, le=65535)]] = Field(default_factory=dict)
     image: ImageNeeds = Field(default_factory=ImageNeeds)
+    sidecar: SidecarNeeds | None = None
 
     @property
     def modules(self) -> frozenset[str]:
@@ -128,6 +183,8 @@ class Declaration(Message):
                 raise ValueError(f"{kind} is not of this plugin, as {self.name}.something is")
         if (self.actions or self.ports) and self.entry is None:
             raise ValueError("who has actions or ports needs an `entry`, the class that has them")
+        if self.sidecar is not None and self.config is None:
+            raise ValueError("who has a `sidecar` needs a `config`, which is told its address")
         return self
 
 

@@ -2,5 +2,5 @@
 
 import os
 
-if os.path.exists("/recipe/make.py"):
+if os.path.exists("/recipe/relocate.py"):
     raise ImportError("it was imported")
