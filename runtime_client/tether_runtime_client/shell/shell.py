@@ -305,12 +305,18 @@ class Shell:
         if self.process.typing:  # there is more for it to read
             return
         evidence = find_wait(self._watched(group), self._watch.quiet_s)
-        if evidence is None:
+        if evidence is None or self._wrote_before(run):
             return
         if self._replaced:
             self._owner.over(self, REPLACED)
         else:
             run.command.now_waits(evidence)
+
+    def _wrote_before(self, run: Run) -> bool:
+        """Whether there is output that nobody has read yet: who waits has asked for something."""
+        before = run.command.total_bytes
+        self.read_terminal(READ_PER_WAKE)
+        return run.command.total_bytes > before
 
     def _watched(self, group: int) -> WatchedTerminal:
         return WatchedTerminal(self.terminal.device, self.terminal.other_end, self.pid, group)

@@ -127,6 +127,17 @@ async def test_waiting_is_seen_soon(shell: Driver) -> None:
         await started.result()
 
 
+async def test_a_question_is_there_when_its_wait_is_told(shell: Driver) -> None:
+    """Also what the loop has not come to read."""
+    shell.session.hold_output()
+    started = shell.start("printf 'name? '; read x")
+    await started.waits()
+    assert started.output.data == b"name? "
+    shell.session.release_output()
+    await shell.type("\n")
+    await started.result()
+
+
 async def test_waiting_after_an_answer(shell: Driver) -> None:
     started = shell.start("read a; read b; sleep 0.3; read c; echo $a$b$c")
     for text in ("1\n", "2\n", "3\n"):
