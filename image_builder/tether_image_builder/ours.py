@@ -12,6 +12,7 @@ from .errors import TetherError
 from .models import Image
 from .names import FINGERPRINT_DIGITS, SUFFIX, split
 from .plugins.asked import installed_sources
+from .plugins.needs import BASE_LABEL, NEEDS_LABEL
 from .render import FINGERPRINT_LABEL
 from .spec.container import STEP_LABEL
 from .spec.plan import REPOSITORY as STEP_REPOSITORY
@@ -56,6 +57,20 @@ def is_plugin(image: Image) -> bool:
     return bool(image.names and named and image.parent and image.labels.get(KIND_LABEL) == PLUGIN)
 
 
+def needs_mark(image: Image) -> str:
+    """Which plugin, on which environment, may want an image of what it needs; empty for another."""
+    labels = image.labels
+    return (
+        _needs_mark(labels[NEEDS_LABEL], labels.get(BASE_LABEL, ""))
+        if NEEDS_LABEL in labels
+        else ""
+    )
+
+
+def _needs_mark(plugin: str, base: str) -> str:
+    return f"what {plugin} needs on {base}"
+
+
 def is_stage(image: Image) -> bool:
     """What the build of an environment left that nobody could end: killed, or without power."""
     return bool(not image.names and image.parent and STAGE_LABEL in image.labels)
@@ -72,6 +87,7 @@ def wanted_marks(platforms: Iterable[str]) -> set[str]:
     """
     marks: set[str] = set()
     sources = installed_sources()
+    names = [each.name for source in sources for each in source.declarations]
     envs = {*recipe_names(), os.environ.get(RECIPE_VARIABLE) or AUTO} - {AUTO}
     for platform in set(platforms):
         for env in envs:
@@ -82,4 +98,5 @@ def wanted_marks(platforms: Iterable[str]) -> set[str]:
             described = recipe.described
             marks |= {described.fingerprint, described.image, described.base_image}
             marks |= {plugin.tag for plugin in plugin_recipes(sources, recipe)}
+            marks |= {_needs_mark(name, described.base_image) for name in names}
     return marks

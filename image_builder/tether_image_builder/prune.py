@@ -30,9 +30,11 @@ from .ours import (
     is_plugin,
     is_stage,
     is_step,
+    needs_mark,
     wanted_marks,
 )
-from .plugins.labels import readable_plugins
+from .plugins.labels import LabelledPlugin, readable_plugins
+from .plugins.needs import NEEDS_LABEL
 from .render import (
     BASE_LABEL,
     ENVIRONMENT_FINGERPRINT_LABEL,
@@ -133,11 +135,11 @@ class _Rule:
         """Whether all plugins of a volume would be put in today."""
         return self.marks.issuperset(labels.get(PLUGINS_LABEL, "").split())
 
-    def why_plugin_kept(self, image: Image, needed: set[str]) -> str:
+    def why_plugin_kept(self, image: Image, needed: set[str], marks: Iterable[str] = ()) -> str:
         """Empty where it goes. An image that stays can be made again only with its plugins."""
         if image.names and needed.intersection(image.names):
             return "what stays has it"
-        return self.why_kept({image.image_id, *image.names}, image.created)
+        return self.why_kept({image.image_id, *image.names, *marks}, image.created)
 
 
 class _Search:
@@ -186,15 +188,28 @@ class _Search:
         ]
         going = {image.image_id for _, image, reason in decided if not reason}
         decided += [("step", image, reason) for image, reason in self._decided_steps(rule, going)]
-        needed = {
-            plugin.image
-            for image in self._images
-            if image.image_id not in going and not is_plugin(image)
-            for plugin in readable_plugins(image.labels)
-        }
-        decided += [("plugin", each, rule.why_plugin_kept(each, needed)) for each in self._plugins]
+        decided += [("plugin", *each) for each in self._decided_plugins(rule, going)]
         decided += [("environment", each, rule.why_image_kept(each)) for each in self._environments]
         return decided
+
+    def _decided_plugins(self, rule: _Rule, going: set[str]) -> Iterator[tuple[Image, str]]:
+        """A plugin's code is needed by images that have it, and what it needs by its code too."""
+        stays = [image for image in self._images if image.image_id not in going]
+        there = [each for image in stays if not is_plugin(image) for each in _plugins_of(image)]
+        code = {each.image for each in there}
+        needs = {each.needs for each in there if each.needs is not None}
+        for image in self._plugins:
+            if NEEDS_LABEL not in image.labels:
+                reason = rule.why_plugin_kept(image, code)
+                needs |= {each.needs for each in _plugins_of(image) if reason and each.needs}
+                yield image, reason
+        # Today's code is not there before it is built; it takes the last that was made, as a rule.
+        latest = {needs_mark(image): image.image_id for image in sorted(self._images, key=_made_at)}
+        for image in self._plugins:
+            if NEEDS_LABEL in image.labels:
+                mark = needs_mark(image)
+                marks = {mark} if latest[mark] == image.image_id else set[str]()
+                yield image, rule.why_plugin_kept(image, needs, marks)
 
     def _decided_steps(self, rule: _Rule, going: set[str]) -> Iterator[tuple[Image, str]]:
         """A step is wanted where something that stays was made of it, a later step too."""
@@ -220,6 +235,14 @@ class _Search:
             size = 0 if reason else sizes.get(volume.name, 0)
             leftover = Leftover("volume", volume.name, size, reason)
             yield _Candidate(leftover, partial(self._stock.remove_volume, volume.name))
+
+
+def _plugins_of(image: Image) -> Sequence[LabelledPlugin]:
+    return readable_plugins(image.labels)
+
+
+def _made_at(image: Image) -> float:
+    return image.created.timestamp()
 
 
 def _later_first(image: Image) -> tuple[int, float]:

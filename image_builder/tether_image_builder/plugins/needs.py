@@ -34,6 +34,7 @@ from .stage import REPOSITORY, PluginStage, say
 from .wheels import stand_in, wheel_name
 
 NEEDS_LABEL = "tether.needs"
+BASE_LABEL = "tether.needs.base"
 _FOR_VERSION_LABEL = "tether.needs.version"
 _BYTES_LABEL = "tether.needs.bytes"
 _TOLD = "/made.json"
@@ -216,6 +217,7 @@ class NeedsRecipe:
             told = self._read(engine, unchecked, report)
             labels = {
                 NEEDS_LABEL: self.needs.name,
+                BASE_LABEL: self.environment.described.base_image,
                 _BYTES_LABEL: str(told.bytes),
                 **({_FOR_VERSION_LABEL: told.for_version} if told.for_version else {}),
             }
