@@ -14,6 +14,7 @@ from tether_runtime_client.protocol.errors import EngineUnavailable
 
 from .backends.container_options import IMAGE_LABEL, LABEL
 from .record import SandboxRecord, process_start, state_folder
+from .sidecars.plan import CONTAINER_LABEL, OF_LABEL
 
 State = Literal["starting", "running", "paused", "stopped", "gone", "unknown", "ended"]
 """`gone`: recorded, and not there any more. `unknown`: its engine does not answer. `ended`: its
@@ -82,11 +83,15 @@ def _containers() -> tuple[dict[str, dict[str, Any]] | None, EngineUnavailable |
         return None, problem
     try:
         found = engine.api.containers(all=True, filters={"label": LABEL})
+        beside = engine.api.containers(all=True, filters={"label": CONTAINER_LABEL})
     except (docker.errors.DockerException, requests.exceptions.RequestException) as problem:
         return None, EngineUnavailable(f"the engine does not list its containers: {problem}")
     finally:
         engine.close()
-    return {container["Id"]: container for container in found}, None
+    there = {container["Id"]: container for container in found}
+    # Those that were made and never started outlive their sandboxes.
+    left = [each for each in beside if each["Labels"][CONTAINER_LABEL] not in there]
+    return {**there, **{each["Id"]: each for each in left}}, None
 
 
 def _from_folder(folder: Path, containers: dict[str, dict[str, Any]] | None) -> Listed:
@@ -133,7 +138,7 @@ def _from_container(container: dict[str, Any]) -> Listed:
     """A container without a record: of another state folder, or its record was deleted."""
     labels: dict[str, str] = container.get("Labels") or {}
     return Listed(
-        name=labels.get(LABEL, ""),
+        name=labels.get(LABEL) or labels.get(OF_LABEL, ""),
         backend="docker",
         image=labels.get(IMAGE_LABEL) or container.get("Image"),
         state=_container_state(container),

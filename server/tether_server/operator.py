@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 from tether_runtime_client.protocol.errors import ActionLost, RuntimeClosed, SandboxNotFound
@@ -87,11 +86,8 @@ class OperatorRuntime(EventStreamRuntime):
             on_silent=self._cut_bulk,
         )
 
-    def _keep_secret_young(self, *, attached: bool) -> None:
-        """The controller does."""
-
-    async def _compare_plugins(self, there: Mapping[str, str]) -> None:
-        """The controller does."""
+    async def _take_control(self, sandbox: Sandbox, *, attached: bool) -> None:
+        """It is the controller's."""
 
     def _save_record(self, sandbox: Sandbox) -> None:
         """The record says who controls the sandbox; that has not changed."""

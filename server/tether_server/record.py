@@ -25,6 +25,7 @@ from pydantic import Field, JsonValue, ValidationError
 from tether_runtime_client.protocol.errors import NameTaken, RotationFailed, SandboxNotFound
 from tether_runtime_client.protocol.message import Message, changed
 
+from .sidecars.plan import SidecarPlan
 from .transports.settings import TransportSettings
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class SandboxRecord(Message):
     plugins: dict[str, dict[str, JsonValue]] = Field(default_factory=dict, repr=False)
     plugin_packages: tuple[str, ...] = ()
     plugin_versions: dict[str, str] = Field(default_factory=dict)
+    sidecars: tuple[SidecarPlan, ...] = ()
     created: float
     server_pid: int
     server_start: int
@@ -130,6 +132,7 @@ def record_of(spec: SandboxSpec, sandbox: Sandbox, created: float | None) -> San
         plugins={name: dict(config) for name, config in spec.plugins.items()},
         plugin_packages=tuple(spec.plugin_packages),
         plugin_versions=dict(sandbox.plugins),
+        sidecars=sandbox.sidecars,
         created=created or time.time(),
         server_pid=pid,
         server_start=process_start(pid) or 0,

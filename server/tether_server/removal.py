@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from contextlib import suppress
 
 from .backends import open_backend
 from .inventory import Listed
@@ -56,12 +57,13 @@ def _remove_container(container: str) -> None:
     import docker.errors
 
     from .backends.docker import connect_engine
+    from .sidecars.container import remove_all
 
     engine = connect_engine()
     try:
-        engine.api.remove_container(container, v=True, force=True)
-    except docker.errors.NotFound:
-        return
+        with suppress(docker.errors.NotFound):
+            engine.api.remove_container(container, v=True, force=True)
+        remove_all(engine, container)
     finally:
         engine.close()
 

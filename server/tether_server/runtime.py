@@ -42,6 +42,7 @@ from .record import (
     stored_secret,
 )
 from .renewal import renew_for_ever
+from .sidecars.asked import SidecarsAsked, asked_sidecars
 from .state_problem import blame_state
 from .submissions import Submissions
 from .transfer import Transfers
@@ -80,6 +81,8 @@ class EventStreamRuntime(Calls):
         plugins: names of plugins, or a mapping of names to configurations: a plugin's own model, or
             its fields. Raises `PluginInvalid` for what is not installed here, or wrong.
         plugin_packages: packages that bring further plugins, as pip takes them, or folders.
+        sidecars: plugins of which a part runs in a container of its own, or a mapping of their
+            names to `{"resources": {...}}` for those containers.
         login: sessions begin with the login profile (/etc/profile, ~/.bash_profile or its like)
             instead of ~/.bashrc.
         secret_lifetime_s: seconds, 1 at least, after which the sandbox takes no new connection by
@@ -108,6 +111,7 @@ class EventStreamRuntime(Calls):
         entrypoint: str = "skip",
         plugins: PluginsAsked = (),
         plugin_packages: Sequence[str] = (),
+        sidecars: SidecarsAsked = (),
         login: bool = False,
         secret_lifetime_s: float | None = None,
         start_timeout_s: float = START_TIMEOUT_S,
@@ -147,8 +151,9 @@ class EventStreamRuntime(Calls):
             lease_s=None if keep else lease_s,
             inject=inject,
             entrypoint=entrypoint,
-            plugins=asked_plugins(plugins, plugin_packages),
+            plugins=(asked := asked_plugins(plugins, plugin_packages)),
             plugin_packages=tuple(plugin_packages),
+            sidecars=asked_sidecars(sidecars, asked),
             login=login,
             secret_lifetime_s=secret_lifetime_s,
         )
@@ -328,8 +333,7 @@ class EventStreamRuntime(Calls):
         check_there(self._spec.plugins, self._sandbox.plugins)
         self._save_record(self._sandbox)
         await self._connect(self._sandbox, readiness)
-        await self._compare_plugins(self._sandbox.plugins)
-        self._keep_secret_young(attached=False)
+        await self._take_control(self._sandbox, attached=False)
 
     async def _find(self, record: SandboxRecord) -> None:
         self._open_history(sandbox_folder(record.name))
@@ -339,8 +343,7 @@ class EventStreamRuntime(Calls):
         self._sandbox.plugins = record.plugin_versions
         await self._connect(self._sandbox, readiness)
         self._save_record(self._sandbox)
-        await self._compare_plugins(self._sandbox.plugins)
-        self._keep_secret_young(attached=True)
+        await self._take_control(self._sandbox, attached=True)
 
     def _open_history(self, folder: Path) -> None:
         self._history = History(folder / "history.sqlite3")
@@ -412,18 +415,18 @@ class EventStreamRuntime(Calls):
         created = self._record.created if self._record else None
         self._record = save_record(record_of(self._spec, sandbox, created))
 
-    def _keep_secret_young(self, *, attached: bool) -> None:
-        lifetime_s = self._spec.secret_lifetime_s
-        if lifetime_s is not None:
-            renewing = renew_for_ever(self.rotate_secret, lifetime_s, at_once=attached)
-            self._renewal = asyncio.create_task(renewing, name="tether secret")
-
-    async def _compare_plugins(self, there: Mapping[str, str]) -> None:
-        if there and self._submissions is not None:
+    async def _take_control(self, sandbox: Sandbox, *, attached: bool) -> None:
+        """What the controller does beside the event stream, and nobody else."""
+        assert self._submissions is not None
+        sandbox.controlled(self._submissions.record)
+        if sandbox.plugins:
             from .plugins.versions import compared_with_here
 
-            for warning in await asyncio.to_thread(compared_with_here, there):
+            for warning in await asyncio.to_thread(compared_with_here, sandbox.plugins):
                 self._submissions.record(warning)
+        if (lifetime_s := self._spec.secret_lifetime_s) is not None:
+            renewing = renew_for_ever(self.rotate_secret, lifetime_s, at_once=attached)
+            self._renewal = asyncio.create_task(renewing, name="tether secret")
 
     def _present_secret(self) -> str:
         """The stored one: any process of this machine may have changed it."""

@@ -31,6 +31,7 @@ from .plugins.asked import PluginsAsked
 from .ports import Forward
 from .ports.options import ForwardOptions, ReverseOptions
 from .runtime import EventStreamRuntime
+from .sidecars.asked import SidecarsAsked
 from .spawn_options import SpawnOptions
 from .sync_iteration import iterate
 from .sync_ports import SyncForward, SyncReverse
@@ -60,6 +61,7 @@ class RuntimeOptions(TypedDict, total=False):
     entrypoint: str
     plugins: PluginsAsked
     plugin_packages: Sequence[str]
+    sidecars: SidecarsAsked
     login: bool
     secret_lifetime_s: float | None
     start_timeout_s: float

@@ -21,6 +21,8 @@ class BrowserConfig(Message):
             or a program on PATH.
         cdp_url: a browser that runs elsewhere and speaks the Chrome DevTools Protocol, such as
             `http://127.0.0.1:9222`; nothing is started then.
+        sidecar_url: where the plugin's sidecar listens, which starts the browser then; filled in
+            where a runtime was asked for `sidecars=["browser"]`.
         sandbox: whether Chromium confines its pages with a sandbox of its own. `auto` has it where
             the place allows it: not for root, and not where user namespaces are forbidden.
         arguments: more flags for Chromium.
@@ -37,6 +39,7 @@ class BrowserConfig(Message):
 
     executable: Annotated[str, Field(min_length=1)] = "auto"
     cdp_url: Annotated[str, Field(pattern=r"^(http|https|ws|wss)://")] | None = None
+    sidecar_url: Annotated[str, Field(pattern=r"^ws://")] | None = None
     sandbox: Literal["auto", "on", "off"] = "auto"
     arguments: tuple[Annotated[str, Field(pattern=r"^--")], ...] = ()
     context: ContextSettings = Field(default_factory=ContextSettings)
@@ -55,4 +58,6 @@ class BrowserConfig(Message):
             raise ValueError(
                 "with `cdp_url` none is started: leave out `executable` and `arguments`"
             )
+        if self.sidecar_url is not None and (self.executable != "auto" or self.cdp_url):
+            raise ValueError("a sidecar has a browser: leave out `executable` and `cdp_url`")
         return self

@@ -18,6 +18,7 @@ from . import limits
 from .config import BrowserConfig
 from .failures import plain_message
 from .place import FOLDERS, Place, driver_environment, find_place
+from .sidecar import connect
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Playwright
@@ -104,6 +105,11 @@ class Engine:
             )
         self._place = place
         playwright = await self._drive()
+        if place is not None and self._config.sidecar_url is not None:
+            limit_s = self._config.start_timeout_s
+            return await connect(
+                playwright, self._config.sidecar_url, place, self._config.arguments, limit_s
+            )
         if place is None:
             return await playwright.chromium.connect_over_cdp(
                 self._config.cdp_url or "", timeout=self._config.start_timeout_s * 1000

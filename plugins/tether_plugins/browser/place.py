@@ -33,6 +33,9 @@ FOLDERS = {
 BREAKING = ("LD_", "NODE_", "PLAYWRIGHT_", "PW_", "PWDEBUG", "GLIBC_", "MALLOC_", "GTK_", "DEBUG")
 """Variables of an image that are about its own libraries, or would change what drives ours."""
 
+_ALWAYS = ("--disable-dev-shm-usage",)
+"""Containers have 64 MB of it, if they have any."""
+
 _NEW_NAMESPACES = "import ctypes, sys; sys.exit(ctypes.CDLL(None).unshare(0x70000000) != 0)"
 """A user, a PID and a network namespace, as Chromium's sandbox makes them."""
 
@@ -60,6 +63,8 @@ def find_place(
 ) -> Place:
     """Raises `BrowserNotStarted` where there is no such program."""
     brought = brought_folder(places)
+    if config.sidecar_url is not None and brought is not None:
+        return _place_of_sidecar(config, brought)
     executable = find_executable(config.executable, brought, environment)
     folders = own_folders(places.state)
     own = {**environment, **folders}
@@ -70,13 +75,29 @@ def find_place(
             "FONTCONFIG_FILE": str(brought / "fonts.conf"),
         }
     confined, confinement = _confinement(config.sandbox)
-    needed = () if confined else ("--no-sandbox",)
     return Place(
         executable=str(executable),
         environment=own,
         confined=confined,
         confinement=confinement,
-        flags=(*needed, "--disable-dev-shm-usage"),  # containers have 64 MB of it, if they have any
+        flags=(*_needed(confined), *_ALWAYS),
+    )
+
+
+def _needed(confined: bool) -> tuple[str, ...]:
+    return () if confined else ("--no-sandbox",)
+
+
+def _place_of_sidecar(config: BrowserConfig, brought: Path) -> Place:
+    """Another container, which has the plugin's own things at the same path and no others."""
+    confined = config.sandbox == "on"
+    off = "off, as configured" if config.sandbox == "off" else "off: its own container confines it"
+    return Place(
+        executable=str(brought / PROGRAMS[0]),
+        environment={},
+        confined=confined,
+        confinement="on, as configured" if confined else off,
+        flags=(*_needed(confined), *_ALWAYS),
     )
 
 

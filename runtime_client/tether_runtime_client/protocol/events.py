@@ -315,6 +315,27 @@ class SandboxStopped(Event):
     exit_code: int | None = None
 
 
+class SidecarStarted(Event):
+    """The sidecar of a plugin listens, for the first time or again; it was made of this image."""
+
+    event: Literal["sidecar_started"] = "sidecar_started"
+    plugin: str
+    image: str
+
+
+class SidecarLost(Event):
+    """The sidecar of a plugin has ended, or did not come back: `reason` says why. The sandbox goes
+    on, and another one is started; what the plugin had in it is gone, which its next observation
+    tells. A reason that repeats is told once.
+    """
+
+    event: Literal["sidecar_lost"] = "sidecar_lost"
+    plugin: str
+    cause: SandboxStopCause = "unknown"
+    reason: str
+    exit_code: int | None = None
+
+
 PortDirection = Literal["forward", "reverse"]
 
 
@@ -387,6 +408,8 @@ AnyServerEvent = Annotated[
     | ConnectionLost
     | ConnectionTrouble
     | SandboxInterrupted
+    | SidecarLost
+    | SidecarStarted
     | SandboxStopped
     | PortOpened
     | PortTrouble

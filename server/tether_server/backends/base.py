@@ -8,14 +8,19 @@ from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
 from tether_runtime_client.protocol.errors import StartFailed, TransportUnavailable
+from tether_runtime_client.protocol.event import Event
 
 from ..link import Ended
 from ..record import SandboxRecord
 from ..transports import Transport, TransportSettings, name_of
+
+if TYPE_CHECKING:
+    from ..sidecars.plan import SidecarPlan
 
 Progress = Callable[[str], None]
 """Told in a short sentence what a person would be waiting for."""
@@ -70,6 +75,7 @@ class SandboxSpec:
     entrypoint: str = "skip"
     plugins: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
     plugin_packages: Sequence[str] = ()
+    sidecars: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
     login: bool = False
 
     def __post_init__(self) -> None:
@@ -82,7 +88,9 @@ class SandboxSpec:
         if self.image == "":
             raise ValueError("the image has no name: give one, such as 'debian:bookworm'")
         if self.resources:
-            _check_resources(self.resources)
+            check_resources(self.resources)
+        if self.sidecars:
+            _check_shared(self)
 
 
 def _check_lifetime(given: object) -> None:
@@ -92,7 +100,16 @@ def _check_lifetime(given: object) -> None:
         raise ValueError("secret_lifetime_s has to be a number of seconds, 1 or more, or None")
 
 
-def _check_resources(resources: Mapping[str, object]) -> None:
+def _check_shared(spec: SandboxSpec) -> None:
+    """A sidecar has what it shares with the sandbox's container, and with nobody else."""
+    if spec.network == "host" or (spec.network or "").startswith("container:"):
+        raise ValueError("a sidecar listens in its sandbox's network: it needs one of its own")
+    if "pid_mode" in spec.resources:
+        raise ValueError("a sidecar ends with its sandbox's processes: leave out pid_mode")
+
+
+def check_resources(resources: Mapping[str, object]) -> None:
+    """Raises `ValueError` for a limit that the engine does not know, or that is not for users."""
     from docker.models.containers import RUN_CREATE_KWARGS, RUN_HOST_CONFIG_KWARGS
 
     allowed = {*RUN_CREATE_KWARGS, *RUN_HOST_CONFIG_KWARGS} - _OWN
@@ -154,6 +171,15 @@ class Sandbox(ABC):
     def when_expired(self, name: str) -> str:
         """What to do once the secret of this sandbox, of that name, is too old: a hint."""
         return f"Remove it (`tether rm {name}`) and start another: nothing hands it a secret anew"
+
+    @abstractmethod
+    def controlled(self, tell: Callable[[Event], None]) -> None:
+        """This server controls it from now on, and is told here what happens beside the client."""
+
+    @property
+    def sidecars(self) -> tuple[SidecarPlan, ...]:
+        """What runs in containers of its own beside it."""
+        return ()
 
     @abstractmethod
     async def stop(self) -> None:

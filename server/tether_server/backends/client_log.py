@@ -20,7 +20,8 @@ class ClientLog:
     will.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ready: bytes = READY_LINE) -> None:
+        self._ready = ready
         self._lines: deque[bytes] = deque(maxlen=KEPT_LINES)
         self._partial = b""
         self.listening = asyncio.Event()
@@ -51,7 +52,7 @@ class ClientLog:
         self._partial = rest[:LINE_LIMIT]
         for line in lines:
             self._lines.append(line[:LINE_LIMIT])
-            if line.startswith(READY_LINE):
+            if line.startswith(self._ready):
                 self.tell_ready()
             elif line.startswith(WAITING_LINE):
                 self.tell_waiting()

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from tether_runtime_client.protocol.errors import (
     StartFailed,
     TransportUnavailable,
 )
+from tether_runtime_client.protocol.event import Event
 
 from ..link import Ended
 from ..record import load_record
@@ -64,6 +65,9 @@ if TYPE_CHECKING:
     import docker
     from docker.models.containers import Container
 
+    from ..sidecars.keeper import Sidecars
+    from ..sidecars.plan import SidecarPlan
+
 STOP_TIMEOUT_S = 10
 REMOVED_TIMEOUT_S = 60
 """How long an engine that has begun to remove a container may take for it; busy ones take long."""
@@ -102,11 +106,32 @@ class ContainerSandbox(Sandbox):
         self._handover = Handover(engine, container, through=self._through)
         self._log = self._handover.log
         self._mounted = any(m["Destination"] == PREFIX for m in container.attrs["Mounts"])
+        self._sidecars: Sidecars | None = None
 
     @property
     def handle(self) -> dict[str, str]:
         """The container's id."""
         return {"container": str(self._container.id)}
+
+    def give_sidecars(self, plans: Sequence[SidecarPlan]) -> None:
+        """Those that it is to have, before it is started; or has, where it was found."""
+        if plans:
+            from ..sidecars.keeper import Sidecars
+
+            self._sidecars = Sidecars(
+                self._engine, self._folder.name, str(self._container.id), plans
+            )
+
+    @property
+    def sidecars(self) -> tuple[SidecarPlan, ...]:
+        """What runs in containers of its own beside it."""
+        return self._sidecars.plans if self._sidecars is not None else ()
+
+    def controlled(self, tell: Callable[[Event], None]) -> None:
+        """Sidecars are watched, and brought back, by whoever controls the sandbox."""
+        if self._sidecars is not None:
+            self._sidecars.tell_to(tell)
+            self._sidecars.begin()
 
     async def start(self, secret: str) -> None:
         """Start the container and give its client the secret on standard input.
@@ -123,6 +148,8 @@ class ContainerSandbox(Sandbox):
             stream.close()
             raise refused(str(problem.explanation), mounted=self._mounted) from None
         await self._handover.give(stream, secret)
+        if self._sidecars is not None:
+            self._sidecars.begin()  # they come up while the client does
         self._started_at = await self._read_started_at()
 
     async def find(self, secret: str) -> None:
@@ -144,10 +171,15 @@ class ContainerSandbox(Sandbox):
         return self._transports
 
     async def ready(self) -> None:
-        """Wait for the client's ready line; raises `OSError` when the container ends before it."""
+        """Wait for the client's ready line; raises `OSError` when the container ends before it.
+
+        Where it was started here its sidecars have to listen, too: raises `StartFailed`.
+        """
         await self._log.listening.wait()
         if self._log.ended and (end := await self._end()):
             raise OSError(end)
+        if self._sidecars is not None and self._sidecars.begun:
+            await self._sidecars.up()
 
     async def ended(self) -> Ended | None:
         """Ask the engine. A restarted container gets its secret again."""
@@ -171,6 +203,8 @@ class ContainerSandbox(Sandbox):
         before = self._started_at
         await self._handover.give_late(self._present_secret())
         self._started_at = started_at
+        if self._sidecars is not None and self._sidecars.begun:
+            self._sidecars.begin()
         of = (self._engine, str(self._container.id), before)
         return await asyncio.to_thread(restarted_container_ended, *of)
 
@@ -212,11 +246,15 @@ class ContainerSandbox(Sandbox):
         """Stop the container in good order, remove it and its volume."""
         await self.release()
         await asyncio.to_thread(self._remove)
+        if self._sidecars is not None:
+            await asyncio.to_thread(self._sidecars.remove)
 
     async def release(self) -> None:
         """Let go of the attached stream, and of what transports hold."""
         for transport in self._transports:
             await transport.close()
+        if self._sidecars is not None:
+            await self._sidecars.let_go()
         await self._handover.let_go()
 
     # --- inside

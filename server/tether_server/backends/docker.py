@@ -15,6 +15,7 @@ from .completion import complete, dialled, listen, secret_line
 from .container import ContainerSandbox
 from .container_options import check_mounts, container_options, labels
 from .entry import RUN, Injected, about_option, inject
+from .with_sidecars import planned
 
 if TYPE_CHECKING:
     import docker
@@ -47,6 +48,7 @@ class DockerBackend(Backend):
         (spec.folder / "socket").chmod(0o1777)
         if dial is not None:
             spec = listen(spec, dial)
+        spec, plans = await asyncio.to_thread(planned, engine, spec, injected)
         try:
             container = await _uncancelled_create(engine, spec, injected)
         except BaseException:
@@ -54,7 +56,8 @@ class DockerBackend(Backend):
                 await dial.close()
             raise
         sandbox = ContainerSandbox(engine, container, spec.image, spec.folder, spec.transport, dial)
-        sandbox.plugins = injected.plugins
+        sandbox.plugins = injected.versions
+        sandbox.give_sidecars(plans)
         try:
             await sandbox.start(secret_line(spec.secret, spec.transport))
         except BaseException:
@@ -79,6 +82,7 @@ class DockerBackend(Backend):
         folder = sandbox_folder(record.name)
         dial = dialled(record.secret, record.transport)
         sandbox = ContainerSandbox(engine, container, record.image, folder, record.transport, dial)
+        sandbox.give_sidecars(record.sidecars)
         await sandbox.find(secret_line(record.secret, record.transport))
         return sandbox
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tether_runtime_client.protocol.errors import StartFailed
@@ -16,6 +16,8 @@ from .base import SandboxSpec, plugin_config
 
 if TYPE_CHECKING:
     import docker
+
+    from tether_image_builder import PluginLayer
 
     from .base import Progress
 
@@ -68,7 +70,7 @@ class Injected:
     """An image, the client in it or to be mounted into it, and what the image runs by itself.
 
     `volume` holds the environment to mount, `environment_image` the same; both are None where the
-    client is in the image. `plugins` are the versions of those that it has, by name.
+    client is in the image. `plugins` are those that it has.
     """
 
     image: str
@@ -77,7 +79,12 @@ class Injected:
     stop_signal: str | None = None
     volume: str | None = None
     environment_image: str | None = None
-    plugins: Mapping[str, str] = field(default_factory=dict)
+    plugins: tuple[PluginLayer, ...] = ()
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Those of the plugins, by name."""
+        return {plugin.name: plugin.version for plugin in self.plugins}
 
     def goes_through(self, spec: SandboxSpec) -> bool:
         """Whether the client runs as arguments of the image's entrypoint; without one it cannot."""
@@ -114,7 +121,7 @@ def inject(engine: docker.DockerClient, spec: SandboxSpec, progress: Progress) -
         stop_signal=_stop_signal(engine, image) if spec.entrypoint == "beside" else None,
         volume=volume,
         environment_image=environment,
-        plugins={plugin.name: plugin.version for plugin in layers},
+        plugins=tuple(layers),
     )
 
 

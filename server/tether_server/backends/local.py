@@ -11,11 +11,12 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tether_runtime_client.protocol.defaults import DEFAULT_ENVIRONMENT
 from tether_runtime_client.protocol.errors import PluginInvalid, SandboxNotFound, StartFailed
+from tether_runtime_client.protocol.event import Event
 
 from ..link import Ended
 from ..record import SandboxRecord, process_start
@@ -115,6 +116,9 @@ class LocalSandbox(Sandbox):
             file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_TAIL))
             log.write(file.read(LOG_TAIL))
         return log.tail()
+
+    def controlled(self, tell: Callable[[Event], None]) -> None:
+        """Nothing runs beside it."""
 
     async def stop(self) -> None:
         """SIGTERM to the supervisor, which ends everything below it; SIGKILL if it does not."""
@@ -265,6 +269,7 @@ def _refuse_container_options(spec: SandboxSpec) -> None:
         "inject": spec.inject != "build",
         "entrypoint": spec.entrypoint != "skip",
         "plugin_packages": spec.plugin_packages,
+        "sidecars": spec.sidecars,
         f"transport {name_of(spec.transport)!r}": name_of(spec.transport) not in ("auto", "unix"),
     }
     unusable = [name for name, value in given.items() if value]

@@ -102,6 +102,11 @@ def _stopped(x: e.SandboxStopped | e.SandboxInterrupted, width: int) -> str:
     return f"sandbox {what}: {shortened(x.reason, width)}{code}"
 
 
+def _sidecar_lost(x: e.SidecarLost, width: int) -> str:
+    code = "" if x.exit_code is None else f" (exit code {x.exit_code})"
+    return f"the sidecar of {x.plugin} was lost: {shortened(x.reason, width)}{code}"
+
+
 def _command(x: o.CmdOutputObservation, width: int) -> str:
     parts = [x.status.replace("_", " ")]
     if x.exit_code is not None:
@@ -253,6 +258,8 @@ _says(
 )
 _says(e.SandboxStopped, _stopped)
 _says(e.SandboxInterrupted, _stopped)
+_says(e.SidecarLost, _sidecar_lost)
+_says(e.SidecarStarted, lambda x, width: f"the sidecar of {x.plugin} listens")
 _says(e.CmdOutputDelta, lambda x, width: f"{x.session}: {shortened(x.content, width)}")
 _says(
     e.ExecOutputDelta,

@@ -33,6 +33,52 @@ class PluginNames(click.types.StringParamType):
 PLUGINS = PluginNames()
 
 
+class SidecarName(click.types.StringParamType):
+    """A plugin that has a sidecar; those installed are offered, any is taken."""
+
+    name = "sidecar"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The installed ones that start like that."""
+        from tether_runtime_client.plugin.discovery import PluginPackage, plugin_packages
+
+        return [
+            CompletionItem(name, help=found.declaration.summary)
+            for name, found in plugin_packages().items()
+            if isinstance(found, PluginPackage)
+            and found.declaration.sidecar is not None
+            and name.startswith(incomplete)
+        ]
+
+
+SIDECAR = SidecarName()
+
+
+def asked_sidecars(words: Sequence[str]) -> dict[str, dict[str, object]]:
+    """The sidecars by their plugins' names, as the runtime takes them.
+
+    Raises `click.UsageError` for limits that cannot be read.
+    """
+    asked: dict[str, dict[str, object]] = {}
+    for word in words:
+        name, *limits = word.split(",")
+        asked[name] = {"resources": dict(map(resource, limits))}
+    return asked
+
+
+def resource(word: str) -> tuple[str, object]:
+    """`NAME=VALUE`; what reads as a number, true, false or another value of JSON is one."""
+    name, given, text = word.partition("=")
+    if not name or not given:
+        raise click.UsageError(f"{word!r} is no resource: NAME=VALUE, such as shm_size=1g")
+    try:
+        return name, json.loads(text)
+    except ValueError:
+        return name, text
+
+
 def asked_for(
     names: Sequence[str], configs: Sequence[str], packages: Sequence[str]
 ) -> dict[str, dict[str, object] | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..backends.base import ENTRYPOINTS, INJECTS, START_TIMEOUT_S, TRANSPORTS
-from .plugin_options import PLUGINS, asked_for
+from .plugin_options import PLUGINS, SIDECAR, asked_for, asked_sidecars, resource
 
 if TYPE_CHECKING:
     from ..backends import Progress
@@ -43,6 +42,7 @@ class StartOptions:
     plugin: tuple[str, ...]
     plugin_config: tuple[str, ...]
     plugin_package: tuple[str, ...]
+    sidecar: tuple[str, ...]
     name: str | None
     keep: bool
     start_timeout: float
@@ -80,6 +80,7 @@ class StartOptions:
                 entrypoint=self.entrypoint,
                 plugins=asked_for(self.plugin, self.plugin_config, self.plugin_package),
                 plugin_packages=self.plugin_package,
+                sidecars=asked_sidecars(self.sidecar),
                 name=self.name,
                 keep=self.keep,
                 start_timeout_s=self.start_timeout,
@@ -90,7 +91,7 @@ class StartOptions:
 
     def resources(self) -> dict[str, object]:
         """The limits as the engine's SDK names them. Raises `click.UsageError`."""
-        limits: dict[str, object] = dict(map(_resource, self.resource))
+        limits: dict[str, object] = dict(map(resource, self.resource))
         if self.memory is not None:
             limits["mem_limit"] = self.memory
         if self.cpus is not None:
@@ -117,6 +118,7 @@ class StartOptions:
             "--plugin": self.plugin,
             "--plugin-config": self.plugin_config,
             "--plugin-package": self.plugin_package,
+            "--sidecar": self.sidecar,
             "--name": self.name,
             "--keep": self.keep,
             "--start-timeout": self.start_timeout != START_TIMEOUT_S,
@@ -142,17 +144,6 @@ def environment(words: tuple[str, ...]) -> dict[str, str]:
         elif name in os.environ:
             values[name] = os.environ[name]
     return values
-
-
-def _resource(word: str) -> tuple[str, object]:
-    """`NAME=VALUE`; what reads as a number, true, false or another value of JSON is one."""
-    name, given, text = word.partition("=")
-    if not name or not given:
-        raise click.UsageError(f"{word!r} is no resource: NAME=VALUE, such as shm_size=1g")
-    try:
-        return name, json.loads(text)
-    except ValueError:
-        return name, text
 
 
 def start_options(function: F) -> F:
@@ -262,6 +253,10 @@ _OPTIONS: list[Callable[[F], F]] = [
     click.option(
         "--plugin-package", multiple=True, metavar="PACKAGE",
         help="A package that brings further plugins: as pip takes it, or a folder.",
+    ),
+    click.option(
+        "--sidecar", type=SIDECAR, multiple=True, metavar="NAME[,KEY=VALUE…]",
+        help="Run part of this plugin in a container of its own, with these limits.",
     ),
     click.option("--name", metavar="NAME", help="Name the sandbox."),
     click.option("--keep", is_flag=True, help="Leave the sandbox when the command has ended."),

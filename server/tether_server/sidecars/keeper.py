@@ -1,0 +1,196 @@
+"""All sidecars of one sandbox: brought up, watched, and brought back for as long as it lives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tether_runtime_client.protocol.errors import StartFailed
+from tether_runtime_client.protocol.events import Event, SidecarLost, SidecarStarted
+
+from ..backoff import Backoff
+from ..link import Ended
+from .container import SidecarContainer, remove_all
+from .plan import SidecarPlan
+
+if TYPE_CHECKING:
+    import docker
+
+LONGEST_PAUSE_S = 30.0
+LASTED_S = 60.0
+"""One that lived for so long is brought back at once when it ends."""
+
+KILLED = 137
+SANDBOX_ENDS_S = 1
+"""The kernel kills sidecars a moment before the engine knows that the sandbox has ended."""
+
+Tell = Callable[[Event], None]
+
+log = logging.getLogger(__name__)
+
+
+class Sidecars:
+    """Made for one sandbox, whose container has the id `of`. Used on one loop."""
+
+    def __init__(
+        self, engine: docker.DockerClient, sandbox: str, of: str, plans: Sequence[SidecarPlan]
+    ) -> None:
+        self._engine = engine
+        self._of = of
+        self._early: list[Event] = []
+        self._tell: Tell = self._early.append
+        self._kept = [_Kept(engine, plan, sandbox, of, self._told) for plan in plans]
+        self.plans = tuple(plans)
+        self.begun = False
+
+    def begin(self) -> None:
+        """Bring up those that do not run: the sandbox runs, perhaps again. Twice is safe."""
+        self.begun = True
+        for kept in self._kept:
+            kept.begin()
+
+    async def up(self) -> None:
+        """Wait until each listens, for the first time. Raises `StartFailed`."""
+        for kept in self._kept:
+            await asyncio.shield(kept.up)
+
+    def tell_to(self, tell: Tell) -> None:
+        """Who is told what happens to them, and what has happened already."""
+        early, self._early = self._early, []
+        self._tell = tell
+        for event in early:
+            tell(event)
+
+    async def let_go(self) -> None:
+        """Watch them no more. Twice is safe."""
+        for kept in self._kept:
+            await kept.let_go()
+
+    def remove(self) -> None:
+        """End them all, if there are any. Blocks; `let_go` comes first."""
+        if self._kept:
+            remove_all(self._engine, self._of)
+
+    def _told(self, event: Event) -> None:
+        self._tell(event)
+
+
+class _Kept:
+    """One of them."""
+
+    def __init__(
+        self, engine: docker.DockerClient, plan: SidecarPlan, sandbox: str, of: str, tell: Tell
+    ) -> None:
+        self._engine = engine
+        self._plan = plan
+        self._sandbox = sandbox
+        self._of = of
+        self._tell = tell
+        self._task: asyncio.Task[None] | None = None
+        self._wanted = False
+        self._said = ""
+        self.up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def begin(self) -> None:
+        self._wanted = True
+        if self._task is None or self._task.done():
+            name = f"tether sidecar {self._plan.plugin}"
+            self._task = asyncio.create_task(self._keep(), name=name)
+
+    async def let_go(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        self.up.cancel()
+
+    async def _keep(self) -> None:
+        """Life after life. It ends when the sandbox does not run."""
+        pauses = Backoff(LONGEST_PAUSE_S)
+        while True:
+            self._wanted, began = False, time.monotonic()
+            lived_in = await asyncio.to_thread(self._sandbox_life)
+            end = await self._live() if lived_in is not None else Ended("the sandbox has ended")
+            if end is not None and not await self._outlived(end, lived_in):
+                if not self._wanted:
+                    return
+                continue
+            if end is not None:
+                self._say_lost(end)
+            if time.monotonic() - began > LASTED_S:
+                pauses.reset()
+            await pauses.wait()
+
+    async def _live(self) -> Ended | None:
+        """Until it ends, which is told; None where the engine did not tell."""
+        try:
+            where = (self._engine, self._plan, self._sandbox, self._of)
+            found = await SidecarContainer.find(*where)
+            one = found or await SidecarContainer.start(*where)
+        except StartFailed as problem:
+            if not self.up.done():
+                self.up.set_exception(problem)
+                self.up.exception()  # whoever waits gets it; perhaps nobody does
+            return Ended(problem.message)
+        except Exception as problem:  # whatever an engine's library raises: it is asked again
+            log.warning("the sidecar of %r cannot be had: %s", self._plan.plugin, problem)
+            return None
+        try:
+            self._say_up(new=found is None)
+            return await one.ended()
+        except Exception as problem:
+            log.warning("the sidecar of %r cannot be watched: %s", self._plan.plugin, problem)
+            return None
+        finally:
+            await one.let_go()
+
+    async def _outlived(self, end: Ended, lived_in: str | None) -> bool:
+        """Whether the sandbox runs on, in the same life."""
+        if lived_in is None:
+            return False
+        if end.exit_code == KILLED and end.cause == "killed":
+            await asyncio.to_thread(self._give_sandbox_time_to_end)
+        return await asyncio.to_thread(self._sandbox_life) == lived_in
+
+    def _say_up(self, *, new: bool) -> None:
+        if not self.up.done():
+            self.up.set_result(None)
+        self._said = ""
+        if new:
+            self._tell(SidecarStarted(plugin=self._plan.plugin, image=self._plan.image))
+
+    def _say_lost(self, end: Ended) -> None:
+        """What hinders it from coming back is told once."""
+        if end.reason != self._said:
+            self._said = end.reason
+            self._tell(
+                SidecarLost(
+                    plugin=self._plan.plugin,
+                    cause=end.cause,
+                    reason=end.reason,
+                    exit_code=end.exit_code,
+                )
+            )
+
+    # --- in a thread
+
+    def _sandbox_life(self) -> str | None:
+        """When the life began that the sandbox's container is in; None where it does not run."""
+        import docker.errors
+
+        try:
+            state: dict[str, Any] = self._engine.api.inspect_container(self._of)["State"]
+        except docker.errors.NotFound:
+            return None
+        return str(state["StartedAt"]) if state["Running"] else None
+
+    def _give_sandbox_time_to_end(self) -> None:
+        import docker.errors
+        import requests.exceptions
+
+        with contextlib.suppress(docker.errors.NotFound, requests.exceptions.RequestException):
+            self._engine.api.wait(self._of, timeout=SANDBOX_ENDS_S)
