@@ -15,6 +15,7 @@ from rich.console import Console
 
 from . import (
     beside,
+    browser,
     connections,
     crowd,
     execs,
@@ -53,6 +54,7 @@ MEASUREMENTS: dict[str, Callable[[Plan], Awaitable[Report]]] = {
     "journal": journal.measure,
     "jupyter": jupyter.measure,
     "plugins": plugins.measure,
+    "browser": browser.measure,
     "transports": transports.measure,
     "reconnect": reconnect.measure,
     "replay": replay.measure,

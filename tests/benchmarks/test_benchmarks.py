@@ -51,12 +51,25 @@ ROWS = {
           for which in ("without a plugin", "with agent_skills, unused", "with all")),
         "plugin's process RSS: jupyter",
     ],
+    "browser": [
+        *(f"{page}: {who}" for page in ("a form", "300 buttons", "from cold")
+          for who in ("bare Playwright", "Tether")),
+        "a form: Tether, all parts",
+        *(f"PSS: {which}" for which in ("unused", "a page: Chromium", "2 pages later")),
+        "PSS: the context closed",
+        *(f"frames: {part}" for part in ("no part", "tree", "screenshot", "all parts")),
+        "a screenshot as bytes", "a screenshot as base64",
+    ],
     "idle": ["processor time", "task switches", "supervisor RSS", "client RSS"],
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_a_measurement_has_its_rows(name: str, tmp_path: Path) -> None:
+def test_a_measurement_has_its_rows(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if name == "browser":
+        request.getfixturevalue("chromium")
     file = tmp_path / "figures.json"
     peers = [f"--peer={name}" for name in ("ssh", "asyncssh", "paramiko")]
     done = _run("--quick", "--only", name, *peers, "--json", str(file))
