@@ -44,7 +44,7 @@ Reference = Annotated[str, Field(pattern=_REFERENCE, max_length=256)]
 CommandName = Annotated[str, Field(pattern=_COMMAND, max_length=64)]
 InnerPath = Annotated[str, Field(pattern=_PATH, max_length=1024)]
 
-_PLACEHOLDER = re.compile(r"\{(\w*)\}")
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _PLACEHOLDERS = ("port", "token", "prefix")
 Template = Annotated[str, Field(max_length=4096)]
 """Text in which `{port}`, `{token}` and `{prefix}` stand for what a sandbox's sidecar has."""

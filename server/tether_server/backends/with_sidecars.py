@@ -39,14 +39,14 @@ def _planned(
     layers: dict[str, PluginLayer],
     name: str,
 ) -> SidecarPlan:
-    from ..sidecars.asked import check_has_one
+    from ..sidecars.asked import needs_of
 
     if name not in layers:
         raise PluginMissing(f"the sandbox was made without the plugin {name!r}")
     layer = layers[name]
-    check_has_one(layer.declaration)
-    image, prefix = _image(engine, injected, layer), f"{PREFIX}/plugins/{name}"
-    return plan_sidecar(layer.declaration, image, prefix, spec.sidecars[name], spec.env)
+    needs, prefix = needs_of(layer.declaration), f"{PREFIX}/plugins/{name}"
+    image = _image(engine, injected, layer)
+    return plan_sidecar(name, needs, image, prefix, spec.sidecars[name], spec.env)
 
 
 def _image(engine: docker.DockerClient, injected: Injected, layer: PluginLayer) -> str:

@@ -56,7 +56,7 @@ def asked_plugins(plugins: PluginsAsked, packages: Sequence[str] = ()) -> dict[s
             raise PluginInvalid(package.message, hint=package.hint)
         if package is None and not packages:
             raise no_such_plugin(name, known)
-        asked[name] = _checked(name, package, config)
+        asked[name] = checked(name, package, config)
     encoded_config(asked)
     return asked
 
@@ -98,7 +98,8 @@ def _by_name(plugins: PluginsAsked) -> dict[str, PluginConfig | None]:
     return given
 
 
-def _checked(name: str, package: PluginPackage | None, config: PluginConfig | None) -> Config:
+def checked(name: str, package: PluginPackage | None, config: PluginConfig | None) -> Config:
+    """A plugin's configuration as JSON; raises `PluginInvalid` for a wrong one."""
     model = _model(name, package)
     if isinstance(config, Message):
         if model is not None and not isinstance(config, model):

@@ -11,7 +11,8 @@ from tether_runtime_client.protocol.errors import PluginInvalid
 from tether_runtime_client.protocol.message import LATER
 
 if TYPE_CHECKING:
-    from tether_runtime_client.plugin.declaration import Declaration
+    from tether_runtime_client.plugin.declaration import Declaration, SidecarNeeds
+    from tether_runtime_client.plugin.discovery import PluginPackage
 
 Resources = dict[str, JsonValue]
 
@@ -21,35 +22,47 @@ SidecarsAsked = Iterable[str] | Mapping[str, Mapping[str, object] | None]
 _json_adapter: TypeAdapter[Resources] = TypeAdapter(Resources, config=LATER)
 
 
-def asked_sidecars(sidecars: SidecarsAsked, plugins: Iterable[str]) -> dict[str, Resources]:
-    """The limits of each, by its plugin's name.
+def asked_sidecars(
+    sidecars: SidecarsAsked, plugins: Mapping[str, Mapping[str, JsonValue]]
+) -> dict[str, Resources]:
+    """The limits of each, by its plugin's name. `plugins` are those asked for, as configured.
 
-    Raises `PluginInvalid` for one of a plugin that is not asked for, or that is known to have none.
+    Raises `PluginInvalid` for one of a plugin that is not asked for, that is known to have none, or
+    whose configuration does not go with it.
     """
     given = _by_name(sidecars)
     if not given:
         return {}
     from ..plugins.message_classes import installed_classes
 
-    asked, known = set(plugins), installed_classes.packages()
+    known = installed_classes.packages()
     for name in given:
-        if name not in asked:
+        if name not in plugins:
             raise PluginInvalid(
                 f"a sidecar is of a plugin, and {name!r:.100} is not among those asked for",
                 hint=f'Ask for it too: plugins=["{name:.64}"]',
             )
         if name in known:
-            check_has_one(known[name].declaration)
+            _check(known[name], plugins[name])
     return {name: _resources(name, options) for name, options in given.items()}
 
 
-def check_has_one(declaration: Declaration) -> None:
-    """Raises `PluginInvalid` for a plugin that declares no sidecar."""
+def _check(package: PluginPackage, config: Mapping[str, JsonValue]) -> None:
+    from ..plugins.asked import checked
+
+    needs = needs_of(package.declaration)
+    address = needs.filled(needs.address, port=1, token="0", prefix="/")
+    checked(package.declaration.name, package, {**config, needs.config: address})
+
+
+def needs_of(declaration: Declaration) -> SidecarNeeds:
+    """What the plugin's sidecar is; raises `PluginInvalid` for one that declares none."""
     if declaration.sidecar is None:
         raise PluginInvalid(
             f"the plugin {declaration.name!r} has no sidecar",
             hint="Leave it out of `sidecars`; `[sidecar]` in its declaration would say what runs",
         )
+    return declaration.sidecar
 
 
 def _by_name(sidecars: SidecarsAsked) -> dict[str, Mapping[str, object] | None]:

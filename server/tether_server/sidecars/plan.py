@@ -12,7 +12,7 @@ from pydantic import Field, JsonValue
 from tether_runtime_client.protocol.message import Message
 
 if TYPE_CHECKING:
-    from tether_runtime_client.plugin.declaration import Declaration
+    from tether_runtime_client.plugin.declaration import SidecarNeeds
 
 SIDECAR_LABEL = "tether.sidecar"
 OF_LABEL = "tether.sidecar.of"
@@ -55,7 +55,8 @@ class SidecarPlan(Message):
 
 
 def plan_sidecar(
-    declaration: Declaration,
+    plugin: str,
+    needs: SidecarNeeds,
     image: str,
     prefix: str,
     resources: Mapping[str, JsonValue],
@@ -64,8 +65,6 @@ def plan_sidecar(
     """For a sandbox with these variables. Its port and the word that goes with it are made up here:
     both are for this one sandbox.
     """
-    needs = declaration.sidecar
-    assert needs is not None
     port = FIRST_PORT + secrets.randbelow(LAST_PORT - FIRST_PORT + 1)
     token = secrets.token_hex(16)
 
@@ -75,7 +74,7 @@ def plan_sidecar(
     passed = {name: value for name, value in environment.items() if _PASSED_ON.fullmatch(name)}
     own = {name: filled(value) for name, value in needs.environment.items()}
     return SidecarPlan(
-        plugin=declaration.name,
+        plugin=plugin,
         image=image,
         prefix=prefix,
         command=tuple(filled(word) for word in needs.command),

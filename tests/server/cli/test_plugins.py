@@ -15,7 +15,7 @@ import pytest
 from tether_runtime_client.protocol.plugin_observations import PluginInfo
 from tether_server.cli.main import main
 from tether_server.cli.pairs import port_pair
-from tether_server.cli.plugin_options import PLUGINS, asked_for
+from tether_server.cli.plugin_options import PLUGINS, SIDECAR, asked_for, asked_sidecars
 from tether_server.cli.plugins import _show_running
 
 from ..plugins import tides
@@ -64,6 +64,21 @@ def test_names_are_completed(site: Path, typed: str, offered: list[str]) -> None
     option = click.Option(["--plugin"], type=PLUGINS)
     items = PLUGINS.shell_complete(click.Context(command), option, typed)
     assert [item.value for item in items] == offered
+
+
+@pytest.mark.parametrize(("typed", "offered"), [("", ["browser"]), ("b", ["browser"]), ("j", [])])
+def test_plugins_with_sidecars_are_completed(typed: str, offered: list[str]) -> None:
+    option = click.Option(["--sidecar"], type=SIDECAR)
+    items = SIDECAR.shell_complete(click.Context(click.Command("run")), option, typed)
+    assert [item.value for item in items] == offered
+
+
+def test_limits_of_sidecars() -> None:
+    limits = {"mem_limit": "2g", "pids_limit": 9}
+    asked = asked_sidecars(["browser,mem_limit=2g,pids_limit=9", "other"])
+    assert asked == {"browser": {"resources": limits}, "other": {"resources": {}}}
+    with pytest.raises(click.UsageError, match="'2g' is no resource"):
+        asked_sidecars(["browser,2g"])
 
 
 def test_the_shell_asks_for_them(site: Path) -> None:
