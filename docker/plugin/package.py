@@ -208,7 +208,7 @@ def tell_needs(
     told |= {"whole": is_whole, "package": None}
     if wheel is not None:
         told["package"] = requirements_of(wheel, order.get("extras", ""))
-    if not (is_whole or needs.pip or needs.setup or told["package"]):
+    if not (is_whole or needs.pip or needs.apt or needs.setup or told["package"]):
         return False
     folder = TOLD / "needs" / plugin.declaration.name
     if is_whole:

@@ -36,12 +36,18 @@ FONTS = (
     "truetype/noto/NotoColorEmoji.ttf",
 )
 UNUSED = (
-    "driver/package/lib/vite",
-    "driver/package/types",
-    "driver/package/lib/webp_codec.wasm",
-    "sync_api",
+    "playwright/driver/package/lib/vite",
+    "playwright/driver/package/types",
+    "playwright/driver/package/lib/webp_codec.wasm",
+    "playwright/sync_api",
+    "greenlet/platform",
+    "greenlet/tests",
+    "greenlet/*.cpp",
+    "greenlet/*.h",
+    "greenlet/*.hpp",
+    "include",
 )
-"""Of Playwright: viewers for people, declarations, and what this plugin does not call."""
+"""Viewers for people, declarations, sources in C, and what this plugin does not call."""
 
 
 def main() -> None:
@@ -51,6 +57,7 @@ def main() -> None:
     for name in (PROGRAM, *DATA):
         shutil.copy(CHROMIUM / name, folder / name)
     take_node(site / "playwright", folder / "node")
+    trim(site)
     copy_fonts(folder / "fonts")
     shutil.copy("fonts.conf", folder / "fonts.conf")
     close(folder)
@@ -60,12 +67,17 @@ def take_node(playwright: Path, target: Path) -> None:
     """Playwright's own node, without the symbols that only debuggers read."""
     shutil.move(playwright / "driver" / "node", target)
     subprocess.run(["strip", "--strip-all", target], check=True)
-    for name in UNUSED:
-        path = playwright / name
+
+
+def trim(site: Path) -> None:
+    """Leaves out what is not used, and of modules in C the symbols that only debuggers read."""
+    for path in [path for pattern in UNUSED for path in site.glob(pattern)]:
         if path.is_dir():
             shutil.rmtree(path)
         else:
-            path.unlink(missing_ok=True)
+            path.unlink()
+    for path in site.rglob("*.so"):
+        subprocess.run(["strip", "--strip-unneeded", path], check=True)
 
 
 def copy_fonts(folder: Path) -> None:
