@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .session import Session
 
-CLOSED = re.compile("has been closed|Connection closed|closed while")
+CLOSED = re.compile("has been closed|(Connection|Browser) closed|closed while")
 """The page, or all of the browser."""
 
 GRACE_S = 2.0
