@@ -6,7 +6,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-from tether_server import SessionEnded, SessionWarning
+import pytest
+
+from tether_server import EventStreamRuntime, SessionEnded, SessionWarning
 
 from .conftest import Shell
 from .sessions import sessions
@@ -45,7 +47,8 @@ ENDS = {
         None,
         "broken",
     ),
-    "a keyword that is an alias": ("alias '{=exit'; alias '[[=exit'", 0, None),
+    "a keyword that is an alias": ("alias '{=exit'", 0, None),
+    "another keyword": ("alias '[[=exit'", 2, "exit"),
 }
 
 
@@ -143,4 +146,22 @@ async def test_a_read_only_prompt_command_that_keeps_the_shell(shell: Shell) -> 
         assert seen.state_lost is not None
         assert seen.state_lost.cause == "broken"
         assert time.monotonic() - began < NOTICED_S
+        assert await shell.output("pwd") == "/tmp\n"
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("image", ["debian", pytest.param("busybox", marks=pytest.mark.slow)])
+async def test_a_sandbox_full_of_its_own_jobs(request: pytest.FixtureRequest, image: str) -> None:
+    """bash that could not fork waits for the last job that it could start: for ever, here."""
+    limits = {"pids_limit": 40}
+    async with EventStreamRuntime(request.getfixturevalue(image), resources=limits) as runtime:
+        shell = Shell(runtime, image, "full")
+        await shell.output("cd /tmp")
+        seen = await shell.run("for i in {1..60}; do sleep 1000 & done; echo no", timeout_s=1)
+        assert (seen.status, seen.foreground) == ("timeout", ("bash",))
+        seen = await shell.interrupt()
+        assert (seen.status, "no\n" in seen.content) == ("session_ended", False)
+        assert seen.state_lost is not None
+        assert "could not fork" in seen.state_lost.reason
+        await shell.reset()
         assert await shell.output("pwd") == "/tmp\n"

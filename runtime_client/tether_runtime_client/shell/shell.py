@@ -14,12 +14,14 @@ from .control import Carried, ReportTo
 from .exports import parse_exports
 from .family import Family
 from .idle import IdleKeeper
+from .processes import group_members
 from .run import Request, Run, fresh_nonce
 from .shell_end import (
     DEAF,
     HUNG_UP,
     PROMPTING,
     REPLACED,
+    STUCK,
     UNREAD,
     UNREPORTED,
     ShellEnd,
@@ -36,6 +38,7 @@ DRAIN_LIMIT = 256 * 1024  # after a report
 _READ_S, _READ_LOOK_S = 0.3, 0.001  # for bash to read a command's line, and between two looks
 _SETTLE_S = 0.005  # for what it starts to come to the front
 _ATTEMPTS = 3  # to get a lost report again
+_REPORT_S = 0.5  # for a report, which takes microseconds
 _PROMPT_S = 0.5  # for what a prompt that cannot be unset runs
 
 
@@ -305,7 +308,10 @@ class Shell:
         if self.process.typing:  # there is more for it to read
             return
         evidence = find_wait(self._watched(group), self._watch.quiet_s)
-        if evidence is None or self._wrote_before(run):
+        if evidence is None:
+            self._check_report(group)
+            return
+        if self._wrote_before(run):
             return
         if self._replaced:
             self._owner.over(self, REPLACED)
@@ -361,6 +367,15 @@ class Shell:
         if self.run is run and self._watch.quiet_s > _PROMPT_S:
             self._owner.over(self, PROMPTING)
         return True
+
+    def _check_report(self, group: int) -> None:
+        """After a `fork` that failed, bash waits for the last job that it could start: for ever,
+        and amid its report.
+        """
+        if group == self.process.group and self._watch.quiet_s > _REPORT_S:
+            alone = len(group_members(self.pid, group)) == 1
+            if alone and self.process.sleeps_in_report():
+                self._owner.over(self, STUCK)
 
     def kill(self) -> None:
         """Kill the shell alone, and retire. Twice is safe."""

@@ -27,6 +27,10 @@ UNREPORTED = ShellEnd("broken", "the shell reads commands again, but its report 
 PROMPTING = ShellEnd(
     "broken", "the shell runs what its prompt variables say (PROMPT_COMMAND), and not the command"
 )
+STUCK = ShellEnd(
+    "broken",
+    "the shell waits for one of its jobs instead of going on, as bash does when it could not fork",
+)
 HUNG_UP = ShellEnd("broken", "the shell's terminal was hung up (vhangup)")
 
 

@@ -95,6 +95,7 @@ class ShellProcess:
         # meets a closed end.
         status.shutdown(socket.SHUT_WR)
         self._channel = os.fstat(theirs.fileno()).st_ino
+        self._reports = os.fstat(reports.fileno()).st_ino
         return [theirs, reports]
 
     def _spawn(
@@ -267,8 +268,16 @@ class ShellProcess:
 
     def between_commands(self) -> bool:
         """Whether no command has begun: while one runs, its standard input is not the channel."""
+        return self._has(0, self._channel)
+
+    def sleeps_in_report(self) -> bool:
+        """Whether bash waits for something while its standard output is the status channel."""
+        info = read_process(self.pid)
+        return info is not None and info.state == "S" and self._has(1, self._reports)
+
+    def _has(self, fd: int, inode: int) -> bool:
         try:
-            return os.stat(f"/proc/{self.pid}/fd/0").st_ino == self._channel
+            return os.stat(f"/proc/{self.pid}/fd/{fd}").st_ino == inode
         except OSError:
             return False
 
