@@ -65,7 +65,9 @@ class Place:
 
             async def load(address: str, order: str = "in-turn") -> float:
                 await script.stdin.write(f"{order} {address}\n".encode())
-                return float(await script.stdout.readline())
+                if not (took := await script.stdout.readline()):
+                    raise RuntimeError((await script.stderr.read()).decode())
+                return float(took)
 
             yield load
             script.stdin.close()
