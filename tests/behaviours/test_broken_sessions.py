@@ -151,17 +151,38 @@ async def test_a_read_only_prompt_command_that_keeps_the_shell(shell: Shell) -> 
 
 @pytest.mark.engine
 @pytest.mark.parametrize("image", ["debian", pytest.param("busybox", marks=pytest.mark.slow)])
-async def test_a_sandbox_full_of_its_own_jobs(request: pytest.FixtureRequest, image: str) -> None:
-    """bash that could not fork waits for the last job that it could start: for ever, here."""
+async def test_a_sandbox_without_room_and_without_bash(
+    request: pytest.FixtureRequest, image: str
+) -> None:
     limits = {"pids_limit": 40}
     async with EventStreamRuntime(request.getfixturevalue(image), resources=limits) as runtime:
         shell = Shell(runtime, image, "full")
-        await shell.output("cd /tmp")
-        seen = await shell.run("for i in {1..60}; do sleep 1000 & done; echo no", timeout_s=1)
-        assert (seen.status, seen.foreground) == ("timeout", ("bash",))
-        seen = await shell.interrupt()
-        assert (seen.status, "no\n" in seen.content) == ("session_ended", False)
+        await full_of_its_own_jobs(shell)
+        await without_its_bash(shell)
+
+
+async def full_of_its_own_jobs(shell: Shell) -> None:
+    """bash that could not fork waits for the last job that it could start: for ever, here."""
+    await shell.output("cd /tmp")
+    seen = await shell.run("for i in {1..60}; do sleep 1000 & done; echo no", timeout_s=1)
+    assert (seen.status, seen.foreground) == ("timeout", ("bash",))
+    seen = await shell.interrupt()
+    assert (seen.status, "no\n" in seen.content) == ("session_ended", False)
+    assert seen.state_lost is not None
+    assert "could not fork" in seen.state_lost.reason
+    await shell.reset()
+    assert await shell.output("pwd") == "/tmp\n"
+
+
+async def without_its_bash(shell: Shell) -> None:
+    """The image's is replaced by the bundled one; where that is gone too, it is told."""
+    bash = await shell.output('mv "$BASH" /tmp/away; echo "$BASH"')
+    assert (await shell.run("exit 3")).exit_code == 3
+    if shell.place == "busybox":
+        seen = await shell.run("echo never")
+        assert (seen.status, seen.exit_code) == ("session_ended", None)
         assert seen.state_lost is not None
-        assert "could not fork" in seen.state_lost.reason
-        await shell.reset()
-        assert await shell.output("pwd") == "/tmp\n"
+        assert bash.strip() in seen.state_lost.reason
+        await shell.runtime.exec(["mv", "/tmp/away", bash.strip()])
+    seen = await shell.run('echo "$PWD $BASH"; (exit 4)')
+    assert (seen.content, seen.exit_code) == ("/tmp /opt/tether/bin/bash\n", 4)

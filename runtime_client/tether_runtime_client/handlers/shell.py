@@ -46,6 +46,8 @@ class Sessions:
     ) -> None:
         self._output = settings.state / "output"
         self._startup = settings.startup
+        spare = settings.bundled_bash or core.bundled_bash()
+        self._spare = spare if os.path.exists(spare) else None
         self._environment = environment
         self._bash = bash
         self._emit = emit
@@ -196,7 +198,9 @@ class Sessions:
     def _config(self, cwd: str) -> core.ShellConfig:
         env = self._environment.of_commands
         commands = self._environment.commands
-        return core.ShellConfig(self._bash.path, cwd, env, self._startup, commands=commands)
+        return core.ShellConfig(
+            self._bash.path, cwd, env, self._startup, commands=commands, spare=self._spare
+        )
 
     def set_env(self, changes: Changes) -> None:
         """Change the variables of the sessions that are there, before their next commands."""

@@ -3,7 +3,7 @@
 The terminal carries only what programs read and write. Start with `ShellSession`.
 """
 
-from .bash_choice import BashChoice, SelfTest, bash_selftest, choose_bash
+from .bash_choice import BashChoice, SelfTest, bash_selftest, bundled_bash, choose_bash
 from .command import CommandEnd, OutputSink, RunningCommand, StateLost, WaitEvidence
 from .config import ShellConfig, Startup
 from .errors import (
@@ -42,5 +42,6 @@ __all__ = [
     "UnknownKey",
     "WaitEvidence",
     "bash_selftest",
+    "bundled_bash",
     "choose_bash",
 ]

@@ -79,7 +79,7 @@ async def choose_bash(
 def _candidates(
     asked: str | None, bundled: str | None, env: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    ours = bundled or os.path.join(sys.prefix, "bin", "bash")
+    ours = bundled or bundled_bash()
     found = [asked] if asked else [shutil.which("bash", path=env.get("PATH")), *_PLACES]
     seen: set[str] = set()
     for path in [*found, ours]:
@@ -87,6 +87,11 @@ def _candidates(
             seen.add(os.path.realpath(path))
             first = "asked for" if asked else "the image's own"
             yield path, "the bundled one" if path == ours else first
+
+
+def bundled_bash() -> str:
+    """Where the one beside this Python is, if there is one."""
+    return os.path.join(sys.prefix, "bin", "bash")
 
 
 async def bash_selftest(

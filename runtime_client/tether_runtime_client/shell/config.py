@@ -15,6 +15,7 @@ class ShellConfig:
 
     `bash` is a path, `env` the whole environment of the shell and its programs, `startup` which
     files run first, for at most `startup_timeout_s` seconds; the terminal has `rows` and `cols`.
+    `spare` is the path of another bash, for when the first cannot be started any more.
     `commands` is a folder that is first on the PATH also where startup files have set that anew.
     """
 
@@ -26,3 +27,4 @@ class ShellConfig:
     rows: int = 24
     cols: int = 200
     commands: str | None = None
+    spare: str | None = None

@@ -6,6 +6,7 @@ import asyncio
 import re
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ..oom_kills import FRESH_S, OomKills
 from .bring_up import Plan, bring_up
@@ -15,6 +16,7 @@ from .control import check_request
 from .errors import (
     CommandRunning,
     NoForeground,
+    NoRoom,
     SessionClosed,
     ShellStartError,
 )
@@ -222,7 +224,7 @@ class ShellSession:
         """
         number = _signal(signal_name)
         if self._queued is not None:
-            self._refuse_queued("interrupted before it ran", 128 + number, "interrupted")
+            self._refuse_queued(None, 128 + number, "interrupted")
             return
         running = self._running()
         try:
@@ -286,7 +288,7 @@ class ShellSession:
     async def _end_all(self, lost: StateLost) -> None:
         async with self._ending:
             await self._next.stop()
-            self._refuse_queued(lost.reason)
+            self._refuse_queued(lost)
             self._give_up(lost, None)
             left = await self._family.end(_END_S)
             self._former.close()
@@ -392,7 +394,7 @@ class ShellSession:
             try:
                 self._shell = await self._fresh_shell()
             except ShellStartError as error:
-                self._refuse_queued(str(error))
+                self._refuse_queued(_lost(ShellEnd("broken", str(error))))
                 raise
             self.cwd = self._shell.cwd
             if self._queued is not None:
@@ -407,15 +409,27 @@ class ShellSession:
             restore=self._restore,
             commands=config.commands,
         )
-        return await bring_up(plan, self, lambda text: self._listener.warning(self, text))
+        try:
+            return await bring_up(plan, self, self._warn)
+        except NoRoom:
+            raise
+        except ShellStartError as error:
+            if config.spare is None or config.spare == config.bash:
+                raise
+            self._warn(f"{error}; going on with {config.spare}")
+            return await bring_up(replace(plan, bash=config.spare), self, self._warn)
+
+    def _warn(self, text: str) -> None:
+        self._listener.warning(self, text)
 
     def _refuse_queued(
-        self, detail: str, code: int | None = None, reason: EndReason = "session_ended"
+        self, lost: StateLost | None, code: int | None = None, reason: EndReason = "session_ended"
     ) -> None:
-        """The command that waits for a shell will not run."""
+        """The command that waits for a shell will not run: because of `lost`, or interrupted."""
         if self._queued is not None:
             command, self._queued = self._queued.command, None
-            command.finish(CommandEnd(code, reason, self.cwd, self._lost, detail))
+            detail = lost.reason if lost is not None else "interrupted before it ran"
+            command.finish(CommandEnd(code, reason, self.cwd, lost or self._lost, detail))
 
 
 def _lost(end: ShellEnd) -> StateLost:
