@@ -317,6 +317,11 @@ async def test_a_bashrc_or_the_login_profile(shell: Shell, tmp_path: Path) -> No
         await write(mine, tmp_path / "home" / ".bash_profile", "export FROM_PROFILE=yes\n")
         await write(mine, tmp_path / "home" / ".profile", "export FROM_PROFILE=other\n")
         assert (await mine.run(command)).content.startswith("-yes ")
+        for number, (profile, told) in enumerate((("exit 3", 1), ("nosuchcommand; false", 0))):
+            await write(mine, tmp_path / "home" / ".bash_profile", profile + "\n")
+            first = replace(mine, session=f"t{number}")
+            assert await first.output("/bin/echo fine") == "fine\n"
+            assert len(await warnings(mine, first.session)) == told
 
 
 BAD_RC = {

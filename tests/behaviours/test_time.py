@@ -178,10 +178,11 @@ async def through_the_command_line() -> None:
 @pytest.mark.slow
 @pytest.mark.engine
 @pytest.mark.timeout(400)
-async def test_no_layer_cuts_300_seconds(debian: str) -> None:
+async def test_no_layer_cuts_300_seconds(debian: str, busybox: str) -> None:
     """Over every transport, in every way to ask."""
     await asyncio.gather(
         *(through(EventStreamRuntime(debian, transport=t)) for t in ("unix", "tcp", "exec")),
+        through(EventStreamRuntime(busybox)),
         through(EventStreamRuntime(backend="local")),
         through_the_command_line(),
         asyncio.to_thread(through_sync),
