@@ -59,6 +59,12 @@ def page_of(request: Request) -> Page | None:
     return frame.page if frame is not None else None
 
 
+def any_page_of(request: Request) -> Page | None:
+    """The page that asks, where that has come up."""
+    frame = _frame_of(request)
+    return frame.page if frame is not None else None
+
+
 def _frame_of(request: Request) -> Frame | None:
     """Playwright knows none of a page that has not come up yet."""
     try:

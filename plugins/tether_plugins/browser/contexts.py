@@ -109,7 +109,13 @@ class Contexts:
         browser = await self._engine.ready()
         slot.life = self._engine.starts
         slot.session = await Session.open(
-            slot.name, browser, slot.settings, storage, self._files, self._config
+            slot.name,
+            browser,
+            slot.settings,
+            storage,
+            self._files,
+            self._engine.incoming,
+            self._config,
         )
         return slot.session
 

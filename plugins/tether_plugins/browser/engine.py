@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser, Playwright
 
 CLOSE_S = 5.0
+LOOK_S = 30.0
+"""How long a browser may be silent: it has much to say where a page floods it."""
 
 
 class Engine:
@@ -38,6 +40,7 @@ class Engine:
         self._place: Place | None = None
         self._lost = False
         self.starts = 0
+        self.incoming = places.state / "incoming"
 
     async def ready(self) -> Browser:
         """The browser, which runs; raises `BrowserNotStarted`."""
@@ -67,7 +70,7 @@ class Engine:
         if self._browser is None or not self.runs:
             return
         try:
-            async with asyncio.timeout(CLOSE_S):
+            async with asyncio.timeout(LOOK_S):
                 await (await self._browser.new_browser_cdp_session()).detach()
         except Exception:
             self._lost = True
@@ -114,7 +117,7 @@ class Engine:
             return await playwright.chromium.connect_over_cdp(
                 self._config.cdp_url or "", timeout=self._config.start_timeout_s * 1000
             )
-        downloads = await asyncio.to_thread(self._empty, "incoming")
+        downloads = await asyncio.to_thread(self._empty, self.incoming.name)
         return await playwright.chromium.launch(
             executable_path=place.executable,
             args=[*place.flags, *self._config.arguments],

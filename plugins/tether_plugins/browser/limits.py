@@ -1,5 +1,7 @@
 """How much of what a page says is taken. Sizes are characters of text, or bytes."""
 
+import re
+
 TEXT = 64 * 1024
 """Of the tree and of the visible text an observation has so much; a file has the rest."""
 
@@ -42,7 +44,26 @@ VIDEO_BITRATE = 1_000_000
 """Bits per second of pictures that change without end."""
 
 
+FLOOD = 5000
+"""Console messages of one page within `FLOOD_S` seconds that end it; a request counts as 3 of them,
+a download as 50, a dialog or a window that is refused as 100."""
+
+FLOOD_S = 5.0
+
+PICTURE_SIDE = 16_384
+PICTURE = 24_000_000
+"""Pixels of a screenshot: what is right of it or below is cut off."""
+
+_UNSPEAKABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What moves a terminal's cursor, ends lines for some readers and not for others, or is no text."""
+
+
+def clean(text: str) -> str:
+    """A page's text without control characters but tabs and newlines."""
+    return _UNSPEAKABLE.sub("\ufffd", text)
+
+
 def cut(text: object, most: int) -> str:
-    """A text of no more than so many characters, which says that it was cut."""
+    """A page's text, clean, of no more than so many characters; it says that it was cut."""
     whole = text if isinstance(text, str) else repr(text)
-    return whole if len(whole) <= most else f"{whole[: most - 1]}…"
+    return clean(whole if len(whole) <= most else f"{whole[: most - 1]}…")

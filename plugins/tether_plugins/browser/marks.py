@@ -17,7 +17,12 @@ ROLES = (
     "button|checkbox|combobox|link|listbox|menuitem|menuitemcheckbox|menuitemradio|option|radio"
     "|searchbox|slider|spinbutton|switch|tab|textbox|treeitem"
 )
-_LINE = re.compile(rf"^ *- '?(?:{ROLES})\b[^\n]*?\[ref=((?:f\d+)?e\d+)\]", re.MULTILINE)
+_LINE = re.compile(
+    rf"^ *- '?(?:{ROLES})(?: \"(?:[^\"\\]|\\.)*\")?(?: \[[^\]\n]*\])*?"
+    r" \[ref=((?:f\d+)?e\d+)\]",
+    re.MULTILINE,
+)
+"""The id is behind the name, which may have anything in it."""
 _BOX_S = 2.0
 
 _DRAW = """marks => {
@@ -51,11 +56,20 @@ async def marked(page: Page, tree: str) -> AsyncIterator[tuple[str, ...]]:
     boxes = await asyncio.gather(*(_box(page, one) for one in ids))
     drawn = [(one, box) for one, box in zip(ids, boxes, strict=True) if box is not None]
     try:
-        await page.evaluate(_DRAW, [[one.removeprefix("e"), *box] for one, box in drawn])
-        yield tuple(one for one, _ in drawn)
+        yield await _draw(page, drawn)
     finally:
-        with suppress(Exception):  # the page has gone, and they with it
-            await page.evaluate(_REMOVE)
+        with suppress(Exception):  # the page has gone, and they with it, or hangs
+            async with asyncio.timeout(_BOX_S):
+                await page.evaluate(_REMOVE)
+
+
+async def _draw(page: Page, drawn: list[tuple[str, list[Any]]]) -> tuple[str, ...]:
+    """The ids that have a number: none where the page's own script is in the way."""
+    try:
+        await page.evaluate(_DRAW, [[one.removeprefix("e"), *box] for one, box in drawn])
+    except Exception:
+        return ()
+    return tuple(one for one, _ in drawn)
 
 
 async def _box(page: Page, element: str) -> list[Any] | None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tether_runtime_client.protocol import browser as b
 
+from .observe import ANSWER_S
 from .session import Session
+from .tabs import UNRESPONSIVE, Tab
 
 if TYPE_CHECKING:
     from playwright.async_api import Page, Response
 
 STOP_S = 2.0
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?!\d+(/|$))")
+"""Not a host and its port."""
 
 
 async def go(session: Session, url: str, wait_until: b.LoadState, timeout: float) -> None:
@@ -24,20 +30,37 @@ async def go(session: Session, url: str, wait_until: b.LoadState, timeout: float
 
     tab = await session.usable()
     tab.loading = False
+    session.downloads.begun.clear()
     try:
         response = await tab.page.goto(with_scheme(url), wait_until="commit", timeout=timeout)
     except Late:
         await _stop(session)
+        await _look_whether_stuck(tab)
         raise
     except Error as problem:
         if "Download is starting" in problem.message:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOP_S):
+                    await session.downloads.begun.wait()
             return
         if "net::ERR_" in problem.message:
             await _told_by_chromium(tab.page)
+        await _look_whether_stuck(tab)
         raise
     tab.status = response.status if response is not None else None
     if wait_until != "commit":
         await loaded(session, wait_until, timeout)
+
+
+async def _look_whether_stuck(tab: Tab) -> None:
+    """A page that hangs, or has a dialog open for ever, lets none come in its place."""
+    if tab.problem is not None:
+        return
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            await tab.page.title()
+    except Exception:
+        tab.problem = UNRESPONSIVE
 
 
 async def _stop(session: Session) -> None:
@@ -73,9 +96,7 @@ async def loaded(session: Session, state: b.LoadState, timeout: float) -> None:
 
 def with_scheme(url: str) -> str:
     """An address as it may be typed: `localhost:8000/page`."""
-    head = url.split("/", 1)[0]
-    known = "://" in url or head.lower().startswith(("about:", "data:", "blob:", "file:"))
-    return url if known else f"http://{url}"
+    return url if _SCHEME.match(url) else f"http://{url}"
 
 
 async def goto(session: Session, step: b.GotoStep, timeout: float) -> None:

@@ -20,24 +20,30 @@ from tether_runtime_client.protocol.browser import (
 from . import limits
 from .failures import plain_message
 from .files import FileStore
-from .limits import cut
+from .limits import clean, cut
 from .marks import marked
 from .pictures import size_of
 from .session import Session
-from .tabs import Tab
+from .tabs import UNRESPONSIVE, Tab
 
 if TYPE_CHECKING:
-    from playwright.async_api import Frame, Page
+    from playwright.async_api import FloatRect, Frame, Page
 
 T = TypeVar("T")
+
+ANSWER_S = 1.0
+FALLBACK_S = 1.0
 
 TRIES = 3
 """How often a page is looked at that goes elsewhere meanwhile."""
 
-UNRESPONSIVE = "it does not answer"
 _LOOKS: tuple[BrowserPart, ...] = ("tree", "text", "screenshot")
 _NAME = r"(?: \"((?:[^\"\\]|\\.)*)\")?"
-_ACTIVE = re.compile(rf"^ *- '?(\w+){_NAME}[^\n]*? \[active\][^\n]*?\[ref=(\w+)\]", re.MULTILINE)
+_ACTIVE = re.compile(
+    rf"^ *- '?(\w+){_NAME}(?: \[[^\]\n]*\])*? \[active\](?: \[[^\]\n]*\])*? \[ref=(\w+)\]",
+    re.MULTILINE,
+)
+"""By the grammar of a line: a page speaks in its name, with the quotes escaped, or after it."""
 
 _FOCUSED = """() => {
   let found = document.activeElement;
@@ -49,6 +55,7 @@ _FOCUSED = """() => {
           name: name.slice(0, 256)};
 }"""
 _TEXT = "most => { const t = document.body?.innerText ?? ''; return t.slice(0, most); }"
+_WIDTH = "() => document.documentElement.scrollWidth"
 _LOADING = """() => {
   const [seen] = performance.getEntriesByType('navigation');
   return seen && [seen.responseStart, seen.domContentLoadedEventEnd, seen.loadEventEnd];
@@ -123,6 +130,8 @@ class Observer:
         coming = asyncio.ensure_future(replaced.wait())
         try:
             await asyncio.wait((looking, coming), return_when=asyncio.FIRST_COMPLETED)
+            if looking.done():
+                looking.result()
             return looking.done()
         finally:
             self._page.remove_listener("domcontentloaded", replace)
@@ -142,6 +151,8 @@ class Observer:
             *(() if self._options.marks else (self._part("tree", self._tree),)),
         )
         await self._part("focused", self._focused)
+        if self.seen.missing and self._tab.problem is None and not await answers(self._page):
+            self._tab.problem = UNRESPONSIVE
 
     def _wants(self, part: BrowserPart) -> bool:
         return part not in self._omit
@@ -178,16 +189,18 @@ class Observer:
     async def _text(self) -> None:
         frames = self._page.frames[: limits.FRAMES]
         found = await asyncio.gather(*map(_text_of, frames))
+        if found[0] is None:
+            self.seen.missing["text"] = "the page's script is in the way of it"
         whole = "\n".join(text for text in found if text)
         self.seen.text, self.seen.text_path = self._bounded("text", whole)
 
-    def _bounded(self, part: BrowserPart, text: str) -> tuple[str, str | None]:
+    def _bounded(self, part: BrowserPart, said: str) -> tuple[str, str | None]:
+        text = clean(said[: limits.WHOLE_TEXT])
         if len(text) <= limits.TEXT:
             return text, None
         self.seen.truncated.append(part)
         try:
-            whole = text[: limits.WHOLE_TEXT].encode(errors="replace")
-            path = self._files.keep(f"{part}.txt", whole)
+            path = self._files.keep(f"{part}.txt", text.encode())
         except OSError as problem:
             self.seen.missing[part] = f"all of it could not be written: {problem}"
             return text[: limits.TEXT], None
@@ -219,16 +232,30 @@ class Observer:
             total=0, response=response, content_loaded=content, loaded=load
         )
 
+    async def _clip(self) -> FloatRect:
+        """How much of a full page there is a picture of. A page that lies harms its own only."""
+        found = await self._page.evaluate(_WIDTH)
+        shown = self._page.viewport_size or {"width": 1280, "height": 720}
+        width = max(_side(found), shown["width"])
+        height = min(limits.PICTURE_SIDE, limits.PICTURE // width)
+        return {"x": 0, "y": 0, "width": width, "height": height}
+
     async def _screenshot(self) -> None:
         options = self._options
+        clip = await self._clip() if options.full_page else None
         async with marked(self._page, self.seen.tree if options.marks else "") as names:
             data = await self._page.screenshot(
                 type=options.format,
                 full_page=options.full_page,
+                clip=clip,
                 quality=options.quality if options.format == "jpeg" else None,
                 timeout=self._timeout_s * 1000,
             )
         width, height = size_of(data)
+        if not data:
+            raise ValueError("Chromium gave no picture")
+        if clip is not None and (width >= limits.PICTURE_SIDE or height >= clip["height"]):
+            self.seen.truncated.append("screenshot")
         self.seen.screenshot = BrowserScreenshot(
             format=options.format,
             path=self._files.keep(f"screenshot.{options.format}", data),
@@ -241,12 +268,35 @@ class Observer:
         )
 
 
-async def _text_of(frame: Frame) -> str:
+def _side(value: object) -> float:
+    sane = value if isinstance(value, int | float) and value >= 1 else 1
+    return float(min(sane, limits.PICTURE_SIDE))
+
+
+async def _text_of(frame: Frame) -> str | None:
+    """None of a frame that has gone meanwhile, or whose script stands in the way."""
     try:
         found = await frame.evaluate(_TEXT, limits.WHOLE_TEXT)
-    except Exception:  # a frame that has gone meanwhile shows nothing
-        return ""
-    return found if isinstance(found, str) else ""
+        if isinstance(found, str):
+            return found
+    except Exception:
+        found = None
+    try:  # where none of the page's own script is in the way
+        return await frame.inner_text("body", timeout=FALLBACK_S * 1000)
+    except Exception:
+        return None
+
+
+async def answers(page: Page) -> bool:
+    """Whether its script is not at something without end. An error is an answer."""
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            await page.title()
+    except TimeoutError:
+        return False
+    except Exception:
+        return True
+    return True
 
 
 async def _title_of(page: Page) -> str:

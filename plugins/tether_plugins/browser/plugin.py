@@ -28,9 +28,10 @@ from tether_runtime_client.protocol.errors import (
 
 from . import limits
 from .config import BrowserConfig
-from .failures import plain_message, reason_of
+from .failures import StepProblem, plain_message, reason_of
 from .files import FileStore
 from .limits import cut
+from .tabs import CRASHED, UNRESPONSIVE
 from .telling import Work, observation
 
 if TYPE_CHECKING:
@@ -148,6 +149,9 @@ class Browser(Plugin[BrowserConfig]):
                 work.keep(value)
         except ActionError:
             raise
+        except TimeoutError:
+            late = StepProblem("timeout", f"it took longer than {limit_s / 2:g} s")
+            raise self._failed(session, work, kind, late) from None
         except Exception as problem:
             if CLOSED.search(str(problem)):
                 await self._engine.look()
@@ -156,7 +160,6 @@ class Browser(Plugin[BrowserConfig]):
 
     def _failed(self, session: Session, work: Work, kind: str, problem: Exception) -> ActionError:
         number = len(work.steps)
-        said = cut(plain_message(problem), limits.MESSAGE)
         if not self._engine.runs:
             return BrowserLost(
                 f"the browser ended while step {number} ({kind}) was done",
@@ -164,11 +167,7 @@ class Browser(Plugin[BrowserConfig]):
                 kind=kind,
                 results=work.results,
             )
-        if not session.tabs:
-            url, reason = "", "closed"
-        else:
-            url = cut(session.tab.page.url, limits.URL)
-            reason = "crashed" if session.tab.problem else reason_of(problem, kind)
+        url, reason, said = _why(session, problem, kind)
         return BrowserStepFailed(
             f"step {number} ({kind}) failed: {said}",
             step=number,
@@ -232,6 +231,19 @@ class Browser(Plugin[BrowserConfig]):
         session.accept_dialogs = action.accept_dialogs
         session.prompt_text = action.prompt_text
         return session
+
+
+def _why(session: Session, problem: Exception, kind: str) -> tuple[str, str, str]:
+    """The page's address, why a step failed on it, and that in words."""
+    said = cut(plain_message(problem), limits.MESSAGE)
+    if not session.tabs:
+        return "", "closed", said
+    tab = session.tab
+    if tab.problem is None:
+        return cut(tab.page.url, limits.URL), reason_of(problem, kind), said
+    reason = {CRASHED: "crashed", UNRESPONSIVE: "timeout"}.get(tab.problem, "closed")
+    advice = f"{tab.problem}; a goto takes a new page in its place"
+    return cut(tab.page.url, limits.URL), reason, f"{cut(said, limits.MESSAGE // 2)} ({advice})"
 
 
 def _of(slot: Slot, **fields: Any) -> BrowserContextObservation:

@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any
 from tether_runtime_client.protocol.browser import ContextSettings, ShownDialog
 
 from . import limits
-from .arrivals import Arrivals, page_of
+from .arrivals import Arrivals, any_page_of, page_of
 from .config import BrowserConfig
 from .downloads import Downloads
 from .files import FileStore
+from .floods import Floods
 from .limits import cut
 from .logs import Log
 from .recordings import Recorded, Recordings
-from .tabs import Tab, Tabs
+from .tabs import CRASHED, Tab, Tabs
 
 if TYPE_CHECKING:
     from playwright.async_api import (
         Browser,
         BrowserContext,
+        ConsoleMessage,
         Dialog,
         Download,
         Page,
@@ -39,14 +41,20 @@ class Session:
     """Its owner sees to it that one action uses it at a time."""
 
     def __init__(
-        self, name: str, context: BrowserContext, files: FileStore, config: BrowserConfig
+        self,
+        name: str,
+        context: BrowserContext,
+        files: FileStore,
+        incoming: Path,
+        config: BrowserConfig,
     ) -> None:
         self.name = name
         self.context = context
         self.log = Log()
-        self.downloads = Downloads(files)
+        self.downloads = Downloads(files, incoming, config.files_bytes)
         self.tabs = Tabs(name, config.max_tabs)
         self.arrivals = Arrivals()
+        self.floods = Floods(self._stop)
         self.accept_dialogs = False
         self.prompt_text: str | None = None
         self._recordings = Recordings(context, files, config.video_bytes)
@@ -61,12 +69,13 @@ class Session:
         settings: ContextSettings,
         storage: Path | None,
         files: FileStore,
+        incoming: Path,
         config: BrowserConfig,
     ) -> Session:
-        """A new one, with an empty tab."""
+        """A new one, with an empty tab. Chromium's downloads are `incoming`."""
         options = _options(settings) | ({"storage_state": storage} if storage is not None else {})
         context = await browser.new_context(**options)
-        session = cls(name, context, files, config)
+        session = cls(name, context, files, incoming, config)
         try:
             session._listen()
             for pattern in settings.block:
@@ -141,9 +150,9 @@ class Session:
     def _listen(self) -> None:
         context = self.context
         context.on("page", self._opened)
-        context.on("console", self.log.wrote)
+        context.on("console", self._wrote)
         context.on("weberror", self.log.raised)
-        context.on("request", self.arrivals.requested)
+        context.on("request", self._requested)
         context.on("requestfailed", self._failed)
         context.on("response", self._answered)
         context.on("dialog", lambda dialog: self._spawn(self._answer(dialog)))
@@ -152,7 +161,7 @@ class Session:
         if self.tabs.of(page) is not None:
             return
         if not self._asked_for and self.tabs.is_full:
-            self._spawn(_quietly(page.close()))  # a page that opens windows without an end
+            self._spawn(self._refuse_window(page))
             return
         self._add(page, opened_by_page=True)
         self.arrivals.opened()
@@ -176,9 +185,27 @@ class Session:
         self._follow(page)
         return page
 
-    def _closed(self, page: Page) -> None:
+    async def _refuse_window(self, page: Page) -> None:
+        """A page that opens windows without an end is known by them."""
+        with suppress(Exception):
+            self.floods.count(await page.opener(), "windows")
+        await _quietly(page.close())
+
+    def _stop(self, page: Page, problem: str) -> None:
         tab = self.tabs.of(page)
-        if tab is None:
+        if tab is not None and tab.problem is None:
+            tab.problem = problem
+            self.context.remove_listener("console", self._wrote)  # much of it is still to come
+            self._spawn(self._end_flood(page))
+
+    async def _end_flood(self, page: Page) -> None:
+        await _quietly(page.close())
+        self.context.on("console", self._wrote)
+
+    def _closed(self, page: Page) -> None:
+        self.floods.forget(page)
+        tab = self.tabs.of(page)
+        if tab is None or tab.problem is not None:  # which stays until that was seen
             return
         self.tabs.forget(tab)
         if self.tabs:
@@ -187,9 +214,18 @@ class Session:
     def _crashed(self, page: Page) -> None:
         tab = self.tabs.of(page)
         if tab is not None:
-            tab.problem = "its page has crashed"
+            tab.problem = CRASHED
+
+    def _wrote(self, message: ConsoleMessage) -> None:
+        self.floods.count(message.page, "console messages")
+        self.log.wrote(message)
+
+    def _requested(self, request: Request) -> None:
+        self.floods.count(any_page_of(request), "requests")
+        self.arrivals.requested(request)
 
     def _downloaded(self, download: Download) -> None:
+        self.floods.count(download.page, "downloads")
         self.downloads.began(download)
 
     def _failed(self, request: Request) -> None:
@@ -206,6 +242,7 @@ class Session:
 
     async def _answer(self, dialog: Dialog) -> None:
         """At once: a page waits for it."""
+        self.floods.count(dialog.page, "dialogs")
         accepted = self.accept_dialogs or dialog.type == "beforeunload"
         self.log.dialogs.add(
             ShownDialog(

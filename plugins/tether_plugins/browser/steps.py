@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +10,11 @@ from pydantic import JsonValue
 
 from tether_runtime_client.protocol import browser as b
 
-from . import limits, navigation
+from . import navigation
 from .failures import StepProblem
-from .limits import cut
 from .session import Session
 from .targets import Point, element, locate, middle
+from .values import value_of
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -190,26 +190,17 @@ async def _close_tab(session: Session, step: b.CloseTabStep, timeout: float) -> 
 
 
 async def _evaluate(session: Session, step: b.EvaluateStep, timeout: float) -> JsonValue:
-    if step.is_given:
-        found = await element(session.tab.page, step, timeout)
-        value = await found.evaluate(step.expression)
-    else:
-        value = await session.tab.page.evaluate(step.expression)
-    return _as_json(value)
-
-
-def _as_json(value: Any) -> JsonValue:
-    """What JavaScript gave, as JSON has it: other things by their text."""
-    try:
-        text = json.dumps(value, default=str, allow_nan=False)
-    except (ValueError, TypeError, RecursionError):
-        return cut(repr(value), limits.ENTRY)
-    if len(text) > limits.RESULT:
-        raise StepProblem(
-            "other", f"its value takes {len(text):,} bytes, and {limits.RESULT:,} is the most"
-        )
-    told: JsonValue = json.loads(text)
-    return told
+    page = session.tab.page
+    async with asyncio.timeout(timeout / 1000):
+        if step.is_given:
+            found = await element(page, step, timeout)
+            handle = await found.evaluate_handle(step.expression)
+        else:
+            handle = await page.evaluate_handle(step.expression)
+        try:
+            return await value_of(handle)
+        finally:
+            await handle.dispose()
 
 
 STEPS: dict[type[Any], Step] = {

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from playwright.async_api import Page
 
 
+CRASHED = "its page has crashed"
+UNRESPONSIVE = "it does not answer"
+
+
 @dataclass(eq=False)
 class Tab:
     """A page by its number. `problem` is why it can no longer be used as it is."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 import sys
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PAGES = {
@@ -112,6 +113,12 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Basic realm="private"')
             self.end_headers()
+        elif path == "/round":
+            self.send_response(302)
+            self.send_header("Location", path)
+            self.end_headers()
+        elif path == "/huge-file":
+            self._pour(100)
         elif path == "/file":
             self._send(
                 b"contents of a file\n", ("Content-Disposition", "attachment; filename=a.txt")
@@ -131,6 +138,15 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
+
+    def _pour(self, megabytes: int) -> None:
+        self.send_response(200)
+        self.send_header("Content-Disposition", "attachment; filename=huge.bin")
+        self.end_headers()
+        with suppress(OSError):  # the browser gives up
+            for _ in range(megabytes):
+                self.wfile.write(bytes(1_000_000))
+                threading.Event().wait(0.02)
 
     def _begin_and_wait(self, path: str) -> None:
         if path == "/endless-file":

@@ -74,6 +74,15 @@ async def test_a_page_that_hangs_leaves_an_address_and_is_replaced(short: Reader
     assert (seen.title, seen.tab, seen.missing) == ("Home", 0, {})
 
 
+async def test_a_page_that_hangs_whoever_reads_it_is_replaced(short: Reader) -> None:
+    script = "Object.defineProperty(HTMLElement.prototype, 'innerText', {get() { for (;;); }})"
+    page = short.at("reading")
+    seen = await page.go(f"data:text/html,<title>Slow</title><p>x<script>{script}</script>")
+    assert "text" in seen.missing
+    assert seen.tabs[0].problem == "it does not answer"
+    assert (await page.go("/")).title == "Home"
+
+
 async def test_a_page_that_crashes_is_told_and_replaced(short: Reader) -> None:
     page = short.at("crash")
     await page.go("/")
@@ -90,7 +99,7 @@ async def test_a_popup_that_opens_popups_has_an_end(short: Reader) -> None:
     page = short.at("popups")
     await page.go("/popup")
     opening = "for (let i = 0; i < 40; i++) window.open('about:blank?' + i)"
-    await page.do({"step": "evaluate", "expression": opening}, omit=LITTLE)
+    await page.do({"step": "evaluate", "expression": opening}, omit=LITTLE, step_timeout_s=20)
     seen = await page.do(omit=("tree", "text", "screenshot", *LITTLE))
     assert len(seen.tabs) <= 32
 
@@ -118,7 +127,7 @@ async def test_files_that_cannot_be_written_are_missing_parts(short: Reader) -> 
     moved = folder.rename(folder.with_name("moved"))
     folder.write_text("")  # in its place: as root nothing else is refused
     try:
-        seen = await page.go("/large?1500")
+        seen = await page.go("/large?1150")
     finally:
         folder.unlink()
         moved.rename(folder)
