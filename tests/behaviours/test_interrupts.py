@@ -158,3 +158,29 @@ async def test_interrupts_that_race_ends_lose_nothing(shell: Shell) -> None:
     events = shell.runtime.events.since(since)
     warnings = [event for event in events if isinstance(event, SessionWarning)]
     assert [one.message for one in warnings if one.session == shell.session] == []
+
+
+AS_IT_STARTS = (
+    "/bin/true; /bin/true; sleep 97.5",
+    "sleep 97.5",
+    "/bin/true; sleep 97.5 | cat",
+    "/bin/true; (/bin/true; sleep 97.5)",
+    "for i in 1 2 3; do /bin/true; done; sleep 97.5",
+)
+
+
+async def test_a_program_that_is_just_starting_is_interrupted_too(shell: Shell) -> None:
+    chance = random.Random(9)
+    await shell.output("true")
+    for command in AS_IT_STARTS * 10:
+        action = CmdRunAction(command=command, session=shell.session, timeout_s=30)
+        running = asyncio.create_task(shell.runtime.run(action))
+        await asyncio.sleep(chance.uniform(0.001, 0.008))
+        try:
+            await shell.interrupt()
+        except NothingRunning:  # on a busy machine the command has not come there yet
+            await asyncio.sleep(1)
+            await shell.interrupt()
+        assert (await running).status == "interrupted", command
+    still = await shell.run("sleep 0.1; jobs; ps 2>/dev/null | grep '[s]leep 97.5'")
+    assert still.content == ""

@@ -285,7 +285,7 @@ def _report(fds: Descriptors, mailbox: int) -> bytes:
     # printed so far, to wherever it then goes; so the report is one conversion that ends its
     # line, which is written at once. No command can know the names of the variables.
     return (
-        rb"{ __tether_<N>=<VALUE>; \builtin trap -p DEBUG ERR; "
+        rb"{ __tether_<N>=<VALUE>; \builtin trap -p DEBUG ERR INT; "
         rb"""\builtin printf %%s "<N> <NUMBER> $__tether_<N> $- """
         rb"""<N>${PWD-}<N>${TMOUT-}<N><LAST><N>"$'\n'; <QUIET>"""
         rb"\builtin unset -v <NAMES> PROMPT_COMMAND PS0; \builtin printf -v PS1 %%s '\[\]'; "

@@ -37,6 +37,7 @@ class Run:
     result: StatusRecord | None = None
     typed: bool = False
     signals: set[int] = field(default_factory=set)
+    may_trap: bool = False  # whether a trap of the shell may run something after a signal
 
     @property
     def command(self) -> RunningCommand:

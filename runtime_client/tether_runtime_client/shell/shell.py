@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import functools
 import signal
 from collections.abc import Mapping
 from typing import Protocol
@@ -14,6 +11,7 @@ from .control import Carried, ReportTo
 from .exports import parse_exports
 from .family import Family
 from .idle import IdleKeeper
+from .interrupts import Interrupts
 from .processes import group_members
 from .run import Request, Run, fresh_nonce
 from .shell_end import (
@@ -35,8 +33,6 @@ from .watch import QuietWatch
 READ_PER_WAKE = 256 * 1024  # then other sessions get their turn
 DRAIN_LIMIT = 256 * 1024  # after a report
 
-_READ_S, _READ_LOOK_S = 0.3, 0.001  # for bash to read a command's line, and between two looks
-_SETTLE_S = 0.005  # for what it starts to come to the front
 _ATTEMPTS = 3  # to get a lost report again
 _REPORT_S = 0.5  # for a report, which takes microseconds
 _PROMPT_S = 0.5  # for what a prompt that cannot be unset runs
@@ -82,6 +78,7 @@ class Shell:
         self._carried = Carried()
         self._mail: list[ReportTo] = []  # the last two reports, newest last
         self._replaced = False
+        self._may_trap = False
         self._retired = False
         self._closed = False
         self.run: Run | None = None
@@ -90,6 +87,7 @@ class Shell:
         self.terminal = self.process.terminal
         self._watch = QuietWatch(self._look)
         self._idle = IdleKeeper(self.process.send)
+        self._interrupts = Interrupts(self.process, lambda: self.run, self._ask_again)
 
     @property
     def pid(self) -> int:
@@ -130,7 +128,8 @@ class Shell:
             self.type(run, bytes(request.typed))
 
     def _expect(self, request: Request, to: ReportTo) -> Run:
-        self.run = Run(request, to)
+        self._may_trap = self._may_trap or "trap" in request.command.command
+        self.run = Run(request, to, may_trap=self._may_trap)
         self._parser.expect(to.nonce)
         request.command.pid = self.pid
         self._idle.end()
@@ -138,45 +137,9 @@ class Shell:
         return self.run
 
     def interrupt(self, run: Run, number: int, *, whole: bool = False) -> None:
-        """Signal what is in front, and ask for the report again: this one may be dropped.
-
-        With `whole` the shell does not go on behind what is in front, however that ends. A signal
-        that comes while bash reads the command's line waits until it has: bash would forget what
-        it has read, and take the rest for a line of its own.
-        """
-        run.signals.add(number)
+        """As `Interrupts.signal` says."""
         self.active(run)
-        self._interrupt(run, number, whole, asyncio.get_running_loop().time() + _READ_S)
-
-    def _interrupt(
-        self, run: Run, number: int, whole: bool, deadline: float, *, settled: bool = True
-    ) -> None:
-        """One that has waited waits another moment: bash may be between the program's start and
-        its coming to the front, when a signal for what is in front reaches bash alone.
-        """
-        loop, unbegun = asyncio.get_running_loop(), self._unbegun
-        if not run.repeats and (unbegun or not settled) and loop.time() < deadline:
-            later = functools.partial(self._interrupt_later, settled=not unbegun)
-            pause = _READ_LOOK_S if unbegun else _SETTLE_S
-            loop.call_later(pause, later, run, number, whole, deadline)
-            return
-        if whole and self.terminal.foreground_group() != self.process.group:
-            self.process.interrupt()
-        self.terminal.signal(number)
-        self._ask_again(run)
-
-    @property
-    def _unbegun(self) -> bool:
-        """Whether bash is still busy with the end of the last command, or with this one's line."""
-        return self.process.unread() > 0 or self.process.between_commands()
-
-    def _interrupt_later(
-        self, run: Run, number: int, whole: bool, deadline: float, *, settled: bool
-    ) -> None:
-        """Nobody tells when a command has begun; one that has ended by now had no need of it."""
-        if self.run is run:
-            with contextlib.suppress(ProcessLookupError):
-                self._interrupt(run, number, whole, deadline, settled=settled)
+        self._interrupts.signal(run, number, whole=whole)
 
     def type(self, run: Run, data: bytes) -> None:
         """Type into the terminal."""
@@ -235,6 +198,8 @@ class Shell:
             return
         self.run = None
         self._watch.end()
+        if run.result.torn:
+            self._interrupts.cut_short(run.to)
         self._mail = [*self._mail[-1:], run.to]
         self._tidy(run, run.result)
         self._owner.finished(self, run, run.result)
@@ -391,6 +356,7 @@ class Shell:
         self.run = None
         self._idle.end()
         self._watch.close()
+        self._interrupts.close()
         self.process.retire()
 
     def close(self) -> None:

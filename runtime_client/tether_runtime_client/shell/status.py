@@ -2,7 +2,7 @@
 
 A report is one line, `NONCE repeat [x]$? $- NONCE $PWD NONCE $TMOUT NONCE $_ NONCE` (the spaces
 around the last ones are not there, `$_` only where it was saved), with the traps that
-`trap -p DEBUG ERR` prints before it. The nonce is fresh and random for every command. Anything
+`trap -p DEBUG ERR INT` prints before it. The nonce is fresh and random for every command. Anything
 else on the channel was written by the command and is counted and dropped.
 """
 
@@ -16,8 +16,10 @@ _PARTS = 5  # nothing, $PWD, $TMOUT, $_ and what follows, between the nonces
 _KEEP = 64 * 1024  # of an unfinished report; more than any path and value of TMOUT and $_
 # What a trap does is quoted as one word. A pattern that could try an end at any place would take
 # seconds for what a hostile command can leave here.
-_TRAPS = re.compile(rb"(?:trap -- (?:'(?:[^'\0]|'\\'')*'|\$'(?:[^'\0\\]|\\.)*') (?:DEBUG|ERR)\n)+")
-_NO_TRAP = re.compile(rb"trap -- - (?:DEBUG|ERR)\n")  # told in POSIX mode
+_ACTION = rb"trap -- (?:'(?:[^'\0]|'\\'')*'|\$'(?:[^'\0\\]|\\.)*') "
+_TRAPS = re.compile(rb"(?:%b(?:DEBUG|ERR)\n)+" % _ACTION)
+_INT_TRAP = re.compile(rb"%b(?:SIG)?INT\n\Z" % _ACTION)
+_NO_TRAP = re.compile(rb"trap -- - (?:DEBUG|ERR|INT)\n")  # told in POSIX mode
 # Also a trap that is told the nonce can report nothing but what a shell could.
 _HEAD = re.compile(rb" (\d{1,9}) (x?)(25[0-5]|2[0-4]\d|1?\d{1,2}) (\S*) ")
 
@@ -26,7 +28,8 @@ class StatusRecord(NamedTuple):
     """One report: the end of a command.
 
     `repeat` numbers those that were asked for again from 1. A `torn` one found that the command
-    never came to its end: it was interrupted, abandoned after an error, or never read.
+    never came to its end: it was interrupted, abandoned after an error, or never read. `traps` are
+    those on DEBUG and ERR; `catches` says that there is one on INT.
     """
 
     exit_code: int
@@ -37,6 +40,7 @@ class StatusRecord(NamedTuple):
     repeat: int
     torn: bool
     last_word: str = ""
+    catches: bool = False
 
 
 class StatusParser:
@@ -80,7 +84,7 @@ class StatusParser:
         parts = self._buffer[head.end() :].split(self._nonce, _PARTS - 1)
         if len(parts) < _PARTS or not parts[-1].startswith(b"\n"):
             return None
-        traps = self._traps(self._buffer[:start])
+        traps, catches = self._traps(self._buffer[:start])
         self._buffer = parts[-1][1:]
         return StatusRecord(
             exit_code=int(head[3]),
@@ -91,15 +95,16 @@ class StatusParser:
             repeat=int(head[1]),
             torn=bool(head[2]),
             last_word=os.fsdecode(parts[3]),
+            catches=catches,
         )
 
-    def _traps(self, before: bytes) -> bytes:
+    def _traps(self, before: bytes) -> tuple[bytes, bool]:
         if not before:
-            return b""
-        before = _NO_TRAP.sub(b"", before)
+            return b"", False
+        before, count = _INT_TRAP.subn(b"", _NO_TRAP.sub(b"", before))
         found = _TRAPS.findall(before)
         self.discarded += len(before) - sum(map(len, found))
-        return found[-1] if found else b""
+        return found[-1] if found else b"", count > 0
 
     def _drop(self, size: int) -> None:
         self._buffer = self._buffer[size:]

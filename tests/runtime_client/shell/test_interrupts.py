@@ -168,6 +168,54 @@ async def test_thousand_interrupts_racing_ends(shell: Driver) -> None:
     assert shell.listener.warnings == []
 
 
+STARTING = [
+    "/bin/true; /bin/true; {nap}",
+    "{nap}",
+    "/bin/true; {nap} | cat",
+    "/bin/true; ({nap}; :)",
+    "/bin/true; (/bin/true; {nap})",
+    "/bin/true | /bin/true; x=$({nap}); :",
+    "f() {{ /bin/true; {nap}; }}; f; :",
+    "for i in 1 2 3 4 5 6; do /bin/true; done; {nap}",
+    "/bin/true & /bin/true; {nap}",
+]
+
+
+async def test_interrupts_while_programs_start_are_heard_and_leave_none(shell: Driver) -> None:
+    """bash alone, or a fork that will forget it, gets the signal then: one in fifteen."""
+    chance = random.Random(3)
+    nap = f"sleep 987.{os.getpid()}"
+    pid = shell.session.pid
+    for number in range(20 * len(STARTING)):
+        started = shell.start(STARTING[number % len(STARTING)].format(nap=nap))
+        await asyncio.sleep(chance.uniform(0.0005, 0.006))
+        shell.session.interrupt()
+        result = await started.result()
+        assert (result.end.reason, result.code) == ("interrupted", 130)
+        async with asyncio.timeout(10):
+            while running(nap):
+                await asyncio.sleep(0.005)
+    assert shell.session.pid == pid
+
+
+async def test_what_a_trap_runs_is_not_interrupted(shell: Driver) -> None:
+    for way in ("trap '{}' INT; /bin/true; sleep 60; :", "/bin/true; sleep 60; :"):
+        started = shell.start(way.format("/bin/sleep 0.3 && echo tidied"))
+        await asyncio.sleep(0.1)
+        shell.session.interrupt()
+        assert (await started.result()).text.strip() == "tidied"
+
+
+async def test_a_job_that_was_just_begun_is_left_alone(shell: Driver) -> None:
+    nap = f"sleep 986.{os.getpid()}"
+    for _ in range(20):
+        started = shell.start(f"{nap} & x=1; while :; do :; done")
+        await asyncio.sleep(0.005)
+        shell.session.interrupt()
+        assert (await started.result()).code == 130
+        assert (await shell.run("sleep 0.05; kill %% && wait %%")).code == 143
+
+
 async def test_interrupts_while_its_line_is_read_end_a_command_as_later_ones_do(
     shell: Driver,
 ) -> None:

@@ -65,8 +65,17 @@ def test_the_last_word(parser: StatusParser, last: str) -> None:
 
 
 def test_what_posix_mode_prints_is_no_trap(parser: StatusParser) -> None:
-    (record,) = parser.feed(b"trap -- - DEBUG\ntrap -- - ERR\n" + report())
-    assert (record.traps, parser.discarded) == (b"", 0)
+    (record,) = parser.feed(b"trap -- - DEBUG\ntrap -- - ERR\ntrap -- - INT\n" + report())
+    assert (record.traps, record.catches, parser.discarded) == (b"", False, 0)
+
+
+@pytest.mark.parametrize("name", [b"INT", b"SIGINT"])
+@pytest.mark.parametrize("others", [b"", b"trap -- 'a' DEBUG\ntrap -- 'b' ERR\n"])
+def test_a_trap_on_interrupts(parser: StatusParser, name: bytes, others: bytes) -> None:
+    (record,) = parser.feed(others + b"trap -- 'echo '\\''x' " + name + b"\n" + report())
+    assert (record.catches, record.traps, parser.discarded) == (True, others, 0)
+    (record,) = parser.feed(others + report())
+    assert not record.catches
 
 
 def test_no_flags(parser: StatusParser) -> None:
