@@ -30,6 +30,10 @@ FRAMES = 50
 MARKS = 300
 """Numbers on a screenshot."""
 
+UNSWEPT = 512 * 1024
+"""So much of trees has been made of a page when the garbage of it, some hundred times as much, is
+collected."""
+
 MESSAGE = 2000
 """The longest text of an error."""
 

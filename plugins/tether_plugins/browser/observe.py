@@ -113,6 +113,7 @@ class Observer:
             self.seen = Seen()
         else:
             await self._parts()
+        self._session.sweep(self._tab)
         if self.seen.timings is not None:
             spent = round(time.monotonic() - began, 4)
             self.seen.timings = self.seen.timings.model_copy(update={"observing": spent})
@@ -184,6 +185,7 @@ class Observer:
 
     async def _tree(self) -> None:
         found = await self._page.aria_snapshot(mode="ai", timeout=self._timeout_s * 1000)
+        self._tab.unswept += len(found)
         self.seen.tree, self.seen.tree_path = self._bounded("tree", found)
 
     async def _text(self) -> None:

@@ -16,6 +16,7 @@ from .config import BrowserConfig
 from .downloads import Downloads
 from .files import FileStore
 from .floods import Floods
+from .garbage import collect
 from .limits import cut
 from .logs import Log
 from .recordings import Recorded, Recordings
@@ -132,6 +133,12 @@ class Session:
             self._spawn(_quietly(lost.close()))
             await self._recordings.follow(tab.page)
         return tab
+
+    def sweep(self, tab: Tab) -> None:
+        """Have the garbage of the tab's trees collected, if there is much; nobody waits for it."""
+        if tab.unswept >= limits.UNSWEPT:
+            tab.unswept = 0
+            self._spawn(_quietly(collect(tab.page)))
 
     async def end_recordings(self, *, alive: bool) -> Recorded:
         """Finish them: as far as they came, where the browser is no longer alive."""

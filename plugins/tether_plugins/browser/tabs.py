@@ -22,7 +22,10 @@ UNRESPONSIVE = "it does not answer"
 
 @dataclass(eq=False)
 class Tab:
-    """A page by its number. `problem` is why it can no longer be used as it is."""
+    """A page by its number. `problem` is why it can no longer be used as it is.
+
+    `unswept` is how much of trees was made of it since its garbage was collected.
+    """
 
     number: int
     page: Page
@@ -30,6 +33,7 @@ class Tab:
     status: int | None = None
     problem: str | None = None
     loading: bool = False
+    unswept: int = 0
 
 
 class Tabs:

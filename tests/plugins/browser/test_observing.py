@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
+from tether_plugins.browser import limits
 from tether_plugins.browser.pictures import size_of
 from tether_runtime_client.protocol.browser import BrowserPart
 
@@ -145,3 +147,25 @@ async def test_a_page_of_thirty_thousand_nodes(page: Reader) -> None:
     assert "button 9999" in Path(seen.text_path).read_text()
     assert seen.screenshot is not None
     assert len(seen.model_dump_json()) < 400_000
+
+
+async def test_what_trees_leave_is_collected(page: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By itself Chromium has no reason to for a long time, and takes gigabytes meanwhile."""
+    trees = {"omit": [part for part in EVERYTHING if part != "tree"]}
+    await page.go("/large?300", **trees)
+    session = page.plugin._contexts.slot(page.context).session
+    assert session is not None
+    watch = await session.context.new_cdp_session(session.tab.page)
+
+    async def garbage() -> int:
+        return int((await watch.send("Runtime.getHeapUsage"))["embedderHeapUsedSize"])
+
+    for _ in range(6):
+        await page.do(**trees)
+    assert not session._tasks
+    before = await garbage()
+    monkeypatch.setattr(limits, "UNSWEPT", 1000)
+    await page.do(**trees)
+    await asyncio.gather(*session._tasks)
+    assert await garbage() < before / 2
+    await watch.detach()
