@@ -51,7 +51,19 @@ PAGES = {
         host.attachShadow({mode: 'open'}).innerHTML =
           '<button onclick="document.title=`shadow`">Shadow</button>';
       </script>""",
-    "/inner": """<button onclick="top.document.title='inside'">Inside</button>
+    "/strangers": """<title>Strangers</title><div id=out></div><script>
+        const frame = document.createElement('iframe');
+        frame.src = location.href.replace('127.0.0.1', 'localhost').replace('strangers', 'inner');
+        const outer = out.attachShadow({mode: 'open'});
+        outer.innerHTML = '<section></section>';
+        const inner = outer.firstChild.attachShadow({mode: 'open'});
+        inner.innerHTML = '<input aria-label=Deep>';
+        inner.append(frame);
+        addEventListener('message', event => document.title = event.data);
+        onbeforeunload = event => event.preventDefault();
+      </script>""",
+    "/inner": """<button onclick="top.postMessage('told', '*'); top.document.title='inside'">
+      Inside</button>
       <p>in the frame</p>""",
     "/endless": """<title>Endless</title><div id=list></div><script>
         const more = () => { for (let i = 0; i < 40; i++) {

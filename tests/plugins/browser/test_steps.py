@@ -115,6 +115,27 @@ async def test_frames_and_shadow_roots(page: Reader) -> None:
     assert (await page.do({"step": "click", **framed})).title == "inside"
 
 
+async def test_frames_of_strangers_and_shadow_roots_in_each_other(page: Reader) -> None:
+    seen = await page.go("/strangers", wait_until="networkidle")
+    assert "in the frame" in seen.text
+    inner, deep = ref(seen.tree, 'button "Inside"'), ref(seen.tree, 'textbox "Deep"')
+    seen = await page.do(
+        {"step": "fill", "element": deep, "text": "by its id"},
+        {"step": "type", "css": "input", "text": " and by css"},
+        {"step": "click", "element": inner},
+        {"step": "wait_for", "expression": "document.title === 'told'"},
+        {"step": "evaluate", "expression": "document.title = 'again'"},
+        {"step": "click", "role": "button", "name": "Inside", "frame": "iframe"},
+        {"step": "wait_for", "expression": "document.title === 'told'"},
+        screenshot={"marks": True},
+    )
+    assert "by its id" in seen.tree
+    assert seen.screenshot is not None
+    assert {inner, deep} <= set(seen.screenshot.marked)
+    seen = await page.go("/")  # though it asks whether it may be left
+    assert (seen.title, [one.kind for one in seen.dialogs]) == ("Home", ["beforeunload"])
+
+
 async def test_an_app_that_loads_nothing_anew(page: Reader) -> None:
     await page.go("/spa")
     seen = await page.do(
