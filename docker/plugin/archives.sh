@@ -21,6 +21,7 @@ unpack_packages() { # package...
 
 # What a plugin's set-up needs is installed as on any Debian.
 install_packages() { # package...
+  mkdir -p /recipe/archives/partial
   _apt -o Dpkg::Use-Pty=0 install --no-install-recommends "$@"
 }
 

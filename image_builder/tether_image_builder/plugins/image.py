@@ -21,13 +21,14 @@ from ..environment import EnvironmentRecipe
 from ..errors import plugin_invalid
 from ..fingerprint import fingerprint
 from ..locks import held
-from ..models import BuildOptions, PluginLayer, ProgressReport
+from ..models import PluginLayer, ProgressReport
 from ..names import FINGERPRINT_DIGITS
 from ..render import PLUGINS
+from .beginnings import REPOSITORY, Beginnings
 from .labels import LabelledPlugin, plugin_labels, plugins_in
 from .needs import LARGEST, NeedsImage, NeedsRecipe
 from .source import PluginSource
-from .stage import REPOSITORY, PluginStage, say
+from .stage import PluginStage, say
 
 _MADE = "/made.json"
 # A line of a Dockerfile, which has the labels, may have 64 KiB.
@@ -119,29 +120,13 @@ class PluginRecipe:
         needed = {each.needs for each in plugins if each.needs is not None}
         return plugins if all(engine.find(name) is not None for name in needed) else None
 
-    def base(self, engine: Engine, report: ProgressReport) -> str:
-        """The image that its stages begin with, got where it is not there.
-
-        Raises:
-            PluginInvalid: this engine makes nothing for the environment's platform.
-            EnvironmentUnavailable: it cannot be had.
-        """
-        return self._stage.base(engine, report)
-
-    def ensure(
-        self,
-        engine: Engine,
-        report: ProgressReport,
-        options: BuildOptions,
-        base: str | None = None,
-    ) -> MadePlugins:
+    def ensure(self, engine: Engine, report: ProgressReport, beginnings: Beginnings) -> MadePlugins:
         """Builds what is missing, or all where `no_cache` asks for it. Two at once build once.
 
         Args:
             engine: where.
             report: is told what is done.
-            options: further proxies and certificates.
-            base: what its stages begin with, where that was got already.
+            beginnings: what its stages may begin with, and what else is asked for.
 
         Raises:
             PluginInvalid: the package is no plugin, or none for this Tether or this environment.
@@ -150,7 +135,7 @@ class PluginRecipe:
             Stopped: the engine was to stop.
         """
         began = time.monotonic()
-        found = None if options.no_cache else self.find(engine)
+        found = None if beginnings.options.no_cache else self.find(engine)
         if found is not None:
             return MadePlugins(found, True, 0.0)
 
@@ -158,28 +143,26 @@ class PluginRecipe:
             say(report, f"waiting for another build of {self.source.said}")
 
         with held(self.tag, on_wait=waiting, stop=engine.stop):
-            found = None if options.no_cache else self.find(engine)
+            found = None if beginnings.options.no_cache else self.find(engine)
             if found is not None:
                 return MadePlugins(found, True, time.monotonic() - began)
-            plugins, needs = self._build(engine, report, options, base)
+            plugins, needs = self._build(engine, report, beginnings)
         made = frozenset(each.tag for each in needs if not each.reused)
         return MadePlugins(plugins, False, time.monotonic() - began, made)
 
     def _build(
-        self, engine: Engine, report: ProgressReport, options: BuildOptions, base: str | None
+        self, engine: Engine, report: ProgressReport, beginnings: Beginnings
     ) -> tuple[tuple[LabelledPlugin, ...], list[NeedsImage]]:
         """The image has its name only when all that it says is there, what it needs too."""
         say(report, f"making an image of {self.source.said}, once for this engine")
-        base = base or self.base(engine, report)
         stage = self._stage.built(
             engine,
             self.source.context,
             self.source.executable,
             report,
-            options,
+            beginnings,
             dockerfile="Dockerfile",
-            base=base,
-            arguments={"MAKES": "code" if self.source.order["kind"] == "code" else "package"},
+            with_tools=self.source.order["kind"] != "code",  # which is all there already
         )
         needs: dict[str, NeedsImage] = {}
         with stage as unchecked:
@@ -190,7 +173,7 @@ class PluginRecipe:
                     recipe = NeedsRecipe.read(
                         engine, unchecked, name, self.source.said, self.environment
                     )
-                    needs[name] = recipe.ensure(engine, report, options, base)
+                    needs[name] = recipe.ensure(engine, report, beginnings)
             plugins = tuple(self._labelled(each, needs) for each in told)
             text = f"FROM scratch\nCOPY --from={unchecked} {PLUGINS} {PLUGINS}\n"
             self._stage.named(engine, text, self.fingerprint, plugin_labels(plugins), report)

@@ -27,16 +27,18 @@ from ..environment import EnvironmentRecipe
 from ..errors import plugin_invalid
 from ..fingerprint import fingerprint
 from ..locks import held
-from ..models import BuildOptions, Image, ProgressReport
+from ..models import Image, ProgressReport
 from ..names import FINGERPRINT_DIGITS
+from .beginnings import REPOSITORY, Beginnings
 from .source import links
-from .stage import REPOSITORY, PluginStage, say
+from .stage import PluginStage, say
 from .wheels import stand_in, wheel_name
 
 NEEDS_LABEL = "tether.needs"
 BASE_LABEL = "tether.needs.base"
 _FOR_VERSION_LABEL = "tether.needs.version"
 _BYTES_LABEL = "tether.needs.bytes"
+_NOT_FOR_NEEDS = ("Dockerfile", "recipe/package.py", "recipe/requirements.py")
 _TOLD = "/made.json"
 LARGEST = 1 << 20
 _LARGEST_PACKAGE = 1 << 30
@@ -139,7 +141,9 @@ class NeedsRecipe:
             "door": str(DOOR),
         }
         given = {f"/{name}": content for name, content in {**self.files, **links()}.items()}
-        return fingerprint({**parts, **given, **recipes.plugin_recipe_files()})
+        recipe = recipes.plugin_recipe_files().items()
+        made_by = {name: content for name, content in recipe if name not in _NOT_FOR_NEEDS}
+        return fingerprint({**parts, **given, **made_by})
 
     @property
     def tag(self) -> str:
@@ -177,18 +181,15 @@ class NeedsRecipe:
         size = image.labels.get(_BYTES_LABEL, "")
         return NeedsImage(self.tag, int(size) if size.isdecimal() else image.size, True)
 
-    def ensure(
-        self, engine: Engine, report: ProgressReport, options: BuildOptions, base: str
-    ) -> NeedsImage:
+    def ensure(self, engine: Engine, report: ProgressReport, beginnings: Beginnings) -> NeedsImage:
         """Builds the image where it is missing, or `no_cache` asks for it. Two at once build once.
-        `base` is what its stage begins with.
 
         Raises:
             PluginInvalid: it leads out of its folder, or is not for this environment.
             BuildFailed: pip, apt or its set-up failed.
             EnvironmentUnavailable: the stage for it cannot be had.
         """
-        made = None if options.no_cache else self.find(engine)
+        made = None if beginnings.options.no_cache else self.find(engine)
         if made is not None:
             return made
 
@@ -196,21 +197,18 @@ class NeedsRecipe:
             say(report, f"waiting for another build of what {self.needs.name} needs")
 
         with held(self.tag, on_wait=waiting, stop=engine.stop):
-            made = None if options.no_cache else self.find(engine)
-            return made if made is not None else self._build(engine, report, options, base)
+            made = None if beginnings.options.no_cache else self.find(engine)
+            return made if made is not None else self._build(engine, report, beginnings)
 
-    def _build(
-        self, engine: Engine, report: ProgressReport, options: BuildOptions, base: str
-    ) -> NeedsImage:
+    def _build(self, engine: Engine, report: ProgressReport, beginnings: Beginnings) -> NeedsImage:
         say(report, f"making an image of what {self.needs.name} needs, once for this engine")
         stage = self._stage.built(
             engine,
             self._given(),
             self.executable,
             report,
-            options,
+            beginnings,
             dockerfile="recipe/Dockerfile.needs",
-            base=base,
             arguments={"PLUGIN": self.needs.name},
         )
         with stage as unchecked:

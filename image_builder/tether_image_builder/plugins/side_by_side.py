@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from ..engine import Engine
 from ..models import BuildOptions, BuildProgress, ProgressReport
 from ..stopping import Stop, Stopped
+from .beginnings import Beginnings
 from .image import MadePlugins, PluginRecipe
 
 AT_ONCE = 3
@@ -32,14 +33,24 @@ def ensure_all(
     """
     there = [None if options.no_cache else recipe.find(engine) for recipe in recipes]
     missing = [recipe for recipe, found in zip(recipes, there, strict=True) if found is None]
-    if len(missing) < 2:
-        return tuple(recipe.ensure(engine, report, options) for recipe in recipes)
-    base = missing[0].base(engine, report)  # of one environment, so of all
-    made = _Work(engine, missing, report, options, base).carry_out()
+    made = _made(engine, missing, report, options) if missing else {}
     return tuple(
         MadePlugins(found, True, 0.0) if found is not None else made[recipe.tag]
         for recipe, found in zip(recipes, there, strict=True)
     )
+
+
+def _made(
+    engine: Engine, missing: Sequence[PluginRecipe], report: ProgressReport, options: BuildOptions
+) -> dict[str, MadePlugins]:
+    """By the names of their images."""
+    beginnings = Beginnings(missing[0].environment, options)  # which is that of all
+    try:
+        if len(missing) == 1:
+            return {missing[0].tag: missing[0].ensure(engine, report, beginnings)}
+        return _Work(engine, missing, report, beginnings).carry_out()
+    finally:
+        beginnings.close(engine)
 
 
 @dataclass
@@ -49,8 +60,7 @@ class _Work:
     engine: Engine
     recipes: Sequence[PluginRecipe]
     report: ProgressReport
-    options: BuildOptions
-    base: str
+    beginnings: Beginnings
     stop: Stop = field(default_factory=Stop)
     events: SimpleQueue[_Event] = field(default_factory=SimpleQueue)
     made: dict[str, MadePlugins] = field(default_factory=dict)
@@ -94,7 +104,7 @@ class _Work:
             while self._waiting:
                 recipe = self._waiting.popleft()
                 engine = self.engine.stopped_by(self.stop)
-                made = recipe.ensure(engine, self._telling(recipe), self.options, self.base)
+                made = recipe.ensure(engine, self._telling(recipe), self.beginnings)
                 self.events.put((recipe.tag, made))
         except (IndexError, Stopped):
             pass  # another one took the last, or it was to end

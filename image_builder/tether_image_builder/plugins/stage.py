@@ -16,15 +16,12 @@ from ..context import context_archive
 from ..engine import Engine, EngineRefusal
 from ..environment import KIND_LABEL, REASON, STAGE_LABEL, EnvironmentRecipe
 from ..errors import plugin_failed, plugin_invalid, stage_unavailable
-from ..host import host_files, proxy_arguments
+from ..host import proxy_arguments
 from ..models import BuildOptions, BuildProgress, ProgressReport
 from ..render import ENVIRONMENT_LABEL, FINGERPRINT_LABEL
-from ..stage import is_debian, stage_base, suite_of
 from ..stream import TOLD
+from .beginnings import PLUGIN, REPOSITORY, Beginnings
 
-PLUGIN = "plugin"
-REPOSITORY = "tether-plugin"
-_BASE = "debian:bookworm-slim"
 # How a line of the stage's output begins that says why there will be no plugin.
 _FAILED, _INVALID = "plugin: ", "plugin invalid: "
 _REASON = TypeAdapter(tuple[str, str])
@@ -45,11 +42,11 @@ class PluginStage:
         files: Mapping[str, bytes],
         executable: frozenset[str],
         report: ProgressReport,
-        options: BuildOptions,
+        beginnings: Beginnings,
         *,
         dockerfile: str,
-        base: str,
-        arguments: Mapping[str, str],
+        with_tools: bool = True,
+        arguments: Mapping[str, str] | None = None,
     ) -> Iterator[str]:
         """What came of it, by a name that it has within the block; nothing else of it stays.
 
@@ -58,9 +55,9 @@ class PluginStage:
             files: the stage's folder `/plugin`, by path in it.
             executable: which of them can be executed.
             report: is told about each step.
-            options: further proxies and certificates.
+            beginnings: what it may begin with.
             dockerfile: which of the recipe's.
-            base: what it begins with.
+            with_tools: it installs something.
             arguments: for it.
 
         Raises:
@@ -68,32 +65,30 @@ class PluginStage:
             BuildFailed: pip, apt or its set-up failed.
             EnvironmentUnavailable: the stage cannot be had.
         """
+        self._refuse_platform(engine)
         unchecked = f"{REPOSITORY}-unchecked:{token_hex(8)}"
+        begin = beginnings.with_tools if with_tools else beginnings.plain
+        own = {f"plugin/{name}": content for name, content in files.items()}
+        own["Dockerfile"] = recipes.plugin_recipe_files()[dockerfile]
         try:
-            self._build(
-                engine,
-                self._context(base, files, executable, options),
-                unchecked,
-                {**self._arguments(base, options), **arguments},
-                report,
-                dockerfile,
+            given = {**(arguments or {}), "BASE": begin(engine, report)}
+            context = context_archive(own, (), {f"plugin/{name}" for name in executable})
+            engine.build(
+                context,
+                tag=unchecked,
+                report=_without_steps(report),
+                phase="plugin",
+                arguments={**self._arguments(beginnings.options), **given},
+                labels={KIND_LABEL: PLUGIN},
+                # A first step that two stages share goes with either of them, when that fails.
+                no_cache=True,
             )
             yield unchecked
+        except EngineRefusal as problem:
+            raise self.failure(problem) from None
         finally:
             engine.untag(unchecked)
             engine.remove_unnamed(f"{STAGE_LABEL}={self.tag}")
-
-    def base(self, engine: Engine, report: ProgressReport) -> str:
-        """What the stage begins with, got where it is not there.
-
-        Raises:
-            PluginInvalid: this engine makes nothing for the environment's platform.
-            EnvironmentUnavailable: it cannot be had.
-        """
-        self._refuse_platform(engine)
-        base = self.environment.recipe.manifest.base
-        name = self.environment.described.name
-        return stage_base(engine, name, base if is_debian(base) else _BASE, report)
 
     def _refuse_platform(self, engine: Engine) -> None:
         platform = self.environment.platform
@@ -106,49 +101,9 @@ class PluginStage:
                 " `docker load`",
             )
 
-    def _context(
-        self,
-        base: str,
-        given: Mapping[str, bytes],
-        executable: frozenset[str],
-        options: BuildOptions,
-    ) -> bytes:
-        host = host_files(suite_of(base), options.ca_certificate)
-        own = {f"plugin/{name}": content for name, content in given.items()}
-        files = {**recipes.plugin_recipe_files(), **host, **own}
-        return context_archive(files, ("host",), {f"plugin/{name}" for name in executable})
-
-    def _arguments(self, base: str, options: BuildOptions) -> dict[str, str]:
-        described, manifest = self.environment.described, self.environment.recipe.manifest
+    def _arguments(self, options: BuildOptions) -> dict[str, str]:
         proxies = proxy_arguments({**os.environ, **options.arguments})
-        own = {"BASE": base, "ENVIRONMENT": described.image, "STAGE": self.tag}
-        return {**proxies, **own, "GLIBC": manifest.glibc or ""}
-
-    def _build(
-        self,
-        engine: Engine,
-        context: bytes,
-        tag: str,
-        arguments: Mapping[str, str],
-        report: ProgressReport,
-        dockerfile: str,
-    ) -> None:
-        """Without the engine's cache: a first step that two stages share goes with either of them,
-        and nothing else of a stage is there a second time.
-        """
-        try:
-            engine.build(
-                context,
-                tag=tag,
-                report=_without_steps(report),
-                phase="plugin",
-                dockerfile=dockerfile,
-                arguments=arguments,
-                labels={KIND_LABEL: PLUGIN},
-                no_cache=True,
-            )
-        except EngineRefusal as problem:
-            raise self.failure(problem) from None
+        return {**proxies, "STAGE": self.tag, "GLIBC": self.environment.recipe.manifest.glibc or ""}
 
     def failure(self, problem: EngineRefusal) -> Exception:
         """In the stage's own words, where it has some: they come before the engine's."""

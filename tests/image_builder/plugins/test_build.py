@@ -118,7 +118,7 @@ def test_an_image_with_the_client_gets_what_it_lacks(
     plain = build(busybox)
     result = build(plain.tag, plugin_packages=[str(PROBE)])
     assert not result.reused
-    assert [layer.part for layer in result.layers] == ["plugin"]
+    assert [layer.part for layer in result.layers] == ["plugin", "plugin"]
     assert look(client, result.tag) == SEEN
     assert build(result.tag).reused  # it has more than is asked for
     text = dry_run(plain.tag, plugin_packages=[str(PROBE)])
@@ -277,6 +277,55 @@ def test_one_changes_and_the_others_stay(
     assert [layer.reused for layer in second.layers] == [True, True, True, False]
 
 
+SPLIT = """
+name = "lamp"
+door = 1
+[image]
+pip = ["iniconfig"]
+files = { "shade.txt" = "share/shade.txt" }
+setup = "setup.sh"
+setup_files = ["bulbs"]
+"""
+SPLIT_SETUP = """
+test ! -e shade.txt && test ! -e "$PREFIX/share"
+cp bulbs/one.txt "$PREFIX/bulb"
+echo made >made.txt
+"""
+
+
+@pytest.mark.slow
+@own_images
+@pytest.mark.parametrize("kind", ["wheel", "source"])
+def test_what_is_needed_stays_where_the_code_changes(
+    client: docker.DockerClient, build: Build, busybox: str, tmp_path: Path, kind: str
+) -> None:
+    make: Callable[..., Path] = wheel if kind == "wheel" else sources
+    (tmp_path / kind).mkdir()
+    files = {"tether-plugin.toml": SPLIT, "setup.sh": SPLIT_SETUP, "bulbs/one.txt": "bulb"}
+
+    def built(**more: str) -> BuildResult:
+        path = make(tmp_path / kind, "lamp", **{"shade.txt": "a", **files, **more})
+        return build(busybox, plugin_packages=[str(path)])
+
+    first, second = built(), built(**{"shade.txt": "b", "more.py": "MORE = 1\n"})
+    assert [layer.reused for layer in second.layers] == [True, True, True, False]
+    needs = [result.plugins[0].needs_image for result in (first, second)]
+    assert needs[0] == needs[1]
+    assert second.plugins[0].needs_reused
+    folders = [client.images.get(r.tag).attrs["RootFS"]["Layers"] for r in (first, second)]
+    assert folders[0][:-1] == folders[1][:-1]
+    prefix = "/opt/tether/plugins/lamp"
+    names = ("bulb", "share/shade.txt", "site/lamp_package/made.txt", "site/lamp_package/shade.txt")
+    shown = run(client, second.tag, ["/bin/cat", *(f"{prefix}/{name}" for name in names)])
+    assert shown == "bulbbmade\nb"
+    load = (
+        f"import sys; sys.path.insert(0, {prefix + '/site'!r}); import lamp_package.more, iniconfig"
+    )
+    run(client, second.tag, [PYTHON, "-I", "-c", load])
+    third = built(**{"bulbs/one.txt": "another"})
+    assert third.plugins[0].needs_image != needs[0]
+
+
 @pytest.mark.slow
 @own_images
 def test_without_a_cache_it_is_made_again(
@@ -346,6 +395,8 @@ def test_prune_takes_what_nobody_has(
     assert kept[plugin.image] == "what stays has it"
     volume = prepare_mount(busybox, plugin_packages=[str(path)]).volume
     plain = prepare_mount(busybox).volume
+    needs = f"{str(plugin.needs_image).rpartition(':')[0]}:*"
+    assert plugin.needs_image is None or prune_images(needs, dry_run=True).removed == ()
     removed = prune_images(f"{volume.rpartition('-')[0]}-*", plain).removed
     assert {each.kind for each in removed} == {"volume"}
     assert len(removed) == 2  # and what said that it is filled

@@ -45,9 +45,7 @@ class Recipe:
         """Whether it is there."""
         return () if self.there else None
 
-    def base(self, *_: object) -> str:
-        """What stages begin with."""
-        return "debian"
+    environment: Any = None
 
     def ensure(self, engine: Engine, report: ProgressReport, *_: object) -> MadePlugins:
         """Makes it."""
