@@ -417,13 +417,14 @@ class EventStreamRuntime(Calls):
 
     async def _take_control(self, sandbox: Sandbox, *, attached: bool) -> None:
         """What the controller does beside the event stream, and nobody else."""
-        assert self._submissions is not None
-        sandbox.controlled(self._submissions.record)
+        submissions = self._submissions
+        assert submissions is not None
+        sandbox.controlled(submissions.record, lambda: submissions.ended is None)
         if sandbox.plugins:
             from .plugins.versions import compared_with_here
 
             for warning in await asyncio.to_thread(compared_with_here, sandbox.plugins):
-                self._submissions.record(warning)
+                submissions.record(warning)
         if (lifetime_s := self._spec.secret_lifetime_s) is not None:
             renewing = renew_for_ever(self.rotate_secret, lifetime_s, at_once=attached)
             self._renewal = asyncio.create_task(renewing, name="tether secret")

@@ -173,8 +173,10 @@ class Sandbox(ABC):
         return f"Remove it (`tether rm {name}`) and start another: nothing hands it a secret anew"
 
     @abstractmethod
-    def controlled(self, tell: Callable[[Event], None]) -> None:
-        """This server controls it from now on, and is told here what happens beside the client."""
+    def controlled(self, tell: Callable[[Event], None], still: Callable[[], bool]) -> None:
+        """This server controls it from now on, while `still` says so, and is told here what happens
+        beside the client.
+        """
 
     @property
     def sidecars(self) -> tuple[SidecarPlan, ...]:

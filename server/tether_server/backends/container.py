@@ -127,10 +127,10 @@ class ContainerSandbox(Sandbox):
         """What runs in containers of its own beside it."""
         return self._sidecars.plans if self._sidecars is not None else ()
 
-    def controlled(self, tell: Callable[[Event], None]) -> None:
+    def controlled(self, tell: Callable[[Event], None], still: Callable[[], bool]) -> None:
         """Sidecars are watched, and brought back, by whoever controls the sandbox."""
         if self._sidecars is not None:
-            self._sidecars.tell_to(tell)
+            self._sidecars.serve(tell, still)
             self._sidecars.begin()
 
     async def start(self, secret: str) -> None:

@@ -117,7 +117,7 @@ class LocalSandbox(Sandbox):
             log.write(file.read(LOG_TAIL))
         return log.tail()
 
-    def controlled(self, tell: Callable[[Event], None]) -> None:
+    def controlled(self, tell: Callable[[Event], None], still: Callable[[], bool]) -> None:
         """Nothing runs beside it."""
 
     async def stop(self) -> None:

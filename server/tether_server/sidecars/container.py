@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from tether_runtime_client.protocol.errors import StartFailed
@@ -14,7 +15,7 @@ from ..backends.client_log import ClientLog
 from ..backends.handover import own
 from ..backends.sandbox_end import removed_container_ended
 from ..link import Ended
-from ..transports.engine_stream import read_pieces
+from ..transports.engine_stream import Demultiplexer
 from .plan import CONTAINER_LABEL, OF_LABEL, SidecarPlan, sidecar_name, sidecar_options
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ COMES_UP_S = 30.0
 """How long its program may take until it says that it listens."""
 
 REMOVED_S = 10
+WRITES_PER_S = 256 * 1024
+"""Bytes of output; whoever writes more waits."""
+
+_READ = 64 * 1024
 
 
 class SidecarContainer:
@@ -46,7 +51,7 @@ class SidecarContainer:
         cls, engine: docker.DockerClient, plan: SidecarPlan, sandbox: str, of: str
     ) -> SidecarContainer | None:
         """The one that runs already for the sandbox whose container has the id `of`."""
-        container = await asyncio.to_thread(_find, engine, sidecar_name(sandbox, plan.plugin), of)
+        container = await in_thread(partial(_find, engine, sidecar_name(sandbox, plan.plugin), of))
         if container is None:
             return None
         found = cls(engine, container, plan)
@@ -58,13 +63,13 @@ class SidecarContainer:
         cls, engine: docker.DockerClient, plan: SidecarPlan, sandbox: str, of: str
     ) -> SidecarContainer:
         """A new one, which listens. Raises `StartFailed`, with nothing left."""
-        container = await _undone(
+        container = await in_thread(
             lambda: _create(engine, plan, sandbox, of), lambda made: _remove(engine, made)
         )
         new = cls(engine, container, plan)
         try:
             await new._listen()
-            await asyncio.to_thread(_start, container)
+            await in_thread(partial(_start, container))
             async with asyncio.timeout(COMES_UP_S):
                 await new._log.listening.wait()
             if not new._log.was_ready:
@@ -81,7 +86,7 @@ class SidecarContainer:
         """Wait for its end; how it came to it."""
         assert self._reading is not None
         await asyncio.shield(self._reading)
-        return await asyncio.to_thread(self._end)
+        return await in_thread(self._end)
 
     async def let_go(self) -> None:
         """Listen to it no more. Twice is safe."""
@@ -92,13 +97,13 @@ class SidecarContainer:
     async def remove(self) -> None:
         """End it. Twice is safe."""
         await self.let_go()
-        await asyncio.to_thread(_remove, self._engine, self._container)
+        await in_thread(partial(_remove, self._engine, self._container))
 
     # --- inside
 
     async def _listen(self) -> None:
         """Before it is started, so that nothing it writes is missed."""
-        stream = await _undone(self._attach, socket.socket.close)
+        stream = await in_thread(self._attach, socket.socket.close)
         self._reading = asyncio.create_task(self._read(stream))
         self._reading.add_done_callback(lambda _: stream.close())
 
@@ -107,9 +112,14 @@ class SidecarContainer:
         return own(self._engine.api.attach_socket(str(self._container.id), params=params))
 
     async def _read(self, stream: socket.socket) -> None:
+        """No faster than it may write: what runs there may be anybody's."""
+        pieces = Demultiplexer(lambda _, piece: self._log.write(bytes(piece)))
+        loop = asyncio.get_running_loop()
         try:
             with contextlib.suppress(ConnectionError):
-                await read_pieces(stream, lambda _, piece: self._log.write(bytes(piece)))
+                while data := await loop.sock_recv(stream, _READ):
+                    pieces.feed(data)
+                    await asyncio.sleep(len(data) / WRITES_PER_S)
         finally:
             self._log.end()
 
@@ -191,6 +201,8 @@ def _create(engine: docker.DockerClient, plan: SidecarPlan, sandbox: str, of: st
             hint="`runtime-build IMAGE --plugins NAME` makes it; without it there is no sidecar",
         ) from None
     except (docker.errors.DockerException, TypeError, ValueError) as problem:
+        if getattr(problem, "status_code", None) == 409:
+            raise OSError("another server makes it at this moment") from None
         text = f"the engine did not make the sidecar of {plan.plugin!r}: {problem}"
         raise StartFailed(text, hint=about_option(str(problem))) from None
 
@@ -205,13 +217,15 @@ def _start(container: Container) -> None:
         raise StartFailed(text, hint="Look at the resources given to it") from None
 
 
-async def _undone(make: Callable[[], T], undo: Callable[[T], object]) -> T:
-    """What a thread makes; a cancellation waits for it, and undoes it."""
-    making = asyncio.ensure_future(asyncio.to_thread(make))
+async def in_thread(call: Callable[[], T], undo: Callable[[T], object] = lambda result: None) -> T:
+    """What the engine answers. A cancellation waits for that, and undoes it: whoever cancels may
+    close the engine's connections.
+    """
+    calling = asyncio.ensure_future(asyncio.to_thread(call))
     try:
-        return await asyncio.shield(making)
+        return await asyncio.shield(calling)
     except asyncio.CancelledError:
-        [made] = await asyncio.gather(making, return_exceptions=True)
-        if not isinstance(made, BaseException):
-            await asyncio.to_thread(undo, made)
+        [result] = await asyncio.gather(calling, return_exceptions=True)
+        if not isinstance(result, BaseException):
+            await asyncio.to_thread(undo, result)
         raise

@@ -14,7 +14,7 @@ from tether_runtime_client.protocol.events import Event, SidecarLost, SidecarSta
 
 from ..backoff import Backoff
 from ..link import Ended
-from .container import SidecarContainer, remove_all
+from .container import SidecarContainer, in_thread, remove_all
 from .plan import SidecarPlan
 
 if TYPE_CHECKING:
@@ -43,7 +43,10 @@ class Sidecars:
         self._of = of
         self._early: list[Event] = []
         self._tell: Tell = self._early.append
-        self._kept = [_Kept(engine, plan, sandbox, of, self._told) for plan in plans]
+        self._still: Callable[[], bool] = lambda: True
+        self._kept = [
+            _Kept(engine, plan, sandbox, of, self._told, self._in_control) for plan in plans
+        ]
         self.plans = tuple(plans)
         self.begun = False
 
@@ -58,10 +61,12 @@ class Sidecars:
         for kept in self._kept:
             await asyncio.shield(kept.up)
 
-    def tell_to(self, tell: Tell) -> None:
-        """Who is told what happens to them, and what has happened already."""
+    def serve(self, tell: Tell, still: Callable[[], bool]) -> None:
+        """Who is told what happens to them, and what has happened already. They are looked after
+        while `still` says so: another server may take the sandbox over.
+        """
         early, self._early = self._early, []
-        self._tell = tell
+        self._tell, self._still = tell, still
         for event in early:
             tell(event)
 
@@ -78,18 +83,28 @@ class Sidecars:
     def _told(self, event: Event) -> None:
         self._tell(event)
 
+    def _in_control(self) -> bool:
+        return self._still()
+
 
 class _Kept:
     """One of them."""
 
     def __init__(
-        self, engine: docker.DockerClient, plan: SidecarPlan, sandbox: str, of: str, tell: Tell
+        self,
+        engine: docker.DockerClient,
+        plan: SidecarPlan,
+        sandbox: str,
+        of: str,
+        tell: Tell,
+        in_control: Callable[[], bool],
     ) -> None:
         self._engine = engine
         self._plan = plan
         self._sandbox = sandbox
         self._of = of
         self._tell = tell
+        self._in_control = in_control
         self._task: asyncio.Task[None] | None = None
         self._wanted = False
         self._said = ""
@@ -113,8 +128,10 @@ class _Kept:
         pauses = Backoff(LONGEST_PAUSE_S)
         while True:
             self._wanted, began = False, time.monotonic()
-            lived_in = await asyncio.to_thread(self._sandbox_life)
+            lived_in = await in_thread(self._sandbox_life)
             end = await self._live() if lived_in is not None else Ended("the sandbox has ended")
+            if not self._in_control():
+                return
             if end is not None and not await self._outlived(end, lived_in):
                 if not self._wanted:
                     return
@@ -153,8 +170,8 @@ class _Kept:
         if lived_in is None:
             return False
         if end.exit_code == KILLED and end.cause == "killed":
-            await asyncio.to_thread(self._give_sandbox_time_to_end)
-        return await asyncio.to_thread(self._sandbox_life) == lived_in
+            await in_thread(self._give_sandbox_time_to_end)
+        return await in_thread(self._sandbox_life) == lived_in
 
     def _say_up(self, *, new: bool) -> None:
         if not self.up.done():
