@@ -41,6 +41,8 @@ ENDS = {
         None,
         "broken",
     ),
+    "no files": ("ulimit -n 2", None, "broken"),
+    "few files": ("ulimit -n 4", None, "broken"),
     "extdebug with a false trap": ("shopt -s extdebug; trap false DEBUG", None, "broken"),
     "a directory name without an end": (
         "PWD=$(head -c 300000 /dev/zero | tr '\\0' x)",

@@ -16,6 +16,7 @@ from .processes import group_members
 from .run import Request, Run, fresh_nonce
 from .shell_end import (
     DEAF,
+    FILELESS,
     HUNG_UP,
     PROMPTING,
     REPLACED,
@@ -280,6 +281,8 @@ class Shell:
             return
         if self._replaced:
             self._owner.over(self, REPLACED)
+        elif group == self.process.group and self.process.cannot_redirect():
+            self._owner.over(self, FILELESS)
         else:
             run.command.now_waits(evidence)
 

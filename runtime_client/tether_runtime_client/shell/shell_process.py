@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import functools
 import os
+import resource
 import signal
 import socket
 import termios
@@ -274,6 +275,15 @@ class ShellProcess:
         """Whether bash waits for something while its standard output is the status channel."""
         info = read_process(self.pid)
         return info is not None and info.state == "S" and self._has(1, self._reports)
+
+    def cannot_redirect(self) -> bool:
+        """Whether it may open so few files that it cannot have its channel back after a command:
+        it would take what is typed for its commands.
+        """
+        try:
+            return resource.prlimit(self.pid, resource.RLIMIT_NOFILE)[0] in (0, 1, 2)
+        except OSError:
+            return False
 
     def _has(self, fd: int, inode: int) -> bool:
         try:
