@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from tether_server import (
+    CmdRunAction,
     EventStreamRuntime,
     SandboxInterrupted,
     SidecarLost,
@@ -138,6 +140,48 @@ async def test_a_kept_sandbox(beside: Make, containers: Engine) -> None:
     [found] = [one for one in take_inventory().sandboxes if one.name == name]
     await remove(found, history=True)
     assert containers.left(name) == []
+
+
+@pytest.mark.slow
+async def test_the_server_that_took_over_looks_after_it(beside: Make, containers: Engine) -> None:
+    async with (
+        beside() as former,
+        EventStreamRuntime.attach(former.name, takeover=True) as runtime,
+    ):
+        await runtime._sandbox._sidecars.up()  # type: ignore[union-attr]
+        for count in (1, 2, 3):
+            containers.sidecar(runtime).kill()
+            await told(runtime, SidecarLost, count)
+            await told(runtime, SidecarStarted, 1 + count)
+        name = runtime.name
+    assert containers.left(name) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+# What a sandbox's own start asked of the engine is answered later, on connections left alone.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_starts_that_are_given_up(beside: Make, containers: Engine) -> None:
+    for tenths in range(0, 16):
+        runtime = beside()
+        starting = asyncio.create_task(runtime.start())
+        await asyncio.wait([starting], timeout=0.05 + tenths / 20)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await runtime.close()
+        assert containers.left(runtime.name) == []
+
+
+@pytest.mark.slow
+async def test_what_it_writes_without_end(beside: Make, containers: Engine) -> None:
+    async with beside("echo 'listens on {port}'; exec busybox yes") as runtime:
+        began = time.process_time()
+        for _ in range(10):
+            await asyncio.sleep(0.1)
+            assert (await runtime.run(CmdRunAction(command="true"))).exit_code == 0
+        assert time.process_time() - began < 0.5  # of a second; who reads all of it has no other
+        await asyncio.to_thread(containers.sidecar(runtime).kill)
+        assert (await told(runtime, SidecarLost)).cause == "killed"
 
 
 async def test_one_that_was_never_started(busybox: str, containers: Engine) -> None:
