@@ -387,24 +387,25 @@ def test_an_interruption_leaves_nothing(
 def test_prune_takes_what_nobody_has(
     build: Build, busybox: str, tmp_path: Path, client: docker.DockerClient
 ) -> None:
-    path = wheel(tmp_path, "lamp")
+    text = 'name = "lamp"\ndoor = 1\n[image]\npip = ["iniconfig"]\n'
+    path = wheel(tmp_path, "lamp", **{"tether-plugin.toml": text})
     result = build(busybox, plugin_packages=[str(path)])
     [plugin] = result.plugins
+    assert plugin.needs_image is not None
     patterns = ("tether-plugin-lamp*", f"{result.tag.split(':')[0]}*")
     kept = {each.name: each.reason for each in prune_images(*patterns).kept}
-    assert kept[plugin.image] == "what stays has it"
+    assert kept[plugin.image] == kept[plugin.needs_image] == "what stays has it"
     volume = prepare_mount(busybox, plugin_packages=[str(path)]).volume
     plain = prepare_mount(busybox).volume
-    needs = f"{str(plugin.needs_image).rpartition(':')[0]}:*"
-    assert plugin.needs_image is None or prune_images(needs, dry_run=True).removed == ()
     removed = prune_images(f"{volume.rpartition('-')[0]}-*", plain).removed
     assert {each.kind for each in removed} == {"volume"}
     assert len(removed) == 2  # and what said that it is filled
     assert volume in {each.name for each in removed}
     gone = prune_images(*patterns, everything=True)
     assert {each.kind for each in gone.removed} == {"image", "plugin"}
-    with pytest.raises(docker.errors.ImageNotFound):
-        client.images.get(plugin.image)
+    for name in (plugin.image, plugin.needs_image):
+        with pytest.raises(docker.errors.ImageNotFound):
+            client.images.get(name)
 
 
 @pytest.mark.slow
@@ -527,6 +528,33 @@ def test_an_image_of_its_name_that_is_for_another_environment(
     finally:
         client.images.remove(tag)
     assert "Remove that image" in caught.value.hint
+
+
+@pytest.mark.slow
+@own_images
+def test_one_of_several_fails(
+    client: docker.DockerClient, build: Build, busybox: str, tmp_path: Path
+) -> None:
+    """The other is being made meanwhile, and is ended; nothing of either stays."""
+    text = 'name = "{}"\ndoor = 1\n[image]\nsetup = "setup.sh"\n'
+    files = {"setup.sh": "echo size of a lamp\nsleep 300\n"}
+    lamp = wheel(tmp_path, "lamp", **files, **{"tether-plugin.toml": text.format("lamp")})
+    files = {"setup.sh": "false\n", "tether-plugin.toml": text.format("oven")}
+    oven = wheel(tmp_path, "oven", **files)
+    said: list[str] = []
+    with pytest.raises(BuildFailed, match=r"run the set-up of oven, setup\.sh") as caught:
+        build(
+            busybox,
+            plugin_packages=[str(lamp), str(oven)],
+            progress=lambda step: said.append(str(step)),
+        )
+    assert "oven" in str(caught.value)
+    assert any(line.startswith("lamp-package: ") for line in said)
+    assert any(line.startswith("oven-package: run the set-up of oven") for line in said)
+    assert lamps(client) == []
+    stages = client.api.images(all=True, filters={"label": "tether.stage"})
+    labels = [str(each["Labels"]["tether.stage"]) for each in stages]
+    assert not [name for name in labels if name.startswith("tether-plugin-oven")]
 
 
 @pytest.mark.slow
