@@ -74,4 +74,4 @@ async def test_the_images_own_chromium_is_used_and_ours_is_not(debian: str) -> N
         assert seen.screenshot is not None
         running = (await runtime.exec(["/bin/sh", "-c", "ls -l /proc/[0-9]*/exe"])).stdout.decode()
         assert "-> /usr/lib/chromium/chromium" in running
-        assert "browser/chromium/" not in running
+        assert "chromium-headless-shell" not in running
