@@ -81,6 +81,18 @@ async def test_line_drawing_wide_characters_and_progress(shell: Shell) -> None:
     assert (await screen_of(shell)).content == "┌─┐ 漢字 é\n100%"
 
 
+async def test_a_program_that_asks_for_the_cursor_is_told(shell: Shell) -> None:
+    """As `irb` does before each line. It is no question to whoever types."""
+    ask = "printf '\\e[2;5Hab\\e[6n'; IFS='[;' read -rsdR _ row col; echo \" $row $col\""
+    seen = await shell.run(f'{ask}; {ask}; read -rsn1 x; echo "<$x>"')
+    assert (seen.status, seen.content.split()) == ("waiting_for_input", ["ab", "2", "7"] * 2)
+    assert (await shell.type("y")).content == "<y>\n"
+    for asks_no_more in ("printf '\\e[6nsure? '; read -rsn1 x", "printf '\\e[6n'; read -s x"):
+        seen = await shell.run(f'{asks_no_more}; echo "<$x>"')
+        assert seen.status == "waiting_for_input"
+        assert (await shell.type("y\n")).content == "<y>\n"
+
+
 async def test_only_the_end_of_a_flood_is_drawn(shell: Shell) -> None:
     lines = many("\\n#line")
     await shell.run(

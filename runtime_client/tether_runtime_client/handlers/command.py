@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 
 from ..dispatcher import Tell
 from ..protocol import observations as o
 from ..protocol.events import CommandEnded, Event
 from ..screen.keyboard import Keyboard
 from ..screen.view import ScreenView
-from ..shell import CommandEnd, RunningCommand, ShellSession, StateLost
+from ..shell import CommandEnd, RunningCommand, ShellError, ShellSession, StateLost
 from .action_times import ActionTime
 from .output_log import OutputLog
 from .report import Report
 
 _SIGNALS = signal.NSIG - 1
+_WHERE_IS_THE_CURSOR = b"\x1b[6n"
 
 
 class Command:
@@ -27,9 +29,11 @@ class Command:
     action hears of it.
     """
 
-    # Most commands need neither.
+    # Most commands need none of these.
     _view: ScreenView | None = None
     _keyboard: Keyboard | None = None
+    _answer: asyncio.Task[None] | None = None
+    _asked_at = -1
 
     def __init__(
         self,
@@ -54,6 +58,7 @@ class Command:
         self._doubt: asyncio.Future[o.WaitEvidence] | None = None
         """A wait that was told as one, and may be none: whoever polls now wants to know more."""
         running.watchers.append(self._on_end)
+        running.asks_terminal = self._asks_for_the_cursor
 
     @property
     def over(self) -> bool:
@@ -126,6 +131,30 @@ class Command:
     def forget_wait(self) -> None:
         """The command was given something: an earlier wait for input does not count any more."""
         self._running.now_active()
+
+    def _asks_for_the_cursor(self) -> bool:
+        """Whether all that it waits for is to be told where the cursor is, as it asked last.
+
+        It is told once: who waits on without another word waits for somebody else.
+        """
+        if self._answer is not None and not self._answer.done():
+            return True
+        total = self._output.total
+        if total == self._asked_at:
+            return False
+        length = len(_WHERE_IS_THE_CURSOR)
+        _, last = self._output.tail(max(0, total - length), length)
+        if last != _WHERE_IS_THE_CURSOR:
+            return False
+        self._asked_at = total
+        self._answer = asyncio.get_running_loop().create_task(self._tell_the_cursor())
+        return True
+
+    async def _tell_the_cursor(self) -> None:
+        shown = await self.view.look(newline=self._shell.maps_newlines)
+        if not self.over and self._output.total == self._asked_at:
+            with suppress(ShellError):
+                await self._shell.send_input(b"\x1b[%d;%dR" % (shown.row, shown.col))
 
     def _on_end(self) -> None:
         if not self.over:

@@ -67,6 +67,8 @@ class RunningCommand:
         self.sink = sink
         self.watchers: list[Callable[[], None]] = []
         """Called at once when the command ends or waits: a future's callbacks come a turn later."""
+        self.asks_terminal: Callable[[], bool] | None = None
+        """Whether a program in raw mode waits for the terminal itself, which will answer it."""
         self._waiting: asyncio.Future[WaitEvidence] | None = None
 
     @property

@@ -283,8 +283,13 @@ class Shell:
             self._owner.over(self, REPLACED)
         elif group == self.process.group and self.process.cannot_redirect():
             self._owner.over(self, FILELESS)
-        else:
+        elif not self._asks_terminal(run):
             run.command.now_waits(evidence)
+
+    def _asks_terminal(self, run: Run) -> bool:
+        """In line mode no answer would come to it."""
+        asks = run.command.asks_terminal
+        return asks is not None and not self.terminal.line_mode() and asks()
 
     def _wrote_before(self, run: Run) -> bool:
         """Whether there is output that nobody has read yet: who waits has asked for something."""
