@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -175,7 +176,7 @@ class PluginRecipe:
                     )
                     needs[name] = recipe.ensure(engine, report, beginnings)
             plugins = tuple(self._labelled(each, needs) for each in told)
-            text = f"FROM scratch\nCOPY --from={unchecked} {PLUGINS} {PLUGINS}\n"
+            text = _only(unchecked, [each.name for each in plugins])
             self._stage.named(engine, text, self.fingerprint, plugin_labels(plugins), report)
         for plugin in plugins:
             size = f"{plugin.bytes / 1e6:.1f} MB"
@@ -214,3 +215,9 @@ class PluginRecipe:
             needs=there.tag if there is not None else None,
             needs_bytes=there.bytes if there is not None else 0,
         )
+
+
+def _only(image: str, names: Iterable[str]) -> str:
+    """The folders of plugins that were told of, whatever a package's build left beside them."""
+    places = [f"{PLUGINS}/{name}" for name in names]
+    return "\n".join(["FROM scratch", *(f"COPY --from={image} {one} {one}" for one in places), ""])
