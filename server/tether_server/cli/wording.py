@@ -12,6 +12,8 @@ _PYTHON_TO_OPTION = (
     (r"mem_limit='([^']*)'", r"--memory \1"),
     (r"\b(transport|inject|entrypoint|links|user|network)='([^']*)'", r"--\1 \2"),
     (r"plugins=\[\.\.\.\] of the runtime", "--plugins NAME"),
+    (r"plugins=\[\"([^\"]*)\"\]", r"--plugin \1"),
+    (r"of `sidecars`", "of --sidecar"),
     (r"`(?:cwd|workdir)`", "--workdir"),
     (r"`start_timeout_s`", "--start-timeout"),
     (r"`(user|network|transport)`", r"--\1"),

@@ -81,6 +81,12 @@ def test_limits_of_sidecars() -> None:
         asked_sidecars(["browser,2g"])
 
 
+def test_a_sidecar_without_its_plugin(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--sidecar", "browser", "image", "--", "true"]) != 0
+    said = capsys.readouterr().err
+    assert "Ask for it too: --plugin browser" in said
+
+
 def test_the_shell_asks_for_them(site: Path) -> None:
     environment = {
         **os.environ,
