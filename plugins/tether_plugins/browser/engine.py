@@ -14,7 +14,7 @@ from tether_runtime_client.plugin import PluginPlaces
 from tether_runtime_client.protocol.browser import BrowserInfo
 from tether_runtime_client.protocol.errors import BrowserNotStarted
 
-from . import limits
+from . import limits, processes
 from .config import BrowserConfig
 from .failures import plain_message
 from .place import FOLDERS, Place, driver_environment, find_place
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser, Playwright
 
 CLOSE_S = 5.0
-LOOK_S = 30.0
+LOOK_S = 20.0
 """How long a browser may be silent: it has much to say where a page floods it."""
 
 
@@ -150,12 +150,14 @@ class Engine:
         browser, self._browser = self._browser, None
         playwright, self._playwright = self._playwright, None
         lost, self._lost = self._lost, False
+        running = processes.of_browser(self._places.state) if playwright is not None else []
         closings = (browser and not lost and browser.close, playwright and playwright.stop)
         for closing in closings:
             if closing:
                 with suppress(Exception):  # it may be dead, which is what is wanted
                     async with asyncio.timeout(CLOSE_S):
                         await closing()
+        processes.kill(running, self._places.state)
 
 
 @contextmanager

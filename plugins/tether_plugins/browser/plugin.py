@@ -149,7 +149,8 @@ class Browser(Plugin[BrowserConfig]):
                 work.keep(value)
         except ActionError:
             raise
-        except TimeoutError:
+        except TimeoutError:  # of a browser, or what drives it, that says nothing at all
+            await self._engine.look()
             late = StepProblem("timeout", f"it took longer than {limit_s / 2:g} s")
             raise self._failed(session, work, kind, late) from None
         except Exception as problem:

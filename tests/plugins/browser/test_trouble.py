@@ -167,3 +167,17 @@ async def test_its_driver_may_die_too(short: Reader) -> None:
         await page.go("/")
     seen = await page.go("/")
     assert (seen.title, seen.browser.starts) == ("Home", before + 1)
+
+
+@pytest.mark.slow
+async def test_a_browser_that_stands_still_is_replaced(short: Reader) -> None:
+    page = short.at("still")
+    before = (await page.go("/")).browser.starts
+    stopped = process(page, "--remote-debugging-pipe")
+    os.kill(stopped, signal.SIGSTOP)
+    with pytest.raises(BrowserStepFailed, match="does not answer"):  # the page is given up first
+        await page.go("/", timeout_s=0.5)
+    with pytest.raises(BrowserLost):
+        await page.go("/", timeout_s=0.5)
+    assert (await page.go("/")).browser.starts == before + 1
+    assert not Path(f"/proc/{stopped}/root").exists()
