@@ -26,7 +26,7 @@ demo: setup  ## run a short session in a real container and show its events
 
 fix: setup  ## see, find and fix a bug in a web app, with browser, kernel and shell
 	@docker/chromium
-	@$(BIN)/python examples/fix_a_web_app.py
+	@$(BIN)/python examples/fix_a_web_app.py $(ARGS)
 
 docs: setup  ## write the reference pages from the code
 	@$(BIN)/python docs/generate.py
