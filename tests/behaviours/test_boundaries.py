@@ -104,6 +104,7 @@ DESCRIPTORS = {
         '(for n in {3..1100}; do eval "exec $n>&-"; done; exec 3</dev/null) 2>/dev/null; true'
     ),
     "a limit below all of them": "ulimit -n 32",
+    "a limit of files' lengths": "ulimit -f 0",
     "a coprocess": "coproc cat; echo x >&${COPROC[1]}; read -r x <&${COPROC[0]}; test $x = x",
     "process substitutions": "cat <(echo a) <(echo b) > >(cat >/dev/null)",
 }

@@ -33,6 +33,7 @@ PADDING = b"\n\n"
 RECOVERY_PADDING = b"\n\n\n\n\n\n\n\n"
 
 _PLAIN_PROMPTS = rb"\builtin unset -v PROMPT_COMMAND PS0; \builtin printf -v PS1 %s '\[\]'; "
+NO_MAILBOX = 2  # in place of a mailbox's number
 _SYNTAX_ERROR = 2
 LONGEST_LAST_WORD = 8000  # characters of `$_` that are carried; a longer one is forgotten
 
@@ -121,8 +122,8 @@ class Carried(NamedTuple):
 class ReportTo(NamedTuple):
     """Where and how a command's end is reported.
 
-    `nonce` is fresh and random, `mailbox` takes the exported variables, `back` is the directory
-    to return to.
+    `nonce` is fresh and random, `mailbox` takes the exported variables (or NO_MAILBOX, where files
+    may have no length), `back` is the directory to return to.
     """
 
     nonce: bytes
@@ -156,7 +157,8 @@ class ControlLines:
         self._close = b"; } <&%d 2>&%d\n" % (descriptors.terminal, descriptors.stderr)
         self._save = _save(descriptors)
         self._clear = b"[[ . ]] >&%d\n" % descriptors.null
-        self._reports = [_report(descriptors, mailbox) for mailbox in descriptors.mailboxes]
+        places = (*descriptors.mailboxes, descriptors.null)
+        self._reports = [_report(descriptors, place) for place in places]
         self._plain = [
             _filled(report, 0, quiet=False, saved=False).replace(b"<BACK>", b"")
             for report in self._reports

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Mapping
 from typing import Protocol
 
 from .command import RunningCommand
-from .control import Carried, ReportTo
+from .control import NO_MAILBOX, Carried, ReportTo
 from .exports import parse_exports
 from .family import Family
 from .idle import IdleKeeper
@@ -36,6 +37,7 @@ DRAIN_LIMIT = 256 * 1024  # after a report
 
 _ATTEMPTS = 3  # to get a lost report again
 _REPORT_S = 0.5  # for a report, which takes microseconds
+_LIMITS_FILES = re.compile(r"\bulimit\s+(?:-[SH]+\s+)?-?[SH]*[f0-9]")
 _PROMPT_S = 0.5  # for what a prompt that cannot be unset runs
 
 
@@ -79,6 +81,7 @@ class Shell:
         self._carried = Carried()
         self._mail: list[ReportTo] = []  # the last two reports, newest last
         self._replaced = False
+        self._limited = False
         self._may_trap = False
         self._retired = False
         self._closed = False
@@ -113,7 +116,7 @@ class Shell:
         Where the shell cannot be reached any more, `over` is called before this returns.
         """
         back = self.cwd if request.cwd is not None else None
-        mailbox = 1 - self._mail[-1].mailbox if self._mail else 0
+        mailbox = self._mailbox(request.command.command)
         to = ReportTo(fresh_nonce(), mailbox, back)
         line = self.process.lines.command(
             request.command.command, to, self._carried, cwd=request.cwd, env=request.env
@@ -127,6 +130,14 @@ class Shell:
             self._owner.over(self, DEAF)
         elif request.typed:
             self.type(run, bytes(request.typed))
+
+    def _mailbox(self, text: str) -> int:
+        """None where files are limited, or may be from this command on: what is exported is not
+        known then, and the shell lives.
+        """
+        if self._limited or ("ulimit" in text and _LIMITS_FILES.search(text)):
+            return NO_MAILBOX
+        return 1 - self._mail[-1].mailbox if self._mail else 0
 
     def _expect(self, request: Request, to: ReportTo) -> Run:
         self._may_trap = self._may_trap or "trap" in request.command.command
@@ -201,7 +212,10 @@ class Shell:
         self._watch.end()
         if run.result.torn:
             self._interrupts.cut_short(run.to)
-        self._mail = [*self._mail[-1:], run.to]
+        if run.to.mailbox != NO_MAILBOX:
+            self._mail = [*self._mail[-1:], run.to]
+        else:
+            self._limited = self.process.limits_files()
         self._tidy(run, run.result)
         self._owner.finished(self, run, run.result)
         if self.terminal.hung_up:

@@ -285,6 +285,13 @@ class ShellProcess:
         except OSError:
             return False
 
+    def limits_files(self) -> bool:
+        """Whether files may not be of any length, so that a write to one can be its end."""
+        try:
+            return resource.prlimit(self.pid, resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
+        except OSError:
+            return False
+
     def _has(self, fd: int, inode: int) -> bool:
         try:
             return os.stat(f"/proc/{self.pid}/fd/{fd}").st_ino == inode
@@ -318,10 +325,13 @@ class ShellProcess:
 
     def rewind_mailbox(self, number: int) -> None:
         """Let the next report overwrite this mailbox (its offset is shared with the shell)."""
-        os.lseek(self._mailboxes[number], 0, os.SEEK_SET)
+        if number < len(self._mailboxes):
+            os.lseek(self._mailboxes[number], 0, os.SEEK_SET)
 
     def read_mailbox(self, number: int, nonce: bytes) -> bytes | None:
         """The exported variables as `declare -px` printed them, or None if not all is there."""
+        if number >= len(self._mailboxes):
+            return None
         # A command can make the file as long as it likes.
         content = os.pread(self._mailboxes[number], _MAILBOX_LIMIT, 0)
         text, found, _ = content.partition(nonce + b"\n")
