@@ -123,7 +123,7 @@ class ReportTo(NamedTuple):
     """Where and how a command's end is reported.
 
     `nonce` is fresh and random, `mailbox` takes the exported variables (or NO_MAILBOX, where files
-    may have no length), `back` is the directory to return to.
+    may have no such length), `back` is the directory to return to.
     """
 
     nonce: bytes

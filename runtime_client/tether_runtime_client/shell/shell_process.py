@@ -286,9 +286,9 @@ class ShellProcess:
             return False
 
     def limits_files(self) -> bool:
-        """Whether files may not be of any length, so that a write to one can be its end."""
+        """Whether files may be so short only that to write to a mailbox can be the shell's end."""
         try:
-            return resource.prlimit(self.pid, resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
+            return 0 <= resource.prlimit(self.pid, resource.RLIMIT_FSIZE)[0] < _MAILBOX_LIMIT
         except OSError:
             return False
 
