@@ -187,8 +187,8 @@ def heading(text: str) -> None:
 
 async def run(image: str | None, pictures: Path | None) -> None:
     """One runtime's whole life. On this machine the app's folder is a temporary one."""
-    backend = "docker" if image else "local"
-    runtime = EventStreamRuntime(image, backend=backend, plugins=PLUGINS, progress=show_progress)
+    where = {"image": image, "user": 0} if image else {"backend": "local"}
+    runtime = EventStreamRuntime(**where, plugins=PLUGINS, progress=show_progress)
     with tempfile.TemporaryDirectory() as temporary:
         folder = "/srv/shop" if image else temporary
         async with runtime:
