@@ -300,11 +300,11 @@ def test_what_is_needed_stays_where_the_code_changes(
     client: docker.DockerClient, build: Build, busybox: str, tmp_path: Path, kind: str
 ) -> None:
     make: Callable[..., Path] = wheel if kind == "wheel" else sources
-    (tmp_path / kind).mkdir()
+    (tmp_path / "lamp").mkdir()
     files = {"tether-plugin.toml": SPLIT, "setup.sh": SPLIT_SETUP, "bulbs/one.txt": "bulb"}
 
     def built(**more: str) -> BuildResult:
-        path = make(tmp_path / kind, "lamp", **{"shade.txt": "a", **files, **more})
+        path = make(tmp_path / "lamp", "lamp", **{"shade.txt": "a", **files, **more})
         return build(busybox, plugin_packages=[str(path)])
 
     first, second = built(), built(**{"shade.txt": "b", "more.py": "MORE = 1\n"})
