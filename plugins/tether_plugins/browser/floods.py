@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,13 @@ class Floods:
     def __init__(self, stop: Callable[[Page, str], None]) -> None:
         self._stop = stop
         self._pages: dict[Page, tuple[float, int]] = {}
+        self._dialogs: Counter[Page] = Counter()
 
     def count(self, page: Page | None, kind: str) -> None:
         """Something happened, of a kind of `WEIGHTS`."""
         if page is None:
             return
+        self._dialogs[page] += kind == "dialogs"
         began, weight = self._pages.get(page, (0.0, 0))
         weight += WEIGHTS[kind]
         if weight > limits.FLOOD:
@@ -40,3 +43,8 @@ class Floods:
     def forget(self, page: Page) -> None:
         """One that is gone."""
         self._pages.pop(page, None)
+        self._dialogs.pop(page, None)
+
+    def asks_often(self, page: Page) -> bool:
+        """Whether it opens dialogs again and again, amid which no other page may come."""
+        return self._dialogs[page] >= limits.OFTEN

@@ -54,6 +54,9 @@ a download as 50, a dialog or a window that is refused as 100."""
 
 FLOOD_S = 5.0
 
+OFTEN = 5
+"""Dialogs of a page that lets none come in its place."""
+
 PICTURE_SIDE = 16_384
 PICTURE = 24_000_000
 """Pixels of a screenshot: what is right of it or below is cut off."""

@@ -35,7 +35,7 @@ async def go(session: Session, url: str, wait_until: b.LoadState, timeout: float
         response = await tab.page.goto(with_scheme(url), wait_until="commit", timeout=timeout)
     except Late:
         await _stop(session)
-        await _look_whether_stuck(tab)
+        await _look_whether_stuck(session, tab)
         raise
     except Error as problem:
         if "Download is starting" in problem.message:
@@ -45,16 +45,19 @@ async def go(session: Session, url: str, wait_until: b.LoadState, timeout: float
             return
         if "net::ERR_" in problem.message:
             await _told_by_chromium(tab.page)
-        await _look_whether_stuck(tab)
+        await _look_whether_stuck(session, tab)
         raise
     tab.status = response.status if response is not None else None
     if wait_until != "commit":
         await loaded(session, wait_until, timeout)
 
 
-async def _look_whether_stuck(tab: Tab) -> None:
-    """A page that hangs, or has a dialog open for ever, lets none come in its place."""
+async def _look_whether_stuck(session: Session, tab: Tab) -> None:
+    """A page that hangs, or opens dialogs again and again, lets none come in its place."""
     if tab.problem is not None:
+        return
+    if session.floods.asks_often(tab.page):
+        tab.problem = UNRESPONSIVE
         return
     try:
         async with asyncio.timeout(ANSWER_S):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import docker
 import pytest
 
 from tether_image_builder import build_image
@@ -62,12 +64,24 @@ async def flags_of(runtime: EventStreamRuntime, kind: str) -> bool:
     return "--no-sandbox" in said
 
 
-async def test_the_images_own_chromium_is_used_and_ours_is_not(debian: str) -> None:
+@pytest.fixture
+def with_chromium(debian: str) -> Iterator[str]:
+    """Debian with its own Chromium, which is gone afterwards."""
     install = "apt-get update && apt-get install -y --no-install-recommends chromium"
-    steps = (ShellStep(commands=(install,)),)
-    built = build_image(spec=Spec(image=debian, steps=steps), plugins=["browser"])
+    clean = "apt-get clean && rm -rf /var/lib/apt/lists/*"
+    step = ShellStep(commands=(f"{install} && {clean}",))
+    built = build_image(spec=Spec(image=debian, steps=(step,)))
+    yield built.steps[0].image
+    client = docker.from_env(version="auto")
+    for name in (built.tag, built.steps[0].image):
+        client.images.remove(name, force=True)
+    client.close()
+
+
+async def test_the_images_own_chromium_is_used_and_ours_is_not(with_chromium: str) -> None:
     own = {"browser": {"executable": "image"}}
-    async with EventStreamRuntime(built.tag, plugins=own, user="1234") as runtime:
+    options: dict[str, Any] = {"user": "1234", "inject": "mount"}
+    async with EventStreamRuntime(with_chromium, plugins=own, **options) as runtime:
         seen = await runtime.run(BrowseURLAction(url="data:text/html,<title>Own</title><p>here"))
         assert (seen.title, seen.text, seen.missing) == ("Own", "here", {})
         assert seen.browser.executable == "/usr/bin/chromium"

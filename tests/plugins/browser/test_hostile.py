@@ -177,3 +177,11 @@ async def test_addresses_that_lead_nowhere(page: Reader, url: str, reason: str) 
     else:
         await at.go(url)
     assert (await at.go("/")).title == "Home"
+
+
+async def test_a_page_that_asks_all_the_time_can_be_left(page: Reader) -> None:
+    at = page.at("asking")
+    await at.go(data("<title>Asks</title><script>setInterval(() => alert('x'), 1)</script>"))
+    with suppress(BrowserStepFailed):  # amid its dialogs another page may come, or not
+        await at.go("/", timeout_s=2, omit=LITTLE)
+    assert (await at.go("/")).title == "Home"
