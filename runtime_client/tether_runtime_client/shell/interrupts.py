@@ -30,7 +30,8 @@ _SETTLE_S = 0.005  # for what it starts to come to the front
 _MISSED_S, _GROWTH = 0.3, 1.5  # for that on a busy machine; looks for it become more seldom
 _TICKS = os.sysconf("SC_CLK_TCK")
 _YOUNG = _TICKS // 20  # 50 ms
-_MOST = 50  # processes that are looked at, the newest
+_MOST = 50  # processes that are looked at
+_NOT_OURS = (ProcessLookupError, PermissionError)  # it has ended, or is another user's by now
 _JOB = re.compile(rb"(\d+)\n")
 
 
@@ -172,7 +173,7 @@ class Interrupts:
             if last.whole:
                 self._process.interrupt()
             for process in missed:
-                with contextlib.suppress(ProcessLookupError):
+                with contextlib.suppress(*_NOT_OURS):
                     os.kill(process.pid, last.number)
             self._ask_again(run)
         if pause_s < _MISSED_S:
@@ -208,7 +209,7 @@ class Interrupts:
         own = {self._process.group, *_jobs(said)}
         now = {child.key: child.group for child in self._children()}
         for group in {now[child.key] for child in left if child.key in now} - own:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(*_NOT_OURS):
                 os.killpg(group, number)
 
 
