@@ -14,12 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from tether_runtime_client.protocol import auth
+from tether_runtime_client.protocol import Event, auth
 from tether_server import CmdRunAction, EventStreamRuntime
 from tether_server.backends import Backend, Progress, Sandbox, SandboxSpec
 from tether_server.link import Ended
@@ -103,6 +103,9 @@ class _Played(Sandbox):
 
     def log_tail(self) -> str:
         return ""
+
+    def controlled(self, tell: Callable[[Event], None], still: Callable[[], bool]) -> None:
+        """Nothing runs beside them."""
 
     async def stop(self) -> None:
         """They end all together."""

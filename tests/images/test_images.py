@@ -43,6 +43,8 @@ MOUNTED = (
 """Those in which a mount is another thing than a build, and a few. The rest are for `make images`
 and `make test-slow`.
 """
+ALIKE = ("04-sid", "08-empty-libc", "09-read-only-home", "11-uid-1000-taken", "24-bashrc")
+"""Those that differ little, here, from others: they are left to the same two."""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def client(engine: str) -> Iterator[docker.DockerClient]:
 
 
 def put_in(case: Case, mode: str) -> Any:
-    is_slow = mode == "mount" and case.name not in MOUNTED
+    is_slow = case.name in ALIKE or (mode == "mount" and case.name not in MOUNTED)
     marks = pytest.mark.slow if is_slow else ()
     return pytest.param(case, mode, id=f"{case.name}-{mode}", marks=marks)
 
