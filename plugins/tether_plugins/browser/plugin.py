@@ -202,12 +202,12 @@ class Browser(Plugin[BrowserConfig]):
 
         if not session.tabs:
             await session.new_tab()
-        if "downloads" not in action.omit:
-            await session.downloads.wait(self.config.download_wait_s)
         observer = Observer(
             session, self._files, action.omit, action.screenshot, self.config.observe_timeout_s
         )
         seen = await observer.look()
+        if "downloads" not in action.omit:  # also those that began while it was looked at
+            await session.downloads.wait(self.config.download_wait_s)
         if not seen.title:
             await self._engine.look()
         if not self._engine.runs:
