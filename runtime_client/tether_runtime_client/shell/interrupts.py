@@ -40,7 +40,8 @@ class _Signalled:
     """A signal that was given: when, in ticks since boot, and which processes there were, with
     their images; `forks` are those that were not programs of their own yet.
 
-    With `whole` nothing that begins later is to run.
+    With `whole` nothing that begins later is to run. `groups` are those of which some had to be
+    signalled again: with the last of a pipeline they may lose the front while others live.
     """
 
     number: int
@@ -48,6 +49,7 @@ class _Signalled:
     images: dict[int, int]
     forks: frozenset[int]
     at: float
+    groups: frozenset[int]
 
     def is_forgotten(self, child: Process) -> bool:
         """Whether bash may have been starting this child of its."""
@@ -155,21 +157,24 @@ class Interrupts:
         self._ask_again(run)
         self._later(_SETTLE_S, self._look_for_missed, run, last, _SETTLE_S)
 
-    def _as_it_is(self, number: int, whole: bool) -> _Signalled:
+    def _as_it_is(
+        self, number: int, whole: bool, groups: frozenset[int] = frozenset()
+    ) -> _Signalled:
         images: dict[int, int] = {}
         forks = set()
         for found in islice(family(self._process.pid), _MOST):  # parents come first
             images[found.pid] = found.image
             if found.image == images.get(found.ppid):
                 forks.add(found.pid)
-        return _Signalled(number, whole, images, frozenset(forks), _now())
+        return _Signalled(number, whole, images, frozenset(forks), _now(), groups)
 
     def _look_for_missed(self, run: Run, last: _Signalled, pause_s: float) -> None:
         if run is not self._current() or last is not self._signalled:
             return
         missed = self._missed(last, run.may_trap)
         if missed:
-            self._signalled = last = self._as_it_is(last.number, last.whole)
+            groups = last.groups.union(process.group for process in missed)
+            self._signalled = last = self._as_it_is(last.number, last.whole, groups)
             if last.whole:
                 self._process.interrupt()
             for process in missed:
@@ -183,10 +188,10 @@ class Interrupts:
         bash = read_process(self._process.pid)
         if bash is None:
             return []
-        group = self._process.terminal.foreground_group()
+        groups = {self._process.terminal.foreground_group(), *last.groups}
         missed: dict[int, Process] = {}
         for found in islice(family(bash.pid), _MOST):  # parents come first
-            if found.group != group or found.pid == bash.pid or not found.alive:
+            if found.group not in groups or found.pid == bash.pid or not found.alive:
                 continue
             begun_by_missed = found.ppid in missed and found.pid not in last.images
             if begun_by_missed or last.is_missed(found, bash.image, may_trap=may_trap):
@@ -206,11 +211,12 @@ class Interrupts:
             if self._loop.time() < deadline:
                 self._later(_SETTLE_S, self._signal_forgotten, to, number, left, deadline)
             return
-        own = {self._process.group, *_jobs(said)}
-        now = {child.key: child.group for child in self._children()}
-        for group in {now[child.key] for child in left if child.key in now} - own:
-            with contextlib.suppress(*_NOT_OURS):
-                os.killpg(group, number)
+        keys, jobs = {child.key for child in left}, _jobs(said)
+        for child in self._children():
+            if child.key in keys and child.group not in jobs:
+                own = child.group == self._process.group  # of a substitution
+                with contextlib.suppress(*_NOT_OURS):
+                    (os.kill if own else os.killpg)(child.pid if own else child.group, number)
 
 
 def _now() -> float:
