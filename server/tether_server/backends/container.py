@@ -43,6 +43,7 @@ from .base import Sandbox, not_come_up
 from .completion import secret_line
 from .container_address import ContainerAddress
 from .container_options import THROUGH_LABEL
+from .container_removal import remove_container
 from .entry import (
     CLIENT,
     LISTENS_ON,
@@ -367,15 +368,5 @@ class ContainerSandbox(Sandbox):
             log.info("the supervisor was not told to stop: %s", problem.explanation)
 
     def _remove(self) -> None:
-        import docker.errors
-
         self._stop()
-        try:
-            self._container.remove(v=True, force=True)
-        except docker.errors.NotFound:
-            return
-        except docker.errors.APIError as problem:
-            if problem.status_code != 409:  # the engine is removing it at this moment
-                raise
-            with contextlib.suppress(docker.errors.NotFound):
-                self._container.wait(condition="removed", timeout=REMOVED_TIMEOUT_S)
+        remove_container(self._engine, str(self._container.id), REMOVED_TIMEOUT_S)

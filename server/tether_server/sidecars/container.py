@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tether_runtime_client.protocol.errors import StartFailed
 
 from ..backends.client_log import ClientLog
+from ..backends.container_removal import remove_container
 from ..backends.handover import own
 from ..backends.sandbox_end import removed_container_ended
 from ..link import Ended
@@ -151,26 +152,11 @@ def remove_all(engine: docker.DockerClient, of: str) -> None:
     """Those of the sandbox whose container has the id `of`, wherever they are in their lives."""
     label = f"{CONTAINER_LABEL}={of}"
     for found in engine.api.containers(all=True, filters={"label": label}):
-        remove_container(engine, found["Id"])
-
-
-def remove_container(engine: docker.DockerClient, container: str) -> None:
-    """End it, and wait until it is gone. Twice is safe."""
-    import docker.errors
-
-    try:
-        engine.api.remove_container(container, v=True, force=True)
-    except docker.errors.NotFound:
-        return
-    except docker.errors.APIError as problem:
-        if problem.status_code != 409:  # the engine is removing it at this moment
-            raise
-        with contextlib.suppress(docker.errors.NotFound):
-            engine.api.wait(container, timeout=REMOVED_S, condition="removed")
+        remove_container(engine, found["Id"], REMOVED_S)
 
 
 def _remove(engine: docker.DockerClient, container: Container) -> None:
-    remove_container(engine, str(container.id))
+    remove_container(engine, str(container.id), REMOVED_S)
 
 
 def _find(engine: docker.DockerClient, name: str, of: str) -> Container | None:
