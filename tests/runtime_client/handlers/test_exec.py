@@ -38,6 +38,15 @@ while pumps:
 """
 
 
+IN_A_ROW = """
+import sys, random
+chance = random.Random(int(sys.argv[1]))
+for file, size in (sys.stdout, sys.argv[2]), (sys.stderr, sys.argv[3]):
+    file.buffer.write(chance.randbytes(int(size)))
+    file.buffer.flush()
+"""
+
+
 def mixed(seed: int, out: int, err: int) -> tuple[list[str], bytes, bytes]:
     """A program that writes known bytes to both streams in turn."""
     import random
@@ -251,6 +260,7 @@ async def test_a_full_disk_loses_the_file_and_nothing_else(
 ) -> None:
     disk = small_disk(settings.state / "output")
     argv, out, err = mixed(9, 3_000_000, 300_000)
+    argv[2] = IN_A_ROW  # so the disk was full, and has room again, before the first of stderr
     seen = await execs_of(settings).handle(ExecAction(argv=tuple(argv)), desk.context())
     assert (seen.exit_code, seen.stdout_bytes) == (0, 3_000_000)
     assert seen.stdout_path is None
