@@ -4,9 +4,10 @@ It imports nothing heavy and never runs a loop of asyncio. Only it collects orph
 collects only orphans and its own children: the client's children are the client's to wait for.
 
 Signals: TERM, INT, QUIT and RTMIN+3 (all used as a container's stop signal) stop everything in
-order: the client gets TERM, the image's entrypoint the signal as it came, both get the grace
-period, then whatever is left is killed. A second one cuts the grace short. HUP, USR1, USR2 and
-WINCH are passed to both.
+order: the client gets a signal of its own, the image's entrypoint the one that came, both get the
+grace period, then whatever is left is killed. A second one cuts the grace short. HUP, USR1, USR2
+and WINCH are passed to both. A stop signal that the client's commands send is ignored, since
+`kill -TERM -1` and `pkill -f python` in a session mean what runs there.
 
 Exit codes: see the constants `STOPPED` to `CONFIG_ERROR`; 128+n when signal n asked for the end
 and the client had to be killed for it, or was not running.
@@ -21,10 +22,19 @@ import time
 from tether_runtime_client import prctl, session_registry
 from tether_runtime_client.beside import Beside, start_beside
 from tether_runtime_client.kept_secret import keep_secret
-from tether_runtime_client.proctree import Process, descendants, end_all, kill_all, snapshot
+from tether_runtime_client.proctree import (
+    Process,
+    descendants,
+    end_all,
+    kill_all,
+    read_process,
+    snapshot,
+)
 from tether_runtime_client.supervisor_io import (
     PASSED_ON,
     SIGNALS,
+    STOP_CLIENT,
+    STOP_SIGNALS,
     as_exit_code,
     describe_status,
     log,
@@ -57,6 +67,8 @@ _DEATH_WINDOW_S = 60.0
 _BACK_OFF_S = (0.0, 0.1, 0.2, 0.4, 0.8)
 #: Docker kills a container 10 s after asking it to stop: be done before.
 DEFAULT_GRACE_S = 8.0
+#: How long the client may be stopped: `kill -STOP -1` of a command would keep it so for good.
+_STOPPED_LIMIT_S = 5.0
 #: How long killed processes may take to vanish before they are reported and left.
 _KILL_LIMIT_S = 5.0
 
@@ -119,8 +131,10 @@ class _Supervisor:
         self._deaths: list[tuple[float, str]] = []
         self._restart_at: float | None = None
         self._kill_at: float | None = None
+        self._continue_at: float | None = None
         self._code: int | None = None
         self._notices = os.pipe()
+        self._was_asked_from_below = False
 
     def run(self, beside: Beside | None) -> int:
         _prepare_process()
@@ -144,7 +158,8 @@ class _Supervisor:
 
     def _step(self) -> None:
         """Wait for one signal, or for the time when something is due, and act on it."""
-        due = [at for at in (self._restart_at, self._kill_at) if at is not None]
+        times = (self._restart_at, self._kill_at, self._continue_at)
+        due = [at for at in times if at is not None]
         if due:
             info = signal.sigtimedwait(SIGNALS, max(0.0, min(due) - time.monotonic()))
         else:
@@ -153,6 +168,8 @@ class _Supervisor:
             self._on_due()
         elif info.si_signo == signal.SIGCHLD:
             self._reap()
+        elif info.si_signo in STOP_SIGNALS and self._is_from_below(info.si_pid):
+            self._refuse(info.si_signo)
         else:
             self._on_signal(info.si_signo)
 
@@ -160,8 +177,29 @@ class _Supervisor:
         if self._restart_at is not None and time.monotonic() >= self._restart_at:
             self._restart_at = None
             self._start_client()
+        if self._continue_at is not None and time.monotonic() >= self._continue_at:
+            self._continue_at = None
+            log(f"the client was stopped for {_STOPPED_LIMIT_S:g} s: continuing it")
+            os.kill(self._client, signal.SIGCONT)
 
     # Signals
+
+    def _is_from_below(self, sender: int) -> bool:
+        """Whether a command of the client's sent it. The sender is 0 where it is outside of ours.
+
+        It may have ended by now, as `pkill` has: for PID 1 only commands are likely to be that.
+        """
+        process = read_process(sender)
+        if process is None:
+            return sender != 0 and os.getpid() == 1
+        while process is not None and process.pid != self._client:
+            process = read_process(process.ppid)
+        return process is not None
+
+    def _refuse(self, number: int) -> None:
+        if not self._was_asked_from_below:  # told once: it may come without end
+            log(f"{signal_name(number)} came from a command of the sandbox: ignored")
+        self._was_asked_from_below = True
 
     def _on_signal(self, number: int) -> None:
         if number in PASSED_ON:
@@ -176,12 +214,12 @@ class _Supervisor:
     def _begin_end(self, code: int, beside_signal: int = signal.SIGTERM) -> None:
         """Ask what runs to end, within the grace period; `code` holds unless the client ends well.
 
-        The client knows one stop signal, TERM, whichever came.
+        The client knows one stop signal, whichever came.
         """
         self._code = code
         self._restart_at = None
         self._kill_at = time.monotonic() + self._grace_s
-        self._signal_children(signal.SIGTERM, beside_signal)
+        self._signal_children(STOP_CLIENT, beside_signal)
 
     def _signal_children(self, client_signal: int, beside_signal: int) -> None:
         """Only this process collects them, so a pid it has not collected is still the same."""
@@ -193,17 +231,21 @@ class _Supervisor:
     # Children
 
     def _reap(self) -> set[int]:
-        """Collect everything that has ended, without waiting."""
+        """Collect everything that has ended, without waiting, and see whether the client stands."""
         collected: set[int] = set()
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             except ChildProcessError:
                 return collected
             if pid == 0:
                 return collected
-            collected.add(pid)
-            self._collected(pid, status)
+            if pid == self._client:
+                stopped = os.WIFSTOPPED(status)
+                self._continue_at = time.monotonic() + _STOPPED_LIMIT_S if stopped else None
+            if os.WIFEXITED(status) or os.WIFSIGNALED(status):
+                collected.add(pid)
+                self._collected(pid, status)
 
     def _collected(self, pid: int, status: int) -> None:
         self._spare.discard(pid)
@@ -316,11 +358,11 @@ def _run_client(
     start: Callable[[Handover], int] | Sequence[str], handover: Handover, parent: int
 ) -> int:
     os.setsid()  # a terminal's C-c reaches the supervisor alone, which passes it on in order
-    where_possible(lambda: prctl.set_parent_death_signal(signal.SIGTERM))
+    where_possible(lambda: prctl.set_parent_death_signal(STOP_CLIENT))
     reset_signals()
     if os.getppid() != parent:
         return 128 + signal.SIGTERM
-    for number in PASSED_ON:
+    for number in (*PASSED_ON, *STOP_SIGNALS):
         # Harmless until the client asks for them; unlike an ignored signal, gone after an exec.
         signal.signal(number, _do_nothing)
     if callable(start):

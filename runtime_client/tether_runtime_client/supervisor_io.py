@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Each of these is in use as the stop signal of some image.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGRTMIN + 3)
+#: What the client is stopped by: a signal that no `pkill` or `kill -1` in a session sends it.
+STOP_CLIENT = signal.SIGRTMIN + 5
 PASSED_ON = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
 #: All that are blocked and waited for.
 SIGNALS = frozenset((signal.SIGCHLD, *STOP_SIGNALS, *PASSED_ON))

@@ -11,18 +11,19 @@ import sys
 import time
 from pathlib import Path
 
-from tether_runtime_client import session_registry
+from tether_runtime_client import session_registry, supervisor
 from tether_runtime_client.kept_secret import KeptSecret
 from tether_runtime_client.supervisor import CONFIG_ERROR, LEASE_EXPIRED, Handover
 from tether_runtime_client.supervisor_cli import main
+from tether_runtime_client.supervisor_io import STOP_CLIENT
 
 
 def say(text: str) -> None:
     os.write(1, f"{text}\n".encode())
 
 
-def wait_for_term() -> None:
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+def wait_for_stop() -> None:
+    signal.signal(STOP_CLIENT, lambda number, frame: sys.exit(0))
     say(f"ready {os.getpid()}")
     while True:
         signal.pause()
@@ -31,7 +32,7 @@ def wait_for_term() -> None:
 def obedient(handover: Handover, args: list[str]) -> int:
     kept = KeptSecret(handover.secret_fd)
     say(f"secret {kept.accepted!r} and {kept.rest!r}")
-    wait_for_term()
+    wait_for_stop()
     return 1
 
 
@@ -44,7 +45,7 @@ def changes_secret(handover: Handover, args: list[str]) -> int:
     elif len(handover.deaths) == 1:
         kept.finish()
     else:
-        wait_for_term()
+        wait_for_stop()
     os.kill(os.getpid(), signal.SIGKILL)
     return 1
 
@@ -54,8 +55,22 @@ def reads_input(handover: Handover, args: list[str]) -> int:
     return 0
 
 
+def commands_ask(handover: Handover, args: list[str]) -> int:
+    """What it starts asks both to stop, and is gone or still there when that is heard."""
+    script = f"for n in TERM INT QUIT; do kill -$n {os.getppid()} {os.getpid()}; done; {args[0]}"
+    subprocess.run(["sh", "-c", script])
+    wait_for_stop()
+    return 1
+
+
+def stands_still(handover: Handover, args: list[str]) -> int:
+    os.kill(os.getpid(), signal.SIGSTOP)
+    wait_for_stop()
+    return 1
+
+
 def deaf(handover: Handover, args: list[str]) -> int:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(STOP_CLIENT, signal.SIG_IGN)
     say(f"ready {os.getpid()}")
     while True:
         signal.pause()
@@ -99,7 +114,7 @@ def tells_signals(handover: Handover, args: list[str]) -> int:
 
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH):
         signal.signal(number, told)
-    wait_for_term()
+    wait_for_stop()
     return 1
 
 
@@ -108,14 +123,14 @@ def notices(handover: Handover, args: list[str]) -> int:
         notice = os.read(handover.notice_fd, 4096)
         say(f"notice {notice!r}")
         if b"beside started" not in notice or b"ended" in notice:
-            wait_for_term()
+            wait_for_stop()
 
 
 def forest(handover: Handover, args: list[str]) -> int:
     """The first life plants trees of every awkward kind and dies; the second only waits."""
     if handover.deaths:
         say(f"deaths {handover.deaths}")
-        wait_for_term()
+        wait_for_stop()
     shell = (
         "trap '' TERM HUP INT; sleep 987 & setsid sleep 987 & "
         "(setsid sh -c 'trap \"\" TERM; sleep 987 & exec sleep 987' &) ; wait"
@@ -133,7 +148,7 @@ def forest(handover: Handover, args: list[str]) -> int:
 def forker(handover: Handover, args: list[str]) -> int:
     """Leaves a process that forks and exits all the time, so its pid never stays."""
     if handover.deaths:
-        wait_for_term()
+        wait_for_stop()
     if os.fork() == 0:
         while True:
             if os.fork():
@@ -156,7 +171,7 @@ def storm(handover: Handover, args: list[str]) -> int:
             running.append((start_known(number, code), code))
         wrong += [(got, code) for wait, code in running if (got := wait()) != code]
     say(f"wrong {wrong}")
-    wait_for_term()
+    wait_for_stop()
     return 1
 
 
@@ -180,4 +195,6 @@ def orphans(count: int) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "stands_still":
+        supervisor._STOPPED_LIMIT_S = 0.2
     sys.exit(main(sys.argv[2:], globals()[sys.argv[1]]))

@@ -284,6 +284,27 @@ def test_stop_in_order(run: type[Supervised], number: int) -> None:
     assert supervised.wait(2) == 0
 
 
+def test_commands_of_the_client_stop_nothing(run: type[Supervised]) -> None:
+    supervised = run("commands_ask", "--", "sleep 0.1")
+    supervised.ready()
+    supervised.expect("came from a command of the sandbox: ignored")
+    supervised.process.terminate()
+    assert supervised.wait(2) == 0
+    assert "ignored" not in supervised.text  # told once
+
+
+def test_a_client_that_was_stopped_is_continued(run: type[Supervised]) -> None:
+    supervised = run("stands_still")
+    client = supervised.ready()
+    supervised.expect("was stopped for 0.2 s: continuing it")
+    os.kill(client, signal.SIGSTOP)
+    os.kill(client, signal.SIGCONT)
+    os.kill(client, signal.SIGSTOP)
+    supervised.expect("was stopped for 0.2 s: continuing it")
+    supervised.process.terminate()
+    assert supervised.wait(2) == 0
+
+
 def test_client_deaf_to_term_is_killed_after_the_grace(run: type[Supervised]) -> None:
     supervised = run("deaf", "--grace", "0.3")
     client = supervised.ready()
@@ -348,6 +369,17 @@ def test_as_pid_1_it_reaps_and_stops(run_as_pid_1: Callable[..., Supervised]) ->
     until(lambda: len(descendants([first.pid], snapshot())) == 1)
     os.kill(first.pid, signal.SIGTERM)
     assert supervised.wait(3) == 0
+
+
+def test_as_pid_1_commands_that_are_gone_stop_nothing(
+    run_as_pid_1: Callable[..., Supervised],
+) -> None:
+    supervised = run_as_pid_1("commands_ask", "--", ":")
+    supervised.ready()
+    supervised.expect("came from a command of the sandbox: ignored")
+    (first,) = (process for process in supervised.below() if process.ppid == supervised.pid)
+    os.kill(first.pid, signal.SIGTERM)
+    assert supervised.wait(2) == 0
 
 
 def test_as_pid_1_it_restarts_the_client(run_as_pid_1: Callable[..., Supervised]) -> None:
