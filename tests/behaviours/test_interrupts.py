@@ -133,16 +133,19 @@ async def test_a_flood_can_be_stopped(shell: Shell) -> None:
         assert await shell.output("echo next") == "next\n"
 
 
-async def test_interrupts_that_race_ends_lose_nothing(shell: Shell) -> None:
+@pytest.mark.parametrize("many", [340, pytest.param(1000, marks=pytest.mark.slow)])
+async def test_interrupts_that_race_ends_lose_nothing(shell: Shell, many: int) -> None:
     """A thousand in the three places: no byte, no status, no shell, and none into the next."""
     chance = random.Random(7)
     since = shell.runtime.events.last_seq
     pid = (await shell.run("echo $$")).pid
     sent = 0
-    for number in range(340):
+    for number in range(10 * many):
+        if sent == many:
+            break
         action = CmdRunAction(command=racing(number), session=shell.session)
         running = asyncio.create_task(shell.runtime.run(action))
-        await asyncio.sleep(chance.random() * 0.002)
+        await asyncio.sleep(chance.random() * 0.0008)  # about what the shortest takes
         told = None
         with suppress(NothingRunning):
             told = await shell.interrupt()
@@ -153,7 +156,7 @@ async def test_interrupts_that_race_ends_lose_nothing(shell: Shell) -> None:
         if seen.status == "completed":
             assert len(lines) == 2
         assert await shell.output(f"echo ={number}") == f"={number}\n"
-    assert sent > 100
+    assert sent == many
     assert (await shell.run("echo $$")).pid == pid
     events = shell.runtime.events.since(since)
     warnings = [event for event in events if isinstance(event, SessionWarning)]
@@ -170,17 +173,14 @@ AS_IT_STARTS = (
 
 
 async def test_a_program_that_is_just_starting_is_interrupted_too(shell: Shell) -> None:
-    """Nearly always: one in some hundreds needs a second one."""
     chance = random.Random(9)
     await shell.output("true")
-    lost = 0
     for command in AS_IT_STARTS * 10:
-        action = CmdRunAction(command=command, session=shell.session, timeout_s=3)
+        action = CmdRunAction(command=command, session=shell.session, timeout_s=20)
         running = asyncio.create_task(shell.runtime.run(action))
         await asyncio.sleep(chance.uniform(0.001, 0.008))
-        with suppress(NothingRunning):  # on a busy machine the command has not come there yet
-            await shell.interrupt(timeout_s=3)
-        if (await running).status != "interrupted":
-            lost += 1
-            assert (await shell.interrupt()).status == "interrupted", command
-    assert lost <= 15
+        while not running.done():
+            with suppress(NothingRunning):  # on a busy machine the command has not come there yet
+                await shell.interrupt(timeout_s=10)
+                break
+        assert (await running).status == "interrupted", command

@@ -43,6 +43,15 @@ def blocked_threads(pid: int) -> list[Blocked] | None:
         return None
 
 
+def sleeps(pid: int) -> bool:
+    """Whether the process's first thread waits for nothing but time to pass."""
+    try:
+        with open(f"/proc/{pid}/wchan", "rb", buffering=0) as file:
+            return file.read(64) == b"hrtimer_nanosleep"
+    except OSError:
+        return False
+
+
 def _blocked(pid: int, tid: str) -> Blocked | None:
     """Raises OSError when the thread may not be looked at; a thread that is gone is not blocked."""
     try:

@@ -8,17 +8,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .blocked import sleeps
 from .command import EndReason, RunningCommand
 from .config import Startup
-from .control import quote
 from .errors import NoRoom, ShellStartError
 from .family import Family
 from .mark import VARIABLE
 from .run import Request
 from .shell import Shell, ShellOwner
+from .words import quote
 
 _END_S = 1.0
 _ROOM_S, _LOOK_S = 1.0, 0.02  # for room for a process, and between two looks
+_HUNGER_LOOK_S, _HUNGER_LOOKS = 0.25, 6  # bash tries to fork again after a second, then after two
 _STARTUP: Mapping[Startup, str] = {
     "none": "",
     # Debian's bash reads the first file by itself when it is interactive; ours is told not to.
@@ -99,9 +101,15 @@ async def _run_startup_files(shell: Shell, plan: Plan) -> str | None:
     text = _STARTUP[plan.startup] + _first_on_path(plan.commands)
     command = RunningCommand(text, Discard(), hidden=True)
     shell.begin(Request(command))
-    reason = await _end_of(shell, command, plan)
+    starving = asyncio.create_task(_starves(shell.pid))
+    try:
+        reason = await _end_of(shell, command, plan, starving)
+    finally:
+        starving.cancel()
     if reason == "session_ended":
         return "the startup files ended the shell; going on without them"
+    if reason is None and starving.done() and not starving.cancelled():
+        return "as many processes run as are allowed: going on without the startup files"
     if reason is None:
         state = "asked for input" if command.waiting.done() else "took too long"
         return f"the startup files {state} and were stopped; going on without them"
@@ -145,9 +153,21 @@ def _restoring(cwd: str, env: Mapping[str, str]) -> str:
     return "{ " + "\n".join(lines) + "\n} 2>/dev/null"
 
 
-async def _end_of(shell: Shell, command: RunningCommand, plan: Plan) -> EndReason | None:
-    """How the command ended; None when it did not in time, or asks for input."""
-    events: list[asyncio.Future[Any]] = [command.done, command.waiting]
+async def _starves(pid: int) -> None:
+    """Return once bash has found no room for a process again and again. It would go on so for 15
+    seconds, for each one that the startup files begin; the kernel tells nobody of room.
+    """
+    looks = 0
+    while looks < _HUNGER_LOOKS:
+        await asyncio.sleep(_HUNGER_LOOK_S)
+        looks = looks + 1 if sleeps(pid) else 0
+
+
+async def _end_of(
+    shell: Shell, command: RunningCommand, plan: Plan, *others: asyncio.Future[None]
+) -> EndReason | None:
+    """How the command ended; None when it did not in time, asks for input, or another is done."""
+    events: list[asyncio.Future[Any]] = [command.done, command.waiting, *others]
     try:
         await asyncio.wait(events, timeout=plan.startup_s, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:

@@ -18,15 +18,14 @@ a plain command, and else saved by a line after it (see `text_end`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from .errors import CommandInvalid
+from .descriptors import Descriptors
 from .exports import Changes
 from .status import StatusRecord
-from .text_end import plain_last_word, takes_line_after
+from .text_end import has_command, plain_last_word, takes_line_after
+from .words import assignments, plain_path, quote
 
 # A line after an interrupt can lose its first bytes to the interrupt: one for each signal.
 PADDING = b"\n\n"
@@ -39,59 +38,6 @@ LONGEST_LAST_WORD = 8000  # characters of `$_` that are carried; a longer one is
 
 # Builtins that the lines here use, and that a function of the same name would stand in for.
 _REPORTING = ("builtin", "exec", "eval", "printf", "trap", "unset", "set", "declare", "return")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_ANSI_C = {
-    ord("\\"): "\\\\",
-    ord("'"): "\\'",
-    ord("\n"): "\\n",
-    ord("\r"): "\\r",
-    ord("\x01"): "\\001",
-    ord("\x7f"): "\\177",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Descriptors:
-    """The shell's private descriptors, in one block well above what programs use."""
-
-    base: int
-
-    @property
-    def terminal(self) -> int:
-        return self.base
-
-    @property
-    def stderr(self) -> int:
-        """The standard error of commands: `exec 2>file` lasts because it is copied here."""
-        return self.base + 1
-
-    @property
-    def status(self) -> int:
-        return self.base + 2
-
-    @property
-    def null(self) -> int:
-        return self.base + 3
-
-    @property
-    def mailboxes(self) -> tuple[int, int]:
-        return self.base + 4, self.base + 5
-
-    @property
-    def saved_stderr(self) -> int:
-        """Where bash keeps the command's standard error while a report is written.
-
-        The saved copies of 0, 2 and 2 take the first free numbers after the block.
-        """
-        return self.base + 8
-
-    @property
-    def spare(self) -> int:
-        return self.base + 12
-
-    @property
-    def end(self) -> int:
-        return self.base + 16
 
 
 class Carried(NamedTuple):
@@ -102,16 +48,23 @@ class Carried(NamedTuple):
     suspended: str = ""  # the letters among `set -v` and `set -x` that are on
     last_word: str = ""
     confused: bool = False  # whether bash's parser may still be in the midst of the last one
+    traced: bool = False  # whether functions have the RETURN trap (`set -T`)
 
-    @classmethod
-    def of(cls, record: StatusRecord, text: str) -> Carried:
-        """What this report says, and the text of its command."""
+    def after(self, record: StatusRecord, text: str) -> Carried:
+        """What this report says, and the text of its command.
+
+        Where that has no command in it, everything is as before, as in any terminal.
+        """
         suspended = "".join(flag for flag in "vx" if flag in record.flags)
-        last = plain_last_word(text) or record.last_word
+        plain = plain_last_word(text)
+        if plain is None and record.exit_code == 0 and not has_command(text):
+            return self
+        last = plain or record.last_word
         # A trap that looks at $BASH_COMMAND leaves it there; it may be a line of ours.
         kept = last if len(last) <= LONGEST_LAST_WORD and "__tether_" not in last else ""
-        confused = record.exit_code == _SYNTAX_ERROR or plain_last_word(text) is None
-        return cls(record.exit_code, record.traps, suspended, kept, confused)
+        confused = record.exit_code == _SYNTAX_ERROR or plain is None
+        traced = "T" in record.flags
+        return Carried(record.exit_code, record.traps, suspended, kept, confused, traced)
 
     @property
     def watching(self) -> bool:
@@ -131,22 +84,12 @@ class ReportTo(NamedTuple):
     back: str | None = None
 
 
-def quote(text: str) -> bytes:
-    """The text as one bash word on one line, whatever it contains. Raises CommandInvalid."""
-    if "\0" in text:
-        raise CommandInvalid("a NUL byte cannot be passed to a shell; write it as \\0 in printf")
-    try:
-        return b"$'" + text.translate(_ANSI_C).encode("utf-8", "surrogateescape") + b"'"
-    except UnicodeEncodeError as error:
-        raise CommandInvalid(f"not text: a lone surrogate at position {error.start}") from None
-
-
 def check_request(text: str, cwd: str | None, env: Mapping[str, str] | None) -> None:
     """Raises CommandInvalid for a command that `ControlLines.command` would refuse."""
     quote(text)
-    _assignments(env)
+    assignments(env)
     if cwd is not None:
-        quote(_plain_path(cwd))
+        quote(plain_path(cwd))
 
 
 class ControlLines:
@@ -190,15 +133,20 @@ class ControlLines:
         written as shell text.
         """
         # After `NAME=value builtin eval` only the first command would get the variable.
-        run = _assignments(env) + (rb"\builtin command eval " if env else rb"\builtin eval ")
+        run = assignments(env) + (rb"\builtin command eval " if env else rb"\builtin eval ")
         plain = plain_last_word(text) is not None
         saved = not plain and "v" not in carried.suspended and takes_line_after(text)
-        recall = b"" if plain and not carried.exit_code else _recall(carried, plain=plain)
+        seen = not plain or carried.watching  # a trap may look at what `$_` is
+        recall = _recall(carried, word=seen) if seen or carried.exit_code else b""
         save = self._save.replace(b"<N>", to.nonce) if saved else b""
         run += self._quoted(text, carried, recall, save)
+        if plain or saved:
+            run += b" ''"  # what `$_` becomes: bash computes it where that is an integer variable
         before = self._hide() if carried.watching else recall
-        if cwd is not None:
-            run = rb"\builtin cd -- %b && { %b%b; }" % (quote(_plain_path(cwd)), before, run)
+        if cwd is not None and carried.watching:
+            run = rb"%b && { %b; }" % (self._enter_watched(cwd, carried), run)
+        elif cwd is not None:
+            run = rb"\builtin cd -- %b && { %b%b; }" % (quote(plain_path(cwd)), before, run)
             before = b""
         quiet = carried.watching or "DEBUG" in text or "XTRACE" in text
         report = self._report(to, 0, quiet=quiet, saved=saved)
@@ -220,8 +168,7 @@ class ControlLines:
 
         Sending it again changes nothing: the first report of a command counts. `number` (from 1)
         tells which repeat arrived. Where the command's own report was begun it has the exit
-        status from there; else the status is `$?` with an `x` before it. The shell's jobs are
-        told before its variables.
+        status from there; else the status is `$?` with an `x` before it.
         """
         return RECOVERY_PADDING + b"{ " + self._report(to, number, saved=True) + self._close
 
@@ -245,13 +192,18 @@ class ControlLines:
         null = self._fds.null
         return rb"{ \builtin trap - DEBUG ERR; \builtin set +vx; } 2>&%d >&%d; " % (null, null)
 
+    def _enter_watched(self, cwd: str, carried: Carried) -> bytes:
+        """Go there; where that fails nothing else would switch traces and traps on again."""
+        null, resumed = self._fds.null, quote(_resumed(carried))
+        back = rb"{ \builtin eval %b ''; [[ ! . ]]; } 2>&%d >&%d" % (resumed, null, null)
+        return rb"{ \builtin cd -- %b || %b; }" % (quote(plain_path(cwd)), back)
+
     def _quoted(self, text: str, carried: Carried, recall: bytes, save: bytes) -> bytes:
         """The command and the line after it, if any; where needed after one that switches traces
         and traps on again.
         """
         if carried.watching:
-            first = rf"\builtin set -{carried.suspended}; " if carried.suspended else ""
-            first += carried.traps.decode("utf-8", "surrogateescape")
+            first = _resumed(carried)
             first += (recall or rb"\builtin :; ").decode("utf-8", "surrogateescape")
             text = f"{{ {first}}} 2>&{self._fds.null} >&{self._fds.null}\n{text}"
         quoted = quote(text)
@@ -293,7 +245,7 @@ def _report(fds: Descriptors, mailbox: int) -> bytes:
         rb"\builtin unset -v <NAMES> PROMPT_COMMAND PS0; \builtin printf -v PS1 %%s '\[\]'; "
         rb"\builtin set +o history; <BACK>"
         rb"[[ . ]] %d>&%d && \exec %d>&- %d>&%d; "
-        rb"{ <JOBS>\builtin declare -px; \builtin printf %%s <N>$'\n'; } >&%d; "
+        rb"{ \builtin declare -px; \builtin printf %%s <N>$'\n'; } >&%d; "
         rb"} 2>&%d >&%d || [[ . ]]"
     ) % (
         *(fds.spare, fds.saved_stderr, fds.stderr, fds.stderr, fds.saved_stderr),
@@ -308,13 +260,12 @@ def _filled(report: bytes, number: int, *, quiet: bool, saved: bool) -> bytes:
     what `_save` saves.
     """
     value, last, names = b"$?", b"", b"__tether_<N>"
-    jobs = rb"\builtin jobs -p; " if number else b""
     if saved:
         value = b"${__tether_<N>-x$?}" if number else b"${__tether_<N>-$?}"
-        last, names = b"${__tether_<N>_+${__tether_<N>_//<N>}}", names + b" __tether_<N>_"
+        last = b"${__tether_<N>_+${__tether_<N>_//<N>}}"
+        names += b" __tether_<N>_"
     off = rb"\builtin trap - DEBUG ERR; \builtin set +vx; " if quiet else b""
     filled = report.replace(b"<VALUE>", value).replace(b"<NUMBER>", b"%d" % number)
-    filled = filled.replace(b"<JOBS>", jobs)
     return filled.replace(b"<LAST>", last).replace(b"<NAMES>", names).replace(b"<QUIET>", off)
 
 
@@ -323,28 +274,41 @@ def _save(fds: Descriptors) -> bytes:
 
     An incomplete text cannot take it for its own: where that has an open `${`, no brace of this
     one closes it, and for a function's head see `takes_line_after`. It has no word that an alias
-    could stand for but those the report has too. It takes itself out of a history that the
-    command has switched on, and ends well, or `set -e` would have `eval` end the shell.
+    could stand for, and nothing that bash's parser takes for an error where it believes itself
+    still in a `[[` of a file that was sourced. Whatever `$_` is, no number begins with the pattern
+    that saves it, and only nothing, which is left of the options with a history, ends one. It takes
+    itself out of a history that the command has switched on, and ends well, or `set -e` would have
+    `eval` end the shell.
     """
     null = fds.null
     return (
-        rb"\n[[ . && x${__tether_<N>=$?}${__tether_<N>_=${_:0:%d}} && ! -o history ]] >&%d 2>&%d "
-        rb"|| \\builtin history -d -1 >&%d 2>&%d || [[ . ]]"
+        rb"\n((1${__tether_<N>=$?}${__tether_<N>#x${__tether_<N>_=${_:0:%d}}}"
+        rb"${__tether_<N>/%%${SHELLOPTS##*history*}/*0})) >&%d 2>&%d "
+        rb"|| \\builtin history -d -1 >&%d 2>&%d || ((1))"
     ) % (LONGEST_LAST_WORD + 1, null, null, null, null)
 
 
-def _recall(carried: Carried, *, plain: bool) -> bytes:
-    """Shell text that leaves `$?` and `$_` at their values; `$_` is nothing to a plain command.
+def _recall(carried: Carried, *, word: bool) -> bytes:
+    """Shell text that leaves `$?` and `$_` at their values; `$_` only where `word` says so.
 
     A function that removes itself does it; `&&` keeps `set -e` and ERR traps from taking the
     value for a failure. The name is always the same: bash does not free what it keeps of
     functions with names it never sees again.
     """
-    word = b"" if plain else b" " + quote(carried.last_word)
+    last = b" " + quote(carried.last_word) if word else b""
     if carried.exit_code == 0:
-        return rb"\builtin :%b; " % word if word else b""
+        return rb"\builtin :%b; " % last
     body = rb"\builtin unset -f __tether; \builtin return %d" % carried.exit_code
-    return rb"__tether() { %b; }; __tether%b && \builtin :; " % (body, word)
+    off = b""
+    if carried.traced:  # or the RETURN trap would run for this function too
+        off, body = rb"\builtin set +T; ", rb"\builtin set -T; " + body
+    return rb"%b__tether() { %b; }; __tether%b && \builtin :; " % (off, body, last)
+
+
+def _resumed(carried: Carried) -> str:
+    """Shell text that switches on again what was switched off to hide lines that are ours."""
+    traces = rf"\builtin set -{carried.suspended}; " if carried.suspended else ""
+    return traces + carried.traps.decode("utf-8", "surrogateescape")
 
 
 def _export(name: bytes, value: str | None) -> bytes:
@@ -353,19 +317,3 @@ def _export(name: bytes, value: str | None) -> bytes:
     if value is not None:
         change = rb"\builtin printf -v %b %%s %b && \builtin export %b" % (name, quote(value), name)
     return rb"[[ ${%b+${%b@a}} == *r* ]] || { %b; } || [[ . ]]; " % (name, name, change)
-
-
-def _assignments(env: Mapping[str, str] | None) -> bytes:
-    if not env:
-        return b""
-    for name in env:
-        if not _NAME.fullmatch(name):
-            raise CommandInvalid(f"{name!r} is not a variable name a shell can set")
-    return b"".join(name.encode() + b"=" + quote(value) + b" " for name, value in env.items())
-
-
-def _plain_path(path: str) -> str:
-    """A path that `cd` takes as it is: not `-`, and not looked up in CDPATH."""
-    if not path:
-        raise CommandInvalid("an empty working directory; leave it out or name one")
-    return path if path.startswith("/") else "./" + path

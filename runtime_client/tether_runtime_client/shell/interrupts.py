@@ -2,10 +2,10 @@
 
 Mostly a program is in front, and gets them. But bash starts one in steps: it forks, and the child
 makes a group of its own, comes to the front, takes back what bash does with signals and becomes
-the program. Amid that a signal reaches bash alone, or the child still forgets it: of interrupts
-in the first milliseconds of a program one in fifteen was lost. And bash itself can heed one by
-going back to its prompt and forgetting the child. So it is looked afterwards whether something
-runs that should have had the signal, and that gets it then.
+the program. Amid that a signal reaches bash alone, or the child forgets it: of interrupts in the
+first milliseconds of a program one in fifteen was lost. So the shell is held for the microseconds
+that a signal takes, when no child of its is in these steps. What it begins still before it heeds
+the signal is looked for afterwards, and gets it then.
 """
 
 from __future__ import annotations
@@ -13,65 +13,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
-import time
+import signal
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from functools import partial
 
 from ..proctree import Process, read_process
-from .control import ReportTo
-from .processes import children, family
+from .missed import MOST, Signalled, is_starting
+from .processes import children
 from .run import Run
 from .shell_process import ShellProcess
 
-_READ_S, _READ_LOOK_S = 0.3, 0.001  # for bash to read a command's line, and between two looks
-_SETTLE_S = 0.005  # for what it starts to come to the front
-_MISSED_S, _GROWTH = 0.3, 1.5  # for that on a busy machine; looks for it become more seldom
-_TICKS = os.sysconf("SC_CLK_TCK")
-_YOUNG = _TICKS // 20  # 50 ms
-_MOST = 50  # processes that are looked at
+_BUSY_S, _LOOK_S = 1.0, 0.001  # until the shell is amid nothing, and between two looks at it
+_MISSED_S, _GROWTH = 0.3, 1.5  # for what it still begins; looks for that become more seldom
+_GOES_ON_GROWTH = 1.1  # while it does begin things: each signal has about an even chance then
+_MISSED_LOOK_S = 0.005  # the first of them
+_LEFT_S = 0.05  # after a signal that does not say that nothing is to begin
 _NOT_OURS = (ProcessLookupError, PermissionError)  # it has ended, or is another user's by now
-_JOB = re.compile(rb"(\d+)\n")
 
 
 @dataclass(frozen=True, slots=True)
-class _Signalled:
-    """A signal that was given: when, in ticks since boot, and which processes there were, with
-    their images; `forks` are those that were not programs of their own yet.
+class _Order:
+    """A signal to give. It is looked after `pause_s` for what missed it."""
 
-    With `whole` nothing that begins later is to run. `groups` are those of which some had to be
-    signalled again: with the last of a pipeline they may lose the front while others live.
-    """
-
+    run: Run
     number: int
     whole: bool
-    images: dict[int, int]
-    forks: frozenset[int]
-    at: float
-    groups: frozenset[int]
+    pause_s: float = _MISSED_LOOK_S
 
-    def is_forgotten(self, child: Process) -> bool:
-        """Whether bash may have been starting this child of its."""
-        return child.pid not in self.images or self._is_young_fork(child)
-
-    def is_missed(self, process: Process, bash: int, *, may_trap: bool) -> bool:
-        """Whether a process in front should have had the signal, and has not, or forgot it.
-
-        What a trap runs has begun later too, and rightly. `bash` is the shell's image.
-        """
-        image = self.images.get(process.pid)
-        if image is not None and process.image != image:
-            return process.pid in self.forks
-        if may_trap:
-            return False
-        if image is not None:
-            return process.image == bash and self._is_young_fork(process)
-        parent = read_process(process.ppid)
-        return self.whole and parent is not None and parent.image == bash
-
-    def _is_young_fork(self, process: Process) -> bool:
-        return process.pid in self.forks and process.started >= self.at - _YOUNG
+    def after(self, growth: float) -> _Order:
+        return replace(self, pause_s=self.pause_s * growth)
 
 
 class Interrupts:
@@ -90,7 +61,7 @@ class Interrupts:
         self._process = process
         self._current = current
         self._ask_again = ask_again
-        self._signalled: _Signalled | None = None
+        self._last: Signalled | None = None
         self._closed = False
 
     def signal(self, run: Run, number: int, *, whole: bool) -> None:
@@ -102,23 +73,42 @@ class Interrupts:
         nothing is in front.
         """
         run.signals.add(number)
-        self._signal_once_read(run, number, whole, self._loop.time() + _READ_S)
+        order = _Order(run, number, whole)
+        deadline = self._loop.time() + _BUSY_S
+        self._when_heard(run, deadline, self._is_amid_a_child, partial(self._signal, order))
 
-    def cut_short(self, to: ReportTo) -> None:
+    def press(self, run: Run, data: bytes) -> None:
+        """Type a key that has the terminal signal what is in front, once that hears it.
+
+        The shell itself does not: where it is between two programs, the next one is waited for.
+        """
+        bash = read_process(self._process.pid)
+        asleep = bash is not None and bash.state == "S" and self._front() == bash.group
+
+        def is_amid() -> bool:
+            return self._is_amid_a_child() or not (asleep or self._is_program_in_front())
+
+        deadline = self._loop.time() + _BUSY_S
+        self._when_heard(run, deadline, is_amid, partial(self._process.type, data))
+
+    def cut_short(self) -> None:
         """A command was reported that did not come to its end. What bash was just starting then,
         and has forgotten, gets the signal.
         """
-        last = self._signalled
-        if last is None or _now() - last.at > _YOUNG:
+        last = self._last
+        if last is None or not (last.final or self._loop.time() < last.at + _LEFT_S):
             return
-        left = [child for child in self._children() if last.is_forgotten(child)]
-        if left:
-            deadline = self._loop.time() + _MISSED_S
-            self._later(_SETTLE_S, self._signal_forgotten, to, last.number, left, deadline)
+        left = last.left(self._children())
+        for target, number in _targets(left, last):
+            _send(target, number)
+        forks = [child for child in left if child.image == last.bash.image]
+        if forks:
+            self._later(_MISSED_LOOK_S, self._signal_again, forks, last.number, _MISSED_LOOK_S)
 
     def close(self) -> None:
         """Signal nothing any more. Twice is safe."""
         self._closed = True
+        self._process.release()
 
     def _later(self, pause_s: float, call: Callable[..., None], *arguments: object) -> None:
         """A program that has ended meanwhile has no need of it."""
@@ -130,103 +120,122 @@ class Interrupts:
 
         self._loop.call_later(pause_s, run)
 
-    def _signal_once_read(
-        self, run: Run, number: int, whole: bool, deadline: float, settled: bool = True
+    def _when_heard(
+        self, run: Run, deadline: float, is_amid: Callable[[], bool], call: Callable[[], None]
     ) -> None:
-        """One that has waited waits another moment: bash starts the program then."""
+        """Call it while the shell stands still and is not amid something, or at the deadline, by
+        the loop's clock; not once the command has ended.
+        """
         if run is not self._current():
+            self._process.release()
             return
-        unbegun = self._unbegun
-        if not run.repeats and (unbegun or not settled) and self._loop.time() < deadline:
-            pause = _READ_LOOK_S if unbegun else _SETTLE_S
-            self._later(pause, self._signal_once_read, run, number, whole, deadline, not unbegun)
-            return
-        self._signal(run, number, whole)
+        late = self._loop.time() > deadline
+        if late or (not self._is_unread(run) and self._process.hold()):
+            try:
+                # It is asked again: the shell has gone on until it was held.
+                if late or not (self._is_unread(run) or is_amid()):
+                    call()
+                    return
+            finally:
+                self._process.release()
+        self._later(_LOOK_S, self._when_heard, run, deadline, is_amid, call)
 
-    @property
-    def _unbegun(self) -> bool:
+    def _is_unread(self, run: Run) -> bool:
         """Whether bash is still busy with the end of the last command, or with this one's line."""
-        return self._process.unread() > 0 or self._process.between_commands()
+        process = self._process
+        return not run.repeats and (process.unread() > 0 or process.between_commands())
 
-    def _signal(self, run: Run, number: int, whole: bool) -> None:
-        process, terminal = self._process, self._process.terminal
-        self._signalled = last = self._as_it_is(number, whole)
-        if whole and terminal.foreground_group() != process.group:
-            process.interrupt()
-        terminal.signal(number)
-        self._ask_again(run)
-        self._later(_SETTLE_S, self._look_for_missed, run, last, _SETTLE_S)
-
-    def _as_it_is(
-        self, number: int, whole: bool, groups: frozenset[int] = frozenset()
-    ) -> _Signalled:
-        images: dict[int, int] = {}
-        forks = set()
-        for found in islice(family(self._process.pid), _MOST):  # parents come first
-            images[found.pid] = found.image
-            if found.image == images.get(found.ppid):
-                forks.add(found.pid)
-        return _Signalled(number, whole, images, frozenset(forks), _now(), groups)
-
-    def _look_for_missed(self, run: Run, last: _Signalled, pause_s: float) -> None:
-        if run is not self._current() or last is not self._signalled:
-            return
-        missed = self._missed(last, run.may_trap)
-        if missed:
-            groups = last.groups.union(process.group for process in missed)
-            self._signalled = last = self._as_it_is(last.number, last.whole, groups)
-            if last.whole:
-                self._process.interrupt()
-            for process in missed:
-                with contextlib.suppress(*_NOT_OURS):
-                    os.kill(process.pid, last.number)
-            self._ask_again(run)
-        if pause_s < _MISSED_S:
-            self._later(pause_s, self._look_for_missed, run, last, pause_s * _GROWTH)
-
-    def _missed(self, last: _Signalled, may_trap: bool) -> list[Process]:
+    def _is_amid_a_child(self) -> bool:
+        """Whether the shell is about to begin a program, or to take notice of the end of one."""
         bash = read_process(self._process.pid)
-        if bash is None:
-            return []
-        groups = {self._process.terminal.foreground_group(), *last.groups}
-        missed: dict[int, Process] = {}
-        for found in islice(family(bash.pid), _MOST):  # parents come first
-            if found.group not in groups or found.pid == bash.pid or not found.alive:
-                continue
-            begun_by_missed = found.ppid in missed and found.pid not in last.images
-            if begun_by_missed or last.is_missed(found, bash.image, may_trap=may_trap):
-                missed[found.pid] = found
-        return list(missed.values())
+        return bash is not None and any(
+            is_starting(child, bash) or (not child.alive and child.group == bash.group)
+            for child in self._children()
+        )
+
+    def _is_program_in_front(self) -> bool:
+        front = self._front()
+        return any(child.alive and child.group == front for child in self._children())
+
+    def _front(self) -> int:
+        return self._process.terminal.foreground_group()
+
+    def _signal(self, order: _Order) -> None:
+        if order.run is not self._current():
+            return
+        process, terminal = self._process, self._process.terminal
+        self._last = last = self._as_it_is(order)
+        alone = order.whole and last.front != process.group
+        if alone:
+            process.interrupt()
+        try:
+            terminal.signal(order.number)
+        except ProcessLookupError:  # what was in front has just ended
+            if not alone:
+                raise
+        self._ask_again(order.run)
+        if order.pause_s < _MISSED_S:
+            self._later(order.pause_s, self._look_for_missed, order, last)
+
+    def _as_it_is(self, order: _Order) -> Signalled:
+        final = order.whole and not order.run.may_trap  # what a trap runs begins later, and rightly
+        return Signalled.now(order.number, self._process.pid, self._front(), final=final)
+
+    def _look_for_missed(self, order: _Order, last: Signalled) -> None:
+        if order.run is not self._current() or last is not self._last:
+            return
+        front = self._front()
+        missed = last.missed(front)
+        if last.final and any(map(last.is_later_child, self._children())):
+            for process in missed:
+                if process.group != front:
+                    _send(process.pid, order.number)
+            # At any moment now. What was looked for ends just then, mostly, and without job
+            # control the shell ignores a signal if a program ends by itself amid that.
+            self._later(_LOOK_S, self._signal, order.after(_GOES_ON_GROWTH))
+            return
+        order = order.after(_GROWTH)
+        if missed:
+            self._last = last = self._as_it_is(order)
+            for process in missed:
+                _send(process.pid, order.number)
+            self._ask_again(order.run)
+        if order.pause_s < _MISSED_S:
+            self._later(order.pause_s, self._look_for_missed, order, last)
 
     def _children(self) -> list[Process]:
-        found = map(read_process, children(self._process.pid)[-_MOST:])
-        return [child for child in found if child is not None and child.alive]
+        found = map(read_process, children(self._process.pid)[-MOST:])
+        return [child for child in found if child is not None]
 
-    def _signal_forgotten(
-        self, to: ReportTo, number: int, left: list[Process], deadline: float
-    ) -> None:
-        """Signal those of bash's children that it does not know as jobs."""
-        said = self._process.read_mailbox(to.mailbox, to.nonce)
-        if said is None:
-            if self._loop.time() < deadline:
-                self._later(_SETTLE_S, self._signal_forgotten, to, number, left, deadline)
-            return
-        keys, jobs = {child.key for child in left}, _jobs(said)
-        for child in self._children():
-            if child.key in keys and child.group not in jobs:
-                own = child.group == self._process.group  # of a substitution
-                with contextlib.suppress(*_NOT_OURS):
-                    (os.kill if own else os.killpg)(child.pid if own else child.group, number)
+    def _signal_again(self, forks: list[Process], number: int, pause_s: float) -> None:
+        """Those that are programs by now: they have forgotten it."""
+        still = []
+        for fork in forks:
+            process = read_process(fork.pid)
+            if process is None or process.key != fork.key or not process.alive:
+                continue
+            if process.image == fork.image:
+                still.append(fork)
+            else:
+                _send(process.pid, number)
+        if still and pause_s < _MISSED_S:
+            self._later(pause_s, self._signal_again, still, number, pause_s * _GROWTH)
 
 
-def _now() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS
+def _targets(left: list[Process], last: Signalled) -> set[tuple[int, int]]:
+    """Whom to signal, and what with, of those that the shell has forgotten."""
+    targets = set()
+    for child in left:
+        if is_starting(child, last.bash):  # it would forget it, or waits for the shell
+            targets.add((child.pid, int(signal.SIGKILL)))
+        elif child.group == last.bash.group:
+            targets.add((child.pid, last.number))
+        else:
+            targets.add((-child.group, last.number))
+    return targets
 
 
-def _jobs(said: bytes) -> set[int]:
-    """The groups of a shell's jobs, with which what it writes after an interrupt begins."""
-    found, position = set(), 0
-    while match := _JOB.match(said, position):
-        found.add(int(match[1]))
-        position = match.end()
-    return found
+def _send(pid: int, number: int) -> None:
+    """To a process, or to a group where it is negative."""
+    with contextlib.suppress(*_NOT_OURS):
+        os.kill(pid, number)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Iterator
 
 from ..proctree import Process, read_process, snapshot
 
+_ACTIONS = re.compile(rb"\nSigIgn:\s*([0-9a-f]+)\nSigCgt:\s*([0-9a-f]+)")
 _MOST = 500  # processes of one family that are looked at: a command may start any number
 
 
@@ -71,3 +73,16 @@ def foreground_names(shell: int, group: int) -> list[str]:
     """The names of the processes in a group, oldest first."""
     members = sorted(group_members(shell, group), key=lambda process: process.pid)
     return [process.name for process in members]
+
+
+def signal_actions(pid: int) -> tuple[int, int]:
+    """The signals it ignores, and those it has handlers for: bit N-1 for signal N.
+
+    Both 0 where that is not shown.
+    """
+    try:
+        with open(f"/proc/{pid}/status", "rb", buffering=0) as file:
+            found = _ACTIONS.search(file.read())
+    except OSError:
+        return 0, 0
+    return (int(found[1], 16), int(found[2], 16)) if found else (0, 0)

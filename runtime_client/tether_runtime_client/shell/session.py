@@ -176,8 +176,7 @@ class ShellSession:
         self._check_open()
         if (running := self.running) is not None:
             raise CommandRunning(self.name, running.command, self.pid, self.foreground())
-        running_command = RunningCommand(command, sink, hidden=hidden)
-        request = Request(running_command, cwd, env, self._changes)
+        request = Request(RunningCommand(command, sink, hidden=hidden), cwd, env, self._changes)
         if self._shell is not None:
             self._shell.begin(request)
         else:
@@ -208,10 +207,12 @@ class ShellSession:
         """
         data = key_bytes(key, application=application)
         running = self._running()
-        if running is not None and running[1].terminal.interrupts_on(data):
+        if running is None:
+            self._type(data)
+        elif running[1].terminal.signal_of(data) == signal.SIGINT:
             self.interrupt(whole=False)
         else:
-            self._type(data)
+            running[1].press(running[0], data)
 
     def interrupt(self, signal_name: str = "SIGINT", *, whole: bool = True) -> None:
         """Signal what is in front: the command's processes, or the shell's own loop.

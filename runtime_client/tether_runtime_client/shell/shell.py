@@ -159,6 +159,15 @@ class Shell:
         self.active(run)
         self.process.type(data)
 
+    def press(self, run: Run, data: bytes) -> None:
+        """The same for a key, which may have the terminal signal what is in front."""
+        if self.terminal.signal_of(data) is None:
+            self.type(run, data)
+            return
+        run.typed = True
+        self.active(run)
+        self._interrupts.press(run, data)
+
     def active(self, run: Run) -> None:
         """The command got something: an earlier wait for input is over."""
         run.command.now_active()
@@ -211,7 +220,7 @@ class Shell:
         self.run = None
         self._watch.end()
         if run.result.torn:
-            self._interrupts.cut_short(run.to)
+            self._interrupts.cut_short()
         if run.to.mailbox != NO_MAILBOX:
             self._mail = [*self._mail[-1:], run.to]
         else:
@@ -226,12 +235,13 @@ class Shell:
         self.terminal.restore_mode()
         if run.typed:
             self.process.forget_typed()
-        before, self._carried = self._carried, Carried.of(record, run.command.command)
+        before, self._carried = self._carried, self._carried.after(record, run.command.command)
         count = self._parser.discarded
         if count and not (before.traps or self._carried.traps):  # a trap traces our lines too
             self._owner.warning(self, f"{count} bytes on the status channel were not the shell's")
         if run.to.back is None:
             self.cwd = self.process.true_cwd(record.cwd, self.cwd)
+        self._may_trap = self._may_trap or record.catches
         self._idle.begin(record.idle_limit)
 
     @property

@@ -21,14 +21,17 @@ import pexpect
 import ptyprocess
 
 from ..proctree import read_process
-from .control import ControlLines, Descriptors
+from .control import ControlLines
+from .descriptors import Descriptors
 from .errors import NoRoom, ShellStartError
 from .family import Family
 from .mark import VARIABLE, Mark
+from .processes import signal_actions
 from .spawn import BashSpawn, become_shell, choose_base, take_terminal
 from .terminal import Terminal
 
 _MAILBOX_LIMIT = 8 * 1024 * 1024  # more than a program can be started with
+_LOOKS = 10  # at a shell that is to stand still: they take longer than that mostly does
 _TYPED_AT_ONCE = 64 * 1024  # a terminal takes 4 KiB, mostly
 
 
@@ -68,6 +71,7 @@ class ShellProcess:
         self.exit_code: int | None = None  # a signal's negative number, as subprocess has it
         self.alive = True
         self._at_end = False
+        self._held = False
         self.descriptors = Descriptors(choose_base())
         self.lines = ControlLines(self.descriptors)
         argv = [bash, "--noediting", "--norc", "--noprofile", "-i"]
@@ -235,15 +239,38 @@ class ShellProcess:
 
     def kill(self) -> None:
         """Kill the shell alone, at once, if it lives. Its children are not touched."""
-        if self.alive:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        self._send_signal(signal.SIGKILL)
 
     def interrupt(self) -> None:
         """SIGINT to the shell alone. One that waits for a program heeds it when that has ended."""
+        self._send_signal(signal.SIGINT)
+
+    def hold(self) -> bool:
+        """Stop the shell for a moment, until `release`; returns whether it stands still by now.
+
+        It does within microseconds, unless it is in line for a processor. One with a trap on
+        SIGCONT is not stopped: it would see that.
+        """
+        if not self._held and signal_actions(self.pid)[1] & 1 << signal.SIGCONT - 1:
+            return True
+        self._held = True
+        self._send_signal(signal.SIGSTOP)
+        for _ in range(_LOOKS):
+            info = read_process(self.pid)
+            if info is None or info.state in "TtZX":
+                return True
+        return False
+
+    def release(self) -> None:
+        """Undo `hold`. Twice is safe."""
+        if self._held:
+            self._held = False
+            self._send_signal(signal.SIGCONT)
+
+    def _send_signal(self, number: int) -> None:
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGINT)
+                signal.pidfd_send_signal(self._pidfd, number)
 
     def retire(self) -> None:
         """Keep only the terminal: what the shell left running may still write to it."""

@@ -17,7 +17,7 @@ import pexpect
 import ptyprocess
 
 from ..oom_score import raise_oom_score
-from .control import Descriptors
+from .descriptors import Descriptors
 from .errors import ShellStartError
 from .mark import Mark
 

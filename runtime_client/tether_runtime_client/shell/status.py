@@ -17,7 +17,8 @@ _KEEP = 64 * 1024  # of an unfinished report; more than any path and value of TM
 # What a trap does is quoted as one word. A pattern that could try an end at any place would take
 # seconds for what a hostile command can leave here.
 _ACTION = rb"trap -- (?:'(?:[^'\0]|'\\'')*'|\$'(?:[^'\0\\]|\\.)*') "
-_TRAPS = re.compile(rb"(?:%b(?:DEBUG|ERR)\n)+" % _ACTION)
+_TRAP = re.compile(rb"%b(?:DEBUG|ERR)\n" % _ACTION)
+_TRAPS = re.compile(rb"(?:%b)+" % _TRAP.pattern)
 _INT_TRAP = re.compile(rb"%b(?:SIG)?INT\n\Z" % _ACTION)
 _NO_TRAP = re.compile(rb"trap -- - (?:DEBUG|ERR|INT)\n")  # told in POSIX mode
 # Also a trap that is told the nonce can report nothing but what a shell could.
@@ -29,7 +30,7 @@ class StatusRecord(NamedTuple):
 
     `repeat` numbers those that were asked for again from 1. A `torn` one found that the command
     never came to its end: it was interrupted, abandoned after an error, or never read. `traps` are
-    those on DEBUG and ERR; `catches` says that there is one on INT.
+    those on DEBUG and ERR, as shell text that sets them; `catches` says that there is one on INT.
     """
 
     exit_code: int
@@ -104,7 +105,8 @@ class StatusParser:
         before, count = _INT_TRAP.subn(b"", _NO_TRAP.sub(b"", before))
         found = _TRAPS.findall(before)
         self.discarded += len(before) - sum(map(len, found))
-        return found[-1] if found else b"", count > 0
+        # A function named `trap` is not what sets them again.
+        return _TRAP.sub(rb"\\builtin \g<0>", found[-1]) if found else b"", count > 0
 
     def _drop(self, size: int) -> None:
         self._buffer = self._buffer[size:]

@@ -20,7 +20,11 @@ _NO_MODE = bytes(64)  # room for the kernel's struct termios
 _TIOCSIG = 0x40045436
 _TIOCGPTN = 0x80045430
 _PTS_MAJOR = 136
-_KEYBOARD_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
+_KEYS = {
+    termios.VINTR: signal.SIGINT,
+    termios.VQUIT: signal.SIGQUIT,
+    termios.VSUSP: signal.SIGTSTP,
+}
 
 
 class Terminal:
@@ -87,7 +91,7 @@ class Terminal:
 
         Raises ProcessLookupError when nothing is in front.
         """
-        if number in _KEYBOARD_SIGNALS:
+        if number in _KEYS.values():
             try:
                 fcntl.ioctl(self.fd, _TIOCSIG, int(number))
             except OSError:  # a kernel without it
@@ -109,10 +113,12 @@ class Terminal:
         """Whether what programs write has line feeds that stand for new lines."""
         return bool(termios.tcgetattr(self.fd)[1] & termios.ONLCR)
 
-    def interrupts_on(self, byte: bytes) -> bool:
-        """Whether typing this byte makes the terminal send SIGINT."""
+    def signal_of(self, byte: bytes) -> int | None:
+        """The signal that the terminal sends when this byte is typed."""
         mode = termios.tcgetattr(self.fd)
-        return bool(mode[3] & termios.ISIG) and mode[6][termios.VINTR] == byte
+        if not mode[3] & termios.ISIG:
+            return None
+        return next((number for key, number in _KEYS.items() if mode[6][key] == byte), None)
 
     def restore_mode(self) -> None:
         """Undo what the last command did to the mode. Cheap when it did nothing.

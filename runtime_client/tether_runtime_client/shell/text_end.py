@@ -10,7 +10,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 
-_SHOWS_ALL = r"(?!(?:declare|typeset|local|set)\b)"  # `$_` too
+_SHOWS_ALL = r"(?!(?:declare|typeset|local|readonly|set)\b)"  # `$_` too
 _PLAIN = re.compile(rf"\s*{_SHOWS_ALL}([\w@%+:,./-]+)(?:[ \t]+([\w@%+:,./=-]+))*\s*", re.ASCII)
 _CONTINUES = re.compile(r"(?:\||&&|\\)(?:\s*#.*)?\Z")
 _HEADS = re.compile(r"(?:\(\s*\)|\b(?:function|select|for)\s+\S+)(?:\s*#.*)?\Z")
@@ -24,12 +24,22 @@ def plain_last_word(text: str) -> str | None:
     return found and (found[2] or found[1])
 
 
+def has_command(text: str) -> bool:
+    """Whether there is more in it than blanks and lines of comments."""
+    return bool(_last_line(text))
+
+
 def takes_line_after(text: str) -> bool:
     """Whether a line after this text is a command of its own, shown to nobody.
 
     Not where there is no command in it, where it ends in an operator, a backslash, a
-    here-document or the head of a function or loop, and where it may switch `set -v` on.
+    here-document or the head of a function or loop, where it may switch `set -v` on, and where an
+    open condition or array would have bash complain of this line's words.
     """
+    if text.count("[[") > text.count("]]"):
+        return False
+    if "=(" in text and text.count("(") > text.count(")"):
+        return False
     last = _last_line(text)
     if not last or _CONTINUES.search(last) or text.endswith("\\"):
         return False

@@ -8,44 +8,16 @@ from tether_runtime_client.shell import CommandInvalid
 from tether_runtime_client.shell.control import (
     Carried,
     ControlLines,
-    Descriptors,
     ReportTo,
     check_request,
-    quote,
 )
+from tether_runtime_client.shell.descriptors import Descriptors
 
 from .conftest import BASH
+from .test_words import TEXTS
 
 LINES = ControlLines(Descriptors(1000))
 TO = ReportTo(b"0123456789abcdef")
-TEXTS = [
-    "",
-    "plain",
-    "it's",
-    "back\\slash \\' \\\\n",
-    "new\nline\r\n",
-    '$x `y` "z" !',
-    "\x01\x02\x7f\x1b\t",
-    "žluť 🐎",
-    "\udc80\udcff",
-    "'" * 50,
-    "\\" * 51,
-]
-
-
-@pytest.mark.parametrize("text", TEXTS)
-def test_quoted_text_is_one_word_on_one_line(text: str) -> None:
-    quoted = quote(text)
-    assert b"\n" not in quoted
-    script = b"set -- " + quoted + b'; printf %s "$#$1"'
-    done = subprocess.run([BASH], input=script, capture_output=True, check=True)
-    assert done.stdout == b"1" + text.encode("utf-8", "surrogateescape")
-
-
-@pytest.mark.parametrize("text", ["\0", "a\0b"])
-def test_nul_is_refused(text: str) -> None:
-    with pytest.raises(CommandInvalid):
-        quote(text)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,28 @@ from tether_runtime_client.shell.keys import key_bytes
         ("F12", b"\x1b[24~"),
         ("M-x", b"\x1bx"),
         ("M-C-c", b"\x1b\x03"),
+        ("C-M-c", b"\x1b\x03"),
+        ("Ctrl+C", b"\x03"),
+        ("ctrl-c", b"\x03"),
+        ("Control+Alt+x", b"\x1b\x18"),
+        ("M--", b"\x1b-"),
+        ("ArrowUp", b"\x1b[A"),
+        ("Return", b"\r"),
+        ("PgDn", b"\x1b[6~"),
+        ("C-Left", b"\x1b[1;5D"),
+        ("M-Right", b"\x1b[1;3C"),
+        ("Ctrl+Shift+End", b"\x1b[1;6F"),
+        ("C-Delete", b"\x1b[3;5~"),
+        ("S-F1", b"\x1b[1;2P"),
+        ("S-F5", b"\x1b[15;2~"),
+        ("Shift+Tab", b"\x1b[Z"),
+        ("Backtab", b"\x1b[Z"),
+        ("M-Enter", b"\x1b\r"),
+        ("Shift+Enter", b"\r"),
+        ("Alt+Backspace", b"\x1b\x7f"),
+        ("Shift+a", b"A"),
+        ("S", b"S"),
+        ("+", b"+"),
         ("a", b"a"),
         ("-", b"-"),
         ("é", "é".encode()),
@@ -39,7 +61,10 @@ def test_known(key: str, sent: bytes) -> None:
     assert key_bytes(key) == sent
 
 
-@pytest.mark.parametrize("key", ["", "C-", "M-", "C-1", "C-é", "C-cc", "Nonsense", "\0", "ab"])
+@pytest.mark.parametrize(
+    "key",
+    ["", "C-", "M-", "C-1", "C-é", "C-cc", "Nonsense", "\0", "ab", "C--", "S-1", "C-Tab", "Ctrl+"],
+)
 def test_unknown(key: str) -> None:
     with pytest.raises(UnknownKey) as caught:
         key_bytes(key)
@@ -51,7 +76,7 @@ def test_unknown(key: str) -> None:
     [
         ("Up", b"\x1bOA"),
         ("end", b"\x1bOF"),
-        ("M-Left", b"\x1b\x1bOD"),
+        ("M-Left", b"\x1b[1;3D"),
         ("PageUp", b"\x1b[5~"),
         ("F1", b"\x1bOP"),
         ("Enter", b"\r"),

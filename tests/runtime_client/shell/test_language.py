@@ -156,6 +156,23 @@ async def test_debug_and_err_traps_see_the_commands_alone(shell: Driver) -> None
     assert shell.listener.warnings == []
 
 
+async def test_traces_and_traps_outlive_a_directory_that_is_not_there(shell: Driver) -> None:
+    await shell.say("set -x")
+    result = await shell.run("echo a", cwd="/nosuch")
+    assert (result.code, result.text) == (1, "bash: cd: /nosuch: No such file or directory\n")
+    assert await shell.say("set +x") == "++ set +x\n"
+    await shell.say("trap 'echo \"D\n$BASH_COMMAND\"' DEBUG")
+    assert "D" not in (await shell.run("echo a", cwd="/nosuch")).text
+    assert await shell.say("echo b") == "D\necho b\nb\n"
+
+
+async def test_traps_outlive_a_function_of_their_name(shell: Driver) -> None:
+    await shell.say("trap 'echo D' DEBUG")
+    await shell.say("trap() { :; }")
+    assert await shell.say("echo a") == "D\na\n"
+    assert await shell.say("unset -f trap; trap - DEBUG") == "D\nD\n"
+
+
 async def test_status_is_carried_under_traces_and_traps(shell: Driver) -> None:
     await shell.run("trap : DEBUG; set -x; (exit 9)")
     assert "\n9\n" in (await shell.run("echo $?")).text

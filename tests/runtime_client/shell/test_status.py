@@ -58,6 +58,11 @@ def test_torn(parser: StatusParser) -> None:
     assert (record.exit_code, record.repeat, record.torn) == (130, 2, True)
 
 
+def set_again(traps: bytes) -> bytes:
+    """By bash's own `trap`, whatever function may have that name."""
+    return traps.replace(b"trap --", b"\\builtin trap --")
+
+
 @pytest.mark.parametrize("last", ["", "a b\n", "/\udcff", "x" * 8001])
 def test_the_last_word(parser: StatusParser, last: str) -> None:
     (record,) = parser.feed(report(last=last.encode("utf-8", "surrogateescape")))
@@ -73,7 +78,7 @@ def test_what_posix_mode_prints_is_no_trap(parser: StatusParser) -> None:
 @pytest.mark.parametrize("others", [b"", b"trap -- 'a' DEBUG\ntrap -- 'b' ERR\n"])
 def test_a_trap_on_interrupts(parser: StatusParser, name: bytes, others: bytes) -> None:
     (record,) = parser.feed(others + b"trap -- 'echo '\\''x' " + name + b"\n" + report())
-    assert (record.catches, record.traps, parser.discarded) == (True, others, 0)
+    assert (record.catches, record.traps, parser.discarded) == (True, set_again(others), 0)
     (record,) = parser.feed(others + report())
     assert not record.catches
 
@@ -86,7 +91,7 @@ def test_no_flags(parser: StatusParser) -> None:
 def test_traps_come_before(parser: StatusParser) -> None:
     traps = b"trap -- 'echo\n$x' DEBUG\ntrap -- 'echo '\\''E'\\''' ERR\n"
     (record,) = parser.feed(b"junk\0" + traps + report())
-    assert record.traps == traps
+    assert record.traps == set_again(traps)
     assert parser.discarded == 5
 
 
@@ -135,7 +140,7 @@ def test_another_commands_report_is_dropped(parser: StatusParser) -> None:
 )
 def test_any_trap(parser: StatusParser, traps: bytes) -> None:
     (record,) = parser.feed(traps + report())
-    assert (record.traps, parser.discarded) == (traps, 0)
+    assert (record.traps, parser.discarded) == (set_again(traps), 0)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tether_runtime_client.shell.text_end import plain_last_word, takes_line_after
+from tether_runtime_client.shell.text_end import has_command, plain_last_word, takes_line_after
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,7 @@ from tether_runtime_client.shell.text_end import plain_last_word, takes_line_aft
         ("[ a ]", None),
         ("! true", None),
         ("declare -p _", None),
+        ("readonly _", None),
         ("settle down", "down"),
     ],
 )
@@ -46,6 +47,9 @@ def test_plain_last_word(text: str, last: str | None) -> None:
         "cat <<A\n<<B\nA",
         "set -euo pipefail\nx='y'",
         "grep -v x $y",
+        "[[ $x == [[:alpha:]] ]]",
+        "a=(1 2) && (b)",
+        "echo '('",
     ],
 )
 def test_a_line_may_follow(text: str) -> None:
@@ -78,10 +82,18 @@ def test_a_line_may_follow(text: str) -> None:
         "set -v",
         "set -e -xv; a",
         "set -o verbose",
+        "[[ a",
+        "a=(1\n2",
     ],
 )
 def test_no_line_may_follow(text: str) -> None:
     assert not takes_line_after(text)
+
+
+@pytest.mark.parametrize("text", ["", " \n\t", "# a\n # b\n\n", "\t#"])
+def test_no_command(text: str) -> None:
+    assert not has_command(text)
+    assert has_command(text + "\n;")
 
 
 @pytest.mark.parametrize("part", ["a |\n", "#\n", "set -a ", "<<E ", "| # ", "\\", "set ", "a\t"])
