@@ -32,6 +32,7 @@ from .settings import (
 )
 from .shell import BashChoice, NoShell, choose_bash
 from .supervisor import CONFIG_ERROR, LEASE_EXPIRED, STOPPED, Handover
+from .supervisor_io import STOP_CLIENT
 from .tickets import Tickets
 from .version import VERSION
 
@@ -99,10 +100,8 @@ class RuntimeClient:
         self._oom = OomKills(find_counter(), self._tell_oom, kept=settings.state / "oom_kills")
 
     async def run(self) -> int:
-        """Start listening, serve, and stop in good order on SIGTERM or SIGINT."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+        """Start listening, serve, and stop in good order when the supervisor asks for it."""
+        asyncio.get_running_loop().add_signal_handler(STOP_CLIENT, self._stop.set)
         handlers = await self._start()
         starting = asyncio.create_task(handlers.plugins.start())
         await self._stop.wait()

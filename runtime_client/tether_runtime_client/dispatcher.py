@@ -94,7 +94,10 @@ class Dispatcher:
         if handler is None:
             raise UnsupportedAction(f"this sandbox has no handler for {action.action!r} actions")
         if self._closing:
-            raise ActionCancelled("the runtime client is stopping: the action was not started")
+            raise ActionCancelled(
+                "the runtime client is stopping: the action was not started",
+                hint="Nothing of it was done: run it again once the sandbox runs",
+            )
         lane = handler.lane(action) if handler.lane else None
         self._recorder.accept(action_id, action)
         self._start(handler, action_id, action, lane)

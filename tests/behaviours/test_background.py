@@ -73,6 +73,20 @@ async def test_late_output_is_an_event_of_its_own(shell: Shell) -> None:
     assert await shell.output("echo next") == "next\n"
 
 
+async def test_late_output_that_comes_in_pieces(shell: Shell) -> None:
+    """Reads of the terminal cut characters and control sequences; what is told has whole ones."""
+    since = shell.runtime.events.last_seq
+    text = "x=$(printf 'ž\\033[31m漢%.0s' {1..3000})"
+    pieces = "printf 'a\\303'; sleep 0.1; printf '\\251\\n'"
+    await shell.output(f'{text}; (sleep 0.2; printf %s "$x"; {pieces}) & :')
+    assert await background(shell, since, "\n") == "ž漢" * 3000 + "aé\n"
+    await shell.output("(sleep 0.1; printf 'half\\303') & :")
+    since = shell.runtime.events.last_seq
+    await shell.runtime.exec(["sleep", "0.3"])
+    await shell.output("true")
+    assert await background(shell, since, "half\ufffd") == "half\ufffd"
+
+
 async def test_late_output_between_many_commands(shell: Shell) -> None:
     """A job writes all the time: nothing is lost, and nothing told twice."""
     since = shell.runtime.events.last_seq

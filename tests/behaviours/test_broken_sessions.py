@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,7 @@ from .sessions import sessions
 NOTICED_S = 5.0
 """What is promised is a second; most is noticed in milliseconds, but tests share their machine."""
 
-# The command, its exit code, and why the shell is no more.
+# The command, its exit code (or that of the next one, with "later"), and why the shell is no more.
 ENDS = {
     "exit": ("exit 3", 3, "exit"),
     "exit without a code": ("false; exit", 1, "exit"),
@@ -49,8 +50,8 @@ ENDS = {
         None,
         "broken",
     ),
-    "a keyword that is an alias": ("alias '{=exit'", 0, None),
-    "another keyword": ("alias '[[=exit'", 2, "exit"),
+    "a keyword that is an alias": ("alias '{=exit'", None, "broken later"),
+    "another keyword": ("alias '[[=exit'", 2, "exit later"),
 }
 
 
@@ -60,17 +61,17 @@ async def test_the_end_of_a_shell(shell: Shell) -> None:
         await asyncio.gather(*(is_replaced(own[name], *ENDS[name]) for name in ENDS))
 
 
-async def is_replaced(shell: Shell, command: str, code: int | None, cause: str | None) -> None:
+async def is_replaced(shell: Shell, command: str, code: int | None, why: str) -> None:
     seq = shell.runtime.events.last_seq
     await shell.output("mkdir -p '/tmp/last place' && cd '/tmp/last place'")
     await shell.output("export KEPT='a \"b\" $c'; plain=1")
     pid = await shell.output("echo $$")
     began = time.monotonic()
     ended = await shell.run(command)
-    if cause is None:  # it is the next command that finds the shell unusable
-        assert ended.status == "completed"
+    cause, _, later = why.partition(" ")
+    if later:  # it is the next command that finds the shell unusable
+        assert (ended.status, ended.exit_code) == ("completed", 0)
         ended = await shell.run("echo never")
-        code, cause = None, "broken"
     noticed = time.monotonic() - began
     assert (ended.status, ended.exit_code) == ("session_ended", code), (command, ended)
     assert ended.state_lost is not None
@@ -159,8 +160,26 @@ async def test_a_sandbox_without_room_and_without_bash(
     limits = {"pids_limit": 40}
     async with EventStreamRuntime(request.getfixturevalue(image), resources=limits) as runtime:
         shell = Shell(runtime, image, "full")
+        await without_room_for_its_startup_files(shell)
         await full_of_its_own_jobs(shell)
         await without_its_bash(shell)
+
+
+async def without_room_for_its_startup_files(shell: Shell) -> None:
+    """bash would try to fork for 15 seconds, for each program that they begin."""
+    await shell.output("mkdir -p ~; echo 'for n in 1 2 3 4; do sleep 1000 & done' > ~/.bashrc")
+    await shell.output(
+        "read n < /sys/fs/cgroup/pids.current || read n < /sys/fs/cgroup/pids/pids.current;"
+        "for (( ; n < 39; n++ )); do sleep 1000 & done"
+    )
+    fresh = replace(shell, session="fresh")
+    assert (await fresh.run("echo on")).content == "on\n"
+    warnings = [e.message for e in shell.runtime.events.since(0) if isinstance(e, SessionWarning)]
+    assert [text for text in warnings if "startup files" in text] == [
+        "as many processes run as are allowed: going on without the startup files"
+    ]
+    await fresh.output(": > ~/.bashrc")
+    await shell.reset()
 
 
 async def full_of_its_own_jobs(shell: Shell) -> None:

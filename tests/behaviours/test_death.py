@@ -18,10 +18,13 @@ from tether_server import (
     ActionLost,
     ClientStarted,
     CmdOutputObservation,
+    CmdPollAction,
     CmdRunAction,
+    CommandEnded,
     Event,
     EventStreamRuntime,
     FileEditAction,
+    NothingRunning,
     OutOfMemory,
     SandboxGone,
     SandboxStopped,
@@ -249,6 +252,54 @@ async def test_the_death_of_a_client(lone: EventStreamRuntime) -> None:
     [_, started] = told(lone, ClientStarted)
     assert (started.previous_end, started.oom_kills) == ("signal 9 (SIGKILL)", 0)
     assert (await run(lone, "true")).state_lost is None
+
+
+ASKS_TO_END = "read -r _ _ _ up _ </proc/$PPID/stat; for n in TERM INT QUIT; do kill -$n {}; done"
+
+
+async def test_a_timed_out_command_of_a_client_that_died(lone: EventStreamRuntime) -> None:
+    """Its end is told as any other's, once; and a poll is told why there is nothing to poll."""
+    action = CmdRunAction(command="echo seen; sleep 30", session="aside", timeout_s=0.2)
+    assert (await lone.run(action, id="aside")).status == "timeout"
+    ended = CmdRunAction(command="echo x; sleep 0.4", session="ended", timeout_s=0.1)
+    assert (await lone.run(ended)).status == "timeout"
+    assert (await lone.run(CmdPollAction(session="ended", timeout_s=20))).status == "completed"
+    for _ in range(2):
+        with pytest.raises(ActionLost):
+            await run(lone, "kill -9 $PPID; sleep 30")
+    with pytest.raises(NothingRunning, match="the former client"):
+        await lone.run(CmdPollAction(session="aside"))
+    one, other = told(lone, CommandEnded)
+    assert (one.session, one.status, one.exit_code) == ("ended", "completed", 0)
+    assert (other.action_id, other.session, other.status) == ("aside", "aside", "session_ended")
+    assert (other.exit_code, other.total_bytes) == (None, 5)
+
+
+async def test_who_asks_the_client_to_end(
+    lone: EventStreamRuntime, request: pytest.FixtureRequest
+) -> None:
+    """A `kill` or a `pkill -f python` of a command means what runs there, not what runs it."""
+    await run(lone, "plain=1; sleep 1000 & true")
+    for whom in ("$PPID", "$up"):
+        seen = await run(lone, f"{ASKS_TO_END.format(whom)}; echo on $plain")
+        assert (seen.status, seen.content) == ("completed", "on 1\n"), whom
+    if "local" not in request.node.name:  # there it would end whoever tests
+        assert (await run(lone, "kill -TERM -1; wait $!; echo $?")).content.endswith("143\n")
+    assert (await run(lone, "echo $plain")).content == "1\n"
+    assert len(told(lone, ClientStarted)) == 1
+
+
+@pytest.mark.slow
+async def test_who_stops_the_client(
+    lone: EventStreamRuntime, request: pytest.FixtureRequest
+) -> None:
+    """It goes on after five seconds, and with it what its command does."""
+    whom = "$PPID" if "local" in request.node.name else "-1"
+    began = time.monotonic()
+    seen = await run(lone, f"kill -STOP {whom}; echo on")
+    assert (seen.status, seen.content) == ("completed", "on\n")
+    assert time.monotonic() - began < 25
+    assert len(told(lone, ClientStarted)) == 1
 
 
 @CONTAINERS

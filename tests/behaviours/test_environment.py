@@ -26,6 +26,7 @@ from tether_server import (
     WorkingDirectoryMissing,
 )
 
+from ..places import ENGINE
 from .conftest import Shell
 
 VALUES = {
@@ -291,6 +292,30 @@ async def test_defaults_of_pagers_and_editors(shell: Shell, tmp_path: Path) -> N
         assert await mine.output("echo $PAGER $GIT_EDITOR $EDITOR") == "more nano emacs\n"
         await mine.runtime.set_env({"PAGER": "less", "EDITOR": "vi"})
         assert await mine.output("echo $PAGER $GIT_EDITOR $EDITOR") == "less nano vi\n"
+
+
+async def test_no_pager_and_no_editor_waits(shell: Shell) -> None:
+    text = "cd $(mktemp -d); seq 100 >f"
+    asks = 'for name in PAGER MANPAGER EDITOR VISUAL; do "${!name}" f; done'
+    assert (await shell.output(f"{text}; {asks}")).endswith("\n99\n100\n")
+    assert await shell.output("seq 500 | $PAGER | tail -n 1; cat f | tail -n 1") == "500\n100\n"
+
+
+GIT = """\
+cd $(mktemp -d); git init -q; git config user.name a; git config user.email a@b.c
+for i in {1..30}; do git commit -q --allow-empty -m "number $i"; done
+git log; git show; git branch -a; git commit --amend --allow-empty
+git rebase -q -i --keep-empty HEAD~3; git merge --no-ff --edit HEAD~1
+git tag -a v1 -m one; git tag -l
+"""
+
+
+@pytest.mark.parametrize("runtime", [pytest.param("tools", marks=ENGINE)], indirect=True)
+async def test_git_asks_nobody(shell: Shell) -> None:
+    """On a terminal, with more to tell than fits on it."""
+    seen = await shell.output(GIT)
+    assert seen.count("    number ") >= 31
+    assert seen.endswith("v1\n")
 
 
 RC = """\

@@ -21,9 +21,10 @@ from tether_server import (
     CmdPollAction,
     CmdRunAction,
     EventStreamRuntime,
+    SessionWarning,
 )
 
-from ..places import PLACES
+from ..places import ENGINE, PLACES
 from .footprint import client_pid, footprint, forget_peak
 
 log = logging.getLogger(__name__)  # the figures, with --log-cli-level=INFO
@@ -119,6 +120,31 @@ async def test_a_flood_is_whole_in_its_file_and_holds_up_nobody(
     await sandbox.runtime.exec(["rm", "-r", seen.full_output_path, folder])
 
 
+@pytest.mark.parametrize(
+    "image", [pytest.param(name, marks=ENGINE) for name in ("debian", "busybox")]
+)
+async def test_a_flood_that_the_disk_has_no_room_for(
+    request: pytest.FixtureRequest, image: str
+) -> None:
+    """The command goes on, what there was is reported, the room is given back."""
+    limits = {"shm_size": "1m"}
+    async with EventStreamRuntime(request.getfixturevalue(image), resources=limits) as runtime:
+        own = Sandbox(runtime, 0)
+        seen = await own.run("head -c 300000 /dev/zero | tr '\\0' x")
+        folder = os.path.dirname(str(seen.full_output_path))
+        await runtime.exec(f"rm -r {folder} && ln -s /dev/shm {folder}")
+        since = runtime.events.last_seq
+        seen = await own.run("seq 1 400000; echo end")
+        assert (seen.truncated, seen.full_output_path) == (True, None)
+        assert seen.content.startswith("1\n2\n")
+        assert seen.content.endswith("400000\nend\n")
+        told = [e.message for e in runtime.events.since(since) if isinstance(e, SessionWarning)]
+        assert len(told) == 1
+        assert "the disk is full" in told[0]
+        assert (await runtime.exec(["ls", "/dev/shm"])).stdout == b""
+        assert (await own.run("echo on")).content == "on\n"
+
+
 def _check_events(runtime: EventStreamRuntime, seen: CmdOutputObservation) -> None:
     """Every byte is in a delta or was said to be left out, in order and once."""
     at = 0
@@ -155,6 +181,7 @@ def _other_work(sandbox: Sandbox) -> list[Callable[[], Awaitable[object]]]:
     return [
         lambda: sandbox.run("true", "third"),
         lambda: sandbox.runtime.run(poll),
+        lambda: sandbox.runtime.exec(["true"]),
     ]
 
 

@@ -33,6 +33,7 @@ LEFT = {
 IN_THE_WAY = {
     "in front": "{nap}",
     "from a shell that is gone": "(setsid env -i {nap} >/dev/null 2>&1 &) ; exit 3",
+    "and with another limit": "(ulimit -x 5; setsid {nap} >/dev/null 2>&1 &) ; exit 3",
     "busy loop": "{nap} & trap '' INT HUP TERM; while :; do :; done",
     "stopped shell": "{nap} & kill -STOP $$",
     "another program": "{nap} & exec sleep 1000",

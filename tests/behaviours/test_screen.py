@@ -93,6 +93,30 @@ async def test_a_program_that_asks_for_the_cursor_is_told(shell: Shell) -> None:
         assert (await shell.type("y\n")).content == "<y>\n"
 
 
+ASKED = {
+    "\\e[c": "\x1b[?6c",
+    "\\e[>c": "\x1b[>0;0;0c",
+    "\\e[5n": "\x1b[0n",
+    "\\e[18t": "\x1b[8;24;200t",
+    "\\e[?25$p": "\x1b[?25;1$y",
+    "\\e]11;?\\a": "\x1b]11;rgb:0000/0000/0000\a",
+}
+
+
+async def test_what_programs_ask_of_a_terminal_is_answered(shell: Shell) -> None:
+    """Each alone, several at once, and one by who reads sequences and draws before it reads."""
+    listen = 'read -rsN%d said; printf %%q "$said"; echo'
+    for asked, said in [*ASKED.items(), ("".join(ASKED), "".join(ASKED.values()))]:
+        seen = await shell.run(f"printf '{asked}'; {listen % len(said)}")
+        assert seen.status == "completed", asked
+        assert await shell.output(f"printf %q '{said}'; echo") == seen.content
+    seen = await shell.run(f"printf '\\e[6n\\e[?2004hprompt> '; {listen % 6}")
+    assert (seen.status, seen.content) == ("completed", "prompt> $'\\E[1;1R'\n")
+    seen = await shell.run("printf '\\e[6n\\e[?2004h\\e[?2004lprompt> '; read -rsn1")
+    assert seen.status == "waiting_for_input"
+    await shell.type("y")
+
+
 async def test_only_the_end_of_a_flood_is_drawn(shell: Shell) -> None:
     lines = many("\\n#line")
     await shell.run(

@@ -162,6 +162,8 @@ def from_os_error(error: OSError, path: str) -> FileOperationError:
     if kind is FileMissing and os.path.islink(path):
         target = os.readlink(path)
         return DanglingLink(path, f"{path} is a link to {target}, which is missing", target=target)
+    if kind is FileMissing and path.startswith("~"):
+        text += ": `~` stands for no home here"
     return kind(path, text.format(path or "a path of no letters"))
 
 

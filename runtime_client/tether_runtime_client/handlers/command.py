@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from ..dispatcher import Tell
 from ..protocol import observations as o
@@ -14,11 +15,14 @@ from ..screen.keyboard import Keyboard
 from ..screen.view import ScreenView
 from ..shell import CommandEnd, RunningCommand, ShellError, ShellSession, StateLost
 from .action_times import ActionTime
+from .going_on import GoingOn, Left
 from .output_log import OutputLog
 from .report import Report
 
+if TYPE_CHECKING:
+    from ..screen.questions import Question, Questions
+
 _SIGNALS = signal.NSIG - 1
-_WHERE_IS_THE_CURSOR = b"\x1b[6n"
 
 
 class Command:
@@ -32,6 +36,7 @@ class Command:
     # Most commands need none of these.
     _view: ScreenView | None = None
     _keyboard: Keyboard | None = None
+    _questions: Questions | None = None
     _answer: asyncio.Task[None] | None = None
     _asked_at = -1
 
@@ -44,6 +49,7 @@ class Command:
         *,
         ansi: bool,
         lost_before: o.StateLost | None,
+        going_on: GoingOn,
         emit: Callable[[Event], None],
     ) -> None:
         self._when = when
@@ -55,10 +61,11 @@ class Command:
         self._emit = emit
         self._reporters = 0
         self._went_on = False
+        self._noted = going_on
         self._doubt: asyncio.Future[o.WaitEvidence] | None = None
         """A wait that was told as one, and may be none: whoever polls now wants to know more."""
         running.watchers.append(self._on_end)
-        running.asks_terminal = self._asks_for_the_cursor
+        running.asks_terminal = self._asks_terminal
 
     @property
     def over(self) -> bool:
@@ -132,29 +139,30 @@ class Command:
         """The command was given something: an earlier wait for input does not count any more."""
         self._running.now_active()
 
-    def _asks_for_the_cursor(self) -> bool:
-        """Whether all that it waits for is to be told where the cursor is, as it asked last.
+    def _asks_terminal(self) -> bool:
+        """Whether all that it waits for is what the terminal says to its last questions.
 
         It is told once: who waits on without another word waits for somebody else.
         """
         if self._answer is not None and not self._answer.done():
             return True
-        total = self._output.total
-        if total == self._asked_at:
+        if self._output.total == self._asked_at:
             return False
-        length = len(_WHERE_IS_THE_CURSOR)
-        _, last = self._output.tail(max(0, total - length), length)
-        if last != _WHERE_IS_THE_CURSOR:
-            return False
-        self._asked_at = total
-        self._answer = asyncio.get_running_loop().create_task(self._tell_the_cursor())
-        return True
+        self._asked_at = self._output.total
+        if self._questions is None:
+            from ..screen.questions import Questions  # few commands ever wait in raw mode
 
-    async def _tell_the_cursor(self) -> None:
-        shown = await self.view.look(newline=self._shell.maps_newlines)
-        if not self.over and self._output.total == self._asked_at:
+            self._questions = Questions(self._output)
+        asked = self._questions.new(brackets=self.keyboard.brackets)
+        if asked:
+            self._answer = asyncio.get_running_loop().create_task(self._tell(asked))
+        return bool(asked)
+
+    async def _tell(self, asked: Sequence[Question]) -> None:
+        said = await self.view.answers(asked, newline=self._shell.maps_newlines)
+        if said and not self.over and self._output.total == self._asked_at:
             with suppress(ShellError):
-                await self._shell.send_input(b"\x1b[%d;%dR" % (shown.row, shown.col))
+                await self._shell.send_input(said)
 
     def _on_end(self) -> None:
         if not self.over:
@@ -174,6 +182,8 @@ class Command:
                 oom_kills=end.oom_kills,
             )
         )
+        if self._went_on:
+            self._noted.forget(self._when.action_id)
 
     def _report(self, *, timed_out: bool) -> o.CmdOutputObservation:
         return self._ended() if self.over else self._going_on(timed_out=timed_out)
@@ -198,7 +208,10 @@ class Command:
         )
 
     def _going_on(self, *, timed_out: bool) -> o.CmdOutputObservation:
-        self._went_on = True
+        if not self._went_on:
+            self._went_on = True
+            left = Left(self._when.action_id, self._shell.name, self._output.total)
+            self._noted.note(left)
         content, truncated, path = self._output.report(ansi=self._ansi)
         evidence = self._running.wait_evidence
         self._doubt = self._running.waiting if evidence == "unknown" else None

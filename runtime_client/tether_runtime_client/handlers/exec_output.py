@@ -11,9 +11,7 @@ from typing import Literal
 from ..output_file import OutputFile
 from ..protocol.events import Event, ExecOutputDelta, OutputOmitted
 from ..protocol.limits import DELTA_SIZE, EXEC_INLINE_LIMIT
-
-FLUSH_AFTER_S = 0.005
-"""Output waits this long for more of it, so that many small writes make one event."""
+from .output_log import FLUSH_AFTER_S
 
 log = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from .. import shell as core
 from ..dispatcher import Context, Tell
@@ -15,12 +16,13 @@ from ..oom_kills import OomKills
 from ..protocol import actions as a
 from ..protocol import errors as e
 from ..protocol import observations as o
-from ..protocol.events import BackgroundOutput, Event, SessionEnded, SessionWarning
-from ..protocol.render import render
+from ..protocol.events import CommandEnded, Event, SessionEnded, SessionWarning
 from ..settings import ClientSettings
 from ..shell.exports import Changes
 from .action_times import ActionTime, ActionTimes
+from .background_log import BackgroundLog
 from .command import Command, to_state_lost
+from .going_on import GoingOn
 from .output_log import OutputLog
 from .session_places import SessionPlaces
 from .signals import signal_number
@@ -55,6 +57,21 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
         self._starting: dict[str, asyncio.Task[Session]] = {}
         self._places = SessionPlaces(settings.state / "shells")
+        self._going_on = GoingOn(settings.state / "going_on")
+        self._tell_lost()
+
+    def _tell_lost(self) -> None:
+        """Of commands that had been reported as going on, and ended with the client before."""
+        for left in self._going_on.left():
+            seen = max(left.total_bytes, _size(self._output / f"{left.action_id}.log"))
+            self._emit(
+                CommandEnded(
+                    action_id=left.action_id,
+                    session=left.session,
+                    status="session_ended",
+                    total_bytes=seen,
+                )
+            )
 
     def hold_output(self) -> None:
         """Programs wait once their terminals are full."""
@@ -190,7 +207,7 @@ class Sessions:
                 raise e.NoShell(f"there is no shell: {self._bash.reason}")
             earlier = self._places.earlier(name)
             config = self._config(earlier or os.getcwd())
-            session = Session(name, config, self._emit, self._oom, self._places)
+            session = Session(name, config, self._emit, self._oom, self._places, self._going_on)
             session.lost_before = CLIENT_RESTARTED if earlier is not None else None
             self._sessions[name] = session
         return self._sessions[name]
@@ -221,8 +238,16 @@ class Sessions:
     def existing(self, name: str) -> Session:
         """Raises `NothingRunning` for a session that nobody has used."""
         if name not in self._sessions:
-            raise e.NothingRunning(f"session {name!r} has not run a command yet")
+            raise self._nothing_ran(name)
         return self._sessions[name]
+
+    def _nothing_ran(self, name: str) -> e.NothingRunning:
+        if self._places.earlier(name) is None:
+            return e.NothingRunning(f"session {name!r} has not run a command yet")
+        return e.NothingRunning(
+            f"nothing runs in session {name!r}: what ran there ended with the former client",
+            hint="Run the next command; it begins in the session's last directory",
+        )
 
 
 class Session:
@@ -235,13 +260,16 @@ class Session:
         emit: Callable[[Event], None],
         oom: OomKills,
         places: SessionPlaces,
+        going_on: GoingOn,
     ) -> None:
         self.shell = core.ShellSession(name, config, listener=self, oom=oom)
         self.lost_before: o.StateLost | None = None
         self._name = name
         self._emit = emit
         self._places = places
+        self._going_on = going_on
         self._latest: Command | None = None
+        self._background = BackgroundLog(name, emit)
         self.times = ActionTimes()
 
     def start(self, action: a.CmdRunAction, context: Context, output: OutputLog) -> Command:
@@ -253,6 +281,7 @@ class Session:
             running = self.shell.start_command(
                 action.command, output, cwd=action.cwd, env=action.env, hidden=action.hidden
             )
+        self._background.flush()
         when = ActionTime(context.action_id, running.started)
         self.times.add(when)
         lost, self.lost_before = self.lost_before, None
@@ -263,6 +292,7 @@ class Session:
             output,
             ansi=action.ansi,
             lost_before=lost,
+            going_on=self._going_on,
             emit=self._emit,
         )
         return self._latest
@@ -299,9 +329,10 @@ class Session:
     # --- SessionListener
 
     def background_output(self, _: core.ShellSession, data: memoryview | bytes) -> None:
-        """Output between commands: jobs, mostly."""
-        content = render(bytes(data))
-        self._emit(BackgroundOutput(session=self._name, content=content))
+        """Output between commands: jobs, mostly. It comes before what a command writes."""
+        self._background.write(data)
+        if self._latest is not None and not self._latest.over:
+            self._background.flush()
 
     def warning(self, _: core.ShellSession, message: str) -> None:
         """Something odd that lost nothing."""
@@ -309,6 +340,7 @@ class Session:
 
     def ended(self, _: core.ShellSession, lost: core.StateLost) -> None:
         """The shell is gone, and a new one takes its place."""
+        self._background.flush()
         self._emit(SessionEnded(session=self._name, cause=lost.cause, reason=lost.reason))
 
 
@@ -353,10 +385,18 @@ def shell_errors() -> Iterator[None]:
     except core.InputTooLong as problem:
         raise e.InputTooLong(str(problem), length=problem.length, limit=problem.limit) from None
     except core.UnknownKey as problem:
-        raise e.InvalidKey(str(problem)) from None
+        raise e.InvalidKey(f"there is no key {problem.key!r}") from None
     except core.CommandInvalid as problem:
         raise e.InvalidCommand(str(problem)) from None
     except core.NoShell as problem:
         raise e.NoShell(str(problem)) from None
     except core.ShellError as problem:
         raise e.ShellStartFailed(str(problem)) from None
+
+
+def _size(path: Path) -> int:
+    """0 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

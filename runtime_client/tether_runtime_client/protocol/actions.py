@@ -72,7 +72,7 @@ class CmdInputAction(Action):
     does not run it line by line.
     Keys: one character, `Enter`, `Tab`, `Backtab`, `Escape`, `Space`, `Backspace`, `Delete`,
     `Insert`, `Up`, `Down`, `Left`, `Right`, `Home`, `End`, `PageUp`, `PageDown`, `F1` to `F12`;
-    with control as `C-c`, with meta as `M-x`.
+    with control as `C-c` or `Ctrl+C`, with meta as `M-x` or `Alt+X`, with shift as `S-Tab`.
     Returns what is new at the command's end, when it next waits for input, or after `timeout_s`.
     """
 

@@ -108,7 +108,11 @@ class BackgroundOutput(Event):
 
 
 class CommandEnded(Event):
-    """A command that had been reported as still running has ended."""
+    """A command that had been reported as still running has ended.
+
+    Where it ended with the client, the next client tells it: `session_ended` without an exit code,
+    and `total_bytes` are those that are known of.
+    """
 
     event: Literal["command_ended"] = "command_ended"
     session: str

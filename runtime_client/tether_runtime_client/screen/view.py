@@ -7,6 +7,7 @@ import codecs
 import re
 import time
 from collections import deque
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +16,7 @@ from .log import Log
 
 if TYPE_CHECKING:
     from .emulator import Emulator
+    from .questions import Question
 
 WINDOW = 1024 * 1024
 """The most output that one look draws; of more, the last."""
@@ -69,11 +71,41 @@ class ScreenView:
         `newline`: whether a line feed goes to the line's start too, by the terminal's mode.
         """
         async with self._looking:
-            start, data = self._log.tail(self._drawn, WINDOW)
-            sizes = [self._sizes.popleft() for _ in range(len(self._sizes))]
-            return await aside(partial(self._draw, start, data, sizes, newline))
+            return await aside(partial(self._draw_new, *self._new(), newline))
 
-    def _draw(self, start: int, data: bytes, sizes: list[Size], newline: bool) -> Shown:
+    async def answers(self, questions: Sequence[Question], *, newline: bool) -> bytes:
+        """What a terminal says to these, in order: each time as it is where the question ends."""
+        async with self._looking:
+            return await aside(partial(self._answer, questions, *self._new(), newline))
+
+    def _new(self) -> tuple[int, bytes, list[Size]]:
+        start, data = self._log.tail(self._drawn, WINDOW)
+        return start, data, [self._sizes.popleft() for _ in range(len(self._sizes))]
+
+    def _draw_new(self, start: int, data: bytes, sizes: list[Size], newline: bool) -> Shown:
+        return _shown(self._draw(start, data, sizes, newline), start + len(data))
+
+    def _answer(
+        self,
+        questions: Sequence[Question],
+        start: int,
+        data: bytes,
+        sizes: list[Size],
+        newline: bool,
+    ) -> bytes:
+        from .answers import answer
+
+        said = []
+        for question in questions:
+            part, data = data[: max(0, question.end - start)], data[max(0, question.end - start) :]
+            now = [size for size in sizes if size.offset <= start + len(part)]
+            emulator = self._draw(start, part, now, newline)
+            start, sizes = start + len(part), sizes[len(now) :]
+            said.append(answer(emulator.screen, question.sequence))
+        self._draw(start, data, sizes, newline)
+        return "".join(said).encode()
+
+    def _draw(self, start: int, data: bytes, sizes: list[Size], newline: bool) -> Emulator:
         emulator = self._emulator = self._emulator or _new_emulator(sizes[0])
         emulator.screen.newline = newline
         end = start + len(data)
@@ -92,7 +124,7 @@ class ScreenView:
             _, data = _from_a_boundary(0, data[-_LAST:])
             self._feed(emulator, data, until + _PATIENCE_S / 2)
         self._drawn = end
-        return _shown(emulator, end)
+        return emulator
 
     def _feed(self, emulator: Emulator, data: bytes, until: float) -> bool:
         text = self._decoder.decode(data)

@@ -271,6 +271,11 @@ def test_each_trouble_has_its_error(tmp_path: Path, read: object) -> None:
         read("/dev/zero")
 
 
+def test_a_tilde_is_no_home() -> None:
+    with pytest.raises(FileMissing, match="`~` stands for no home here"):
+        read_text("~/none")
+
+
 def test_unreadable(tmp_path: Path) -> None:
     (tmp_path / "secret").touch(mode=0o600)
     (tmp_path / "closed").mkdir(mode=0o700)

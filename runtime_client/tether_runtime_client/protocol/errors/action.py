@@ -97,7 +97,11 @@ class InvalidKey(ShellError):
     """A key name this terminal does not know."""
 
     code = "invalid_key"
-    default_hint = "Names are C-c, Enter, Tab, Escape, Up, F1 and so on"
+    default_hint = (
+        "A key is one character, such a one with control (C-c) or meta (M-x), or Enter, Tab, "
+        "Backtab, Escape, Space, Backspace, Delete, Insert, Up, Down, Left, Right, Home, End, "
+        "PageUp, PageDown, F1 to F12; words are typed by text="
+    )
 
 
 class NoShell(ShellError):

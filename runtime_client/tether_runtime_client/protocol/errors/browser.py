@@ -19,7 +19,7 @@ class BrowserNotStarted(BrowserError):
 
 
 class BrowserLost(BrowserError):
-    """The browser ended while the action ran. What the pages had is gone."""
+    """The browser ended, or stood still, while the action ran. What the pages had is gone."""
 
     code = "browser_lost"
     default_hint = "The next action starts it again, with an empty context; load the page again"
