@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -34,15 +35,26 @@ class Arrivals:
         self._popups = max(0, self._popups - 1)
         self._arrived.set()
 
-    async def wait(self, timeout_s: float) -> None:
+    def coming(self, page: Page) -> str | None:
+        """The address that the page goes to, from where no answer has come."""
+        return next((one.url for one in self._navigating if page_of(one) is page), None)
+
+    async def wait(self, timeout_s: float, all_told: Callable[[], Awaitable[bool]]) -> None:
         """At most so long: for answers and popups, not for loads."""
+        self._forget(lambda page: page is not None and page.is_closed())
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while self._navigating or self._popups:
-                    self._arrived.clear()
+                while await self._are_coming(all_told):
                     await self._arrived.wait()
-        self._navigating.clear()
         self._popups = 0
+        self._forget(lambda page: page is None)  # of popups that did not come
+
+    def _forget(self, is_gone: Callable[[Page | None], bool]) -> None:
+        self._navigating = {one for one in self._navigating if not is_gone(page_of(one))}
+
+    async def _are_coming(self, all_told: Callable[[], Awaitable[bool]]) -> bool:
+        self._arrived.clear()
+        return bool(self._navigating or self._popups) or not await all_told()
 
 
 def is_document(request: Request) -> bool:

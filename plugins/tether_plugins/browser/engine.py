@@ -18,7 +18,7 @@ from . import limits, processes
 from .config import BrowserConfig
 from .failures import plain_message
 from .place import FOLDERS, Place, driver_environment, find_place
-from .sidecar import connect
+from .sidecar import connect, silent
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Playwright
@@ -39,6 +39,7 @@ class Engine:
         self._browser: Browser | None = None
         self._place: Place | None = None
         self._lost = False
+        self._silent = False
         self.starts = 0
         self.incoming = places.state / "incoming"
 
@@ -53,7 +54,7 @@ class Engine:
                     self._browser = await self._start()
             except Exception as problem:
                 await self._end()
-                raise _not_started(problem, self._config.start_timeout_s) from None
+                raise _not_started(problem, self._config) from None
             except BaseException:
                 await self._end()
                 raise
@@ -65,6 +66,11 @@ class Engine:
         """Whether the browser that was started last is still there."""
         return self._browser is not None and self._browser.is_connected() and not self._lost
 
+    @property
+    def end(self) -> str:
+        """What became of one that runs no more."""
+        return "the browser did not answer any more" if self._silent else "the browser ended"
+
     async def look(self) -> None:
         """Find out whether it is there: Playwright does not tell of its driver's end."""
         if self._browser is None or not self.runs:
@@ -72,8 +78,8 @@ class Engine:
         try:
             async with asyncio.timeout(LOOK_S):
                 await (await self._browser.new_browser_cdp_session()).detach()
-        except Exception:
-            self._lost = True
+        except Exception as problem:
+            self._lost, self._silent = True, isinstance(problem, TimeoutError)
 
     def info(self) -> BrowserInfo:
         """Of the browser that was started last."""
@@ -149,7 +155,7 @@ class Engine:
     async def _end(self) -> None:
         browser, self._browser = self._browser, None
         playwright, self._playwright = self._playwright, None
-        lost, self._lost = self._lost, False
+        lost, self._lost, self._silent = self._lost, False, False
         running = processes.of_browser(self._places.state) if playwright is not None else []
         closings = (browser and not lost and browser.close, playwright and playwright.stop)
         for closing in closings:
@@ -172,10 +178,12 @@ def _variables(wanted: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _not_started(problem: Exception, limit_s: float) -> BrowserNotStarted:
+def _not_started(problem: Exception, config: BrowserConfig) -> BrowserNotStarted:
     if isinstance(problem, BrowserNotStarted):
         return problem
     if isinstance(problem, TimeoutError):
-        return BrowserNotStarted(f"the browser did not come up within {limit_s:g} s")
+        if config.sidecar_url is not None:
+            return silent(config.sidecar_url, config.start_timeout_s)
+        return BrowserNotStarted(f"the browser did not come up within {config.start_timeout_s:g} s")
     said = limits.cut(plain_message(problem), limits.MESSAGE)
     return BrowserNotStarted(f"the browser did not come up: {said}")

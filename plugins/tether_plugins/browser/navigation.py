@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tether_runtime_client.protocol import browser as b
 
-from .observe import ANSWER_S
 from .session import Session
-from .tabs import UNRESPONSIVE, Tab
+from .tabs import ASKING, UNRESPONSIVE, Tab, answers
 
 if TYPE_CHECKING:
     from playwright.async_api import Page, Response
@@ -57,12 +56,8 @@ async def _look_whether_stuck(session: Session, tab: Tab) -> None:
     if tab.problem is not None:
         return
     if session.floods.asks_often(tab.page):
-        tab.problem = UNRESPONSIVE
-        return
-    try:
-        async with asyncio.timeout(ANSWER_S):
-            await tab.page.title()
-    except Exception:
+        tab.problem = ASKING
+    elif not await answers(tab.page):
         tab.problem = UNRESPONSIVE
 
 
@@ -121,7 +116,11 @@ async def forward(session: Session, step: b.ForwardStep, timeout: float) -> None
 
 async def reload(session: Session, step: b.ReloadStep, timeout: float) -> None:
     """Once more, in a new page where the old one is lost."""
+    lost = session.tab.page
     tab = await session.usable()
+    if tab.page is not lost:
+        await go(session, lost.url, "load", timeout)
+        return
     await _arrived(session, tab.page.reload(wait_until="commit", timeout=timeout), timeout)
 
 

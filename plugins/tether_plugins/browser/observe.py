@@ -24,18 +24,20 @@ from .limits import clean, cut
 from .marks import marked
 from .pictures import size_of
 from .session import Session
-from .tabs import UNRESPONSIVE, Tab
+from .tabs import UNRESPONSIVE, Tab, answers
 
 if TYPE_CHECKING:
     from playwright.async_api import FloatRect, Frame, Page
 
 T = TypeVar("T")
 
-ANSWER_S = 1.0
 FALLBACK_S = 1.0
 
 TRIES = 3
 """How often a page is looked at that goes elsewhere meanwhile."""
+
+_STALLED = "Loading {}"
+"""What Playwright calls a page that cannot be asked for its title, by where it goes to."""
 
 _LOOKS: tuple[BrowserPart, ...] = ("tree", "text", "screenshot")
 _NAME = r"(?: \"((?:[^\"\\]|\\.)*)\")?"
@@ -101,10 +103,11 @@ class Observer:
 
     async def look(self) -> Seen:
         """Whatever the page does, this ends in time."""
-        if self._tab.problem is not None:
-            for part in _LOOKS:
-                if self._wants(part):
-                    self.seen.missing[part] = self._tab.problem
+        if self._tab.problem == UNRESPONSIVE and await answers(self._page):
+            self._tab.problem = None  # it was busy, and is done
+        hindrance = self._tab.problem or await self._coming()
+        if hindrance is not None:
+            self.seen.missing |= {part: hindrance for part in _LOOKS if self._wants(part)}
             return self.seen
         began = time.monotonic()
         for _ in range(TRIES - 1):
@@ -118,6 +121,14 @@ class Observer:
             spent = round(time.monotonic() - began, 4)
             self.seen.timings = self.seen.timings.model_copy(update={"observing": spent})
         return self.seen
+
+    async def _coming(self) -> str | None:
+        """Chromium says nothing of a page that goes elsewhere until an answer comes from there."""
+        url = self._session.arrivals.coming(self._page)
+        if url is None or await _title_of(self._page) != cut(_STALLED.format(url), limits.NAME):
+            return None
+        self._tab.loading = True
+        return cut(f"no answer has come yet from {url}, where the page goes to", limits.ENTRY)
 
     async def _undisturbed(self) -> bool:
         """False if another document came meanwhile: no part would be of it, and some would hang."""
@@ -287,18 +298,6 @@ async def _text_of(frame: Frame) -> str | None:
         return await frame.inner_text("body", timeout=FALLBACK_S * 1000)
     except Exception:
         return None
-
-
-async def answers(page: Page) -> bool:
-    """Whether its script is not at something without end. An error is an answer."""
-    try:
-        async with asyncio.timeout(ANSWER_S):
-            await page.title()
-    except TimeoutError:
-        return False
-    except Exception:
-        return True
-    return True
 
 
 async def _title_of(page: Page) -> str:

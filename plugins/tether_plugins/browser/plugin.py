@@ -28,10 +28,10 @@ from tether_runtime_client.protocol.errors import (
 
 from . import limits
 from .config import BrowserConfig
-from .failures import StepProblem, plain_message, reason_of
+from .failures import StepProblem, in_words, reason_of
 from .files import FileStore
 from .limits import cut
-from .tabs import CRASHED, UNRESPONSIVE
+from .tabs import ASKING, CRASHED, UNRESPONSIVE, answers
 from .telling import Work, observation
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Browser(Plugin[BrowserConfig]):
             try:
                 await save(session.context, path)
             except Exception as problem:
-                said = cut(plain_message(problem), limits.MESSAGE)
+                said = cut(in_words(problem), limits.MESSAGE)
                 raise BrowserError(f"the context cannot be saved: {said}") from None
             return _of(slot, tabs=session.tabs.listed({}), storage_path=str(path))
 
@@ -151,11 +151,13 @@ class Browser(Plugin[BrowserConfig]):
             raise
         except TimeoutError:  # of a browser, or what drives it, that says nothing at all
             await self._engine.look()
+            await _look_at(session)
             late = StepProblem("timeout", f"it took longer than {limit_s / 2:g} s")
             raise self._failed(session, work, kind, late) from None
         except Exception as problem:
             if CLOSED.search(str(problem)):
                 await self._engine.look()
+            await _look_at(session)
             raise self._failed(session, work, kind, problem) from None
         work.steps.append(round(time.monotonic() - began, 4))
 
@@ -163,7 +165,7 @@ class Browser(Plugin[BrowserConfig]):
         number = len(work.steps)
         if not self._engine.runs:
             return BrowserLost(
-                f"the browser ended while step {number} ({kind}) was done",
+                f"{self._engine.end} while step {number} ({kind}) was done",
                 step=number,
                 kind=kind,
                 results=work.results,
@@ -182,7 +184,7 @@ class Browser(Plugin[BrowserConfig]):
         """What the steps began is let come: an answer, and the page that it is."""
         from .navigation import loaded
 
-        await session.arrivals.wait(self.config.settle_s)
+        await session.arrive(self.config.settle_s)
         tab = await session.usable() if not session.tabs else session.tab
         if tab.problem is None and not tab.loading:
             try:
@@ -211,7 +213,7 @@ class Browser(Plugin[BrowserConfig]):
         if not seen.title:
             await self._engine.look()
         if not self._engine.runs:
-            raise BrowserLost("the browser ended while the page was looked at")
+            raise BrowserLost(f"{self._engine.end} while the page was looked at")
         lost, slot.lost = slot.lost, None
         return observation(session, action, work, seen, self._info(lost))
 
@@ -234,15 +236,24 @@ class Browser(Plugin[BrowserConfig]):
         return session
 
 
+async def _look_at(session: Session) -> None:
+    """A page that hangs hinders every step."""
+    tab = session.tab if session.tabs else None
+    if tab is not None and tab.problem is None and not await answers(tab.page):
+        tab.problem = UNRESPONSIVE
+
+
 def _why(session: Session, problem: Exception, kind: str) -> tuple[str, str, str]:
     """The page's address, why a step failed on it, and that in words."""
-    said = cut(plain_message(problem), limits.MESSAGE)
+    said = cut(in_words(problem), limits.MESSAGE)
     if not session.tabs:
         return "", "closed", said
     tab = session.tab
     if tab.problem is None:
         return cut(tab.page.url, limits.URL), reason_of(problem, kind), said
-    reason = {CRASHED: "crashed", UNRESPONSIVE: "timeout"}.get(tab.problem, "closed")
+    reason = {CRASHED: "crashed", UNRESPONSIVE: "timeout", ASKING: "timeout"}.get(
+        tab.problem, "closed"
+    )
     advice = f"{tab.problem}; a goto takes a new page in its place"
     return cut(tab.page.url, limits.URL), reason, f"{cut(said, limits.MESSAGE // 2)} ({advice})"
 

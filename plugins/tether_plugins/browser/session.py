@@ -20,7 +20,8 @@ from .garbage import collect
 from .limits import cut
 from .logs import Log
 from .recordings import Recorded, Recordings
-from .tabs import CRASHED, Tab, Tabs
+from .tabs import CRASHED, UNRESPONSIVE, Tab, Tabs, answers
+from .windows import Windows
 
 if TYPE_CHECKING:
     from playwright.async_api import (
@@ -58,6 +59,7 @@ class Session:
         self.floods = Floods(self._stop)
         self.accept_dialogs = False
         self.prompt_text: str | None = None
+        self._windows = Windows(context)
         self._recordings = Recordings(context, files, config.video_bytes)
         self._asked_for = 0
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -126,6 +128,8 @@ class Session:
         if not self.tabs:
             return await self.new_tab()
         tab = self.tab
+        if tab.problem is None and not await answers(tab.page):
+            tab.problem = UNRESPONSIVE
         if tab.problem is not None:
             lost = tab.page
             tab.page = await self._replacement()
@@ -133,6 +137,18 @@ class Session:
             self._spawn(_quietly(lost.close()))
             await self._recordings.follow(tab.page)
         return tab
+
+    async def arrive(self, timeout_s: float) -> None:
+        """What has begun to come is let come: answers, and popups."""
+        await self.arrivals.wait(timeout_s, self._all_told)
+
+    async def _all_told(self) -> bool:
+        if not self.tabs:
+            return True
+        try:
+            return await self._windows.all_told(self.tabs.shown.page)
+        except Exception:  # the browser is gone, or its page: looking at that tells
+            return True
 
     def sweep(self, tab: Tab) -> None:
         """Have the garbage of the tab's trees collected, if there is much; nobody waits for it."""
@@ -148,7 +164,7 @@ class Session:
         """With all its pages. Twice is safe."""
         self.downloads.stop()
         await self._recordings.end(alive=False)
-        await _quietly(self.context.close())
+        await asyncio.gather(_quietly(self._windows.close()), _quietly(self.context.close()))
         for task in self._tasks:
             task.cancel()
 

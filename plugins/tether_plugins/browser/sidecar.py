@@ -42,6 +42,8 @@ async def connect(
         try:
             return await playwright.chromium.connect(url, headers=headers, timeout=limit_s * 1000)
         except Exception as problem:
+            if "Timeout" in str(problem):
+                raise silent(url, limit_s) from None
             if _NOBODY not in str(problem):
                 raise _refused(problem, url) from None
             if loop.time() + pause > until:
@@ -51,6 +53,15 @@ async def connect(
                 ) from None
         await asyncio.sleep(pause)  # nothing tells when somebody begins to listen
         pause = min(2 * pause, 1.0)
+
+
+def silent(url: str, limit_s: float) -> BrowserNotStarted:
+    """It is there, and neither gives a browser nor says why."""
+    return BrowserNotStarted(
+        f"the sidecar at {_address(url)} gave no browser within {limit_s:g} s, nor a reason",
+        hint="Its program stands still, or gets no processor: `docker kill` its container,"
+        " tether_SANDBOX.browser, and another one is started",
+    )
 
 
 def _refused(problem: Exception, url: str) -> BrowserNotStarted:

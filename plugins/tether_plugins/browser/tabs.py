@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 CRASHED = "its page has crashed"
 UNRESPONSIVE = "it does not answer"
+ASKING = "it opens dialogs again and again"
+
+ANSWER_S = 1.0
 
 
 @dataclass(eq=False)
@@ -109,3 +113,15 @@ class Tabs:
             )
             for tab in self.all()
         )
+
+
+async def answers(page: Page) -> bool:
+    """Whether its script is not at something without end. An error is an answer."""
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            await page.title()
+    except TimeoutError:
+        return False
+    except Exception:
+        return True
+    return True

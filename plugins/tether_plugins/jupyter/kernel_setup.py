@@ -220,9 +220,25 @@ class BackendFinder:
         try:
             run(module)
             module.get_configdir(), module.get_cachedir()  # they are asked for once
+            meet_an_older_matplotlib(module)
         finally:
             for name in missing:
                 del os.environ[name]
+
+
+def meet_an_older_matplotlib(matplotlib: Any) -> None:
+    """Debian's and Ubuntu's own are of years ago. Before 3.9 it asks IPython for a table that this
+    has no more; before 3.7 and 3.5 it lacks what matplotlib_inline asks for.
+    """
+    from IPython.core import pylabtools
+
+    loops = getattr(pylabtools, "_deprecated_backend2gui", {})  # which ones windows need
+    vars(pylabtools).setdefault("backend2gui", loops)
+    if not hasattr(matplotlib.RcParams, "_get"):
+        matplotlib.RcParams._get = dict.__getitem__
+    if not hasattr(matplotlib, "__version_info__"):
+        numbers = matplotlib.__version__.split(".")[:2]
+        matplotlib.__version_info__ = tuple(int(number) for number in numbers)
 
 
 set_up(globals()["app"], globals()["settings"])

@@ -73,7 +73,7 @@ def _by_name(sidecars: SidecarsAsked) -> dict[str, Mapping[str, object] | None]:
 
 
 def _resources(name: str, options: Mapping[str, object] | None) -> Resources:
-    from ..backends.base import check_resources
+    from ..backends.spec_checks import check_resources
 
     if options is None:
         return {}

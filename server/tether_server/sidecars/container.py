@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from tether_runtime_client.protocol.errors import StartFailed
 
 from ..backends.client_log import ClientLog
 from ..backends.container_removal import remove_container
 from ..backends.handover import own
+from ..backends.in_thread import in_thread
 from ..backends.sandbox_end import removed_container_ended
 from ..link import Ended
 from ..transports.engine_stream import Demultiplexer
@@ -22,8 +22,6 @@ from .plan import CONTAINER_LABEL, OF_LABEL, SidecarPlan, sidecar_name, sidecar_
 if TYPE_CHECKING:
     import docker
     from docker.models.containers import Container
-
-T = TypeVar("T")
 
 COMES_UP_S = 30.0
 """How long its program may take until it says that it listens."""
@@ -82,6 +80,11 @@ class SidecarContainer:
             await new.remove()
             raise
         return new
+
+    @property
+    def id(self) -> str:
+        """The engine's, which no other life has."""
+        return str(self._container.id)
 
     async def ended(self) -> Ended:
         """Wait for its end; how it came to it."""
@@ -201,17 +204,3 @@ def _start(container: Container) -> None:
     except docker.errors.APIError as problem:
         text = f"a sidecar did not start: {problem.explanation}"
         raise StartFailed(text, hint="Look at the resources given to it") from None
-
-
-async def in_thread(call: Callable[[], T], undo: Callable[[T], object] = lambda result: None) -> T:
-    """What the engine answers. A cancellation waits for that, and undoes it: whoever cancels may
-    close the engine's connections.
-    """
-    calling = asyncio.ensure_future(asyncio.to_thread(call))
-    try:
-        return await asyncio.shield(calling)
-    except asyncio.CancelledError:
-        [result] = await asyncio.gather(calling, return_exceptions=True)
-        if not isinstance(result, BaseException):
-            await asyncio.to_thread(undo, result)
-        raise

@@ -7,15 +7,18 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tether_runtime_client.protocol.errors import StartFailed
 from tether_runtime_client.protocol.events import Event, SidecarLost, SidecarStarted
 
+from ..backends.in_thread import in_thread
+from ..backends.sandbox_end import last_end_of, moment
 from ..backoff import Backoff
 from ..link import Ended
-from .container import SidecarContainer, in_thread, remove_all
-from .plan import SidecarPlan
+from .container import SidecarContainer, remove_all
+from .plan import CONTAINER_LABEL, SIDECAR_LABEL, SidecarPlan
 
 if TYPE_CHECKING:
     import docker
@@ -50,11 +53,14 @@ class Sidecars:
         self.plans = tuple(plans)
         self.begun = False
 
-    def begin(self) -> None:
-        """Bring up those that do not run: the sandbox runs, perhaps again. Twice is safe."""
+    def begin(self, *, anew: bool) -> None:
+        """Bring up those that do not run: the sandbox runs. Twice is safe.
+
+        Where its life does not begin just now (`anew`), one that is not there was lost.
+        """
         self.begun = True
         for kept in self._kept:
-            kept.begin()
+            kept.begin(anew=anew)
 
     async def up(self) -> None:
         """Wait until each listens, for the first time. Raises `StartFailed`."""
@@ -63,12 +69,13 @@ class Sidecars:
 
     def serve(self, tell: Tell, still: Callable[[], bool]) -> None:
         """Who is told what happens to them, and what has happened already. They are looked after
-        while `still` says so: another server may take the sandbox over.
+        while `still` says so: another server may take the sandbox over. It makes safe what was
+        told, which nobody else would tell.
         """
         early, self._early = self._early, []
         self._tell, self._still = tell, still
         for event in early:
-            tell(event)
+            self._told(event)
 
     async def let_go(self) -> None:
         """Watch them no more. Twice is safe."""
@@ -82,6 +89,7 @@ class Sidecars:
 
     def _told(self, event: Event) -> None:
         self._tell(event)
+        self._still()
 
     def _in_control(self) -> bool:
         return self._still()
@@ -108,11 +116,14 @@ class _Kept:
         self._task: asyncio.Task[None] | None = None
         self._wanted = False
         self._said = ""
+        self._known = ""
+        self._perhaps_lost = False
         self.up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def begin(self) -> None:
+    def begin(self, *, anew: bool) -> None:
         self._wanted = True
         if self._task is None or self._task.done():
+            self._perhaps_lost = not anew
             name = f"tether sidecar {self._plan.plugin}"
             self._task = asyncio.create_task(self._keep(), name=name)
 
@@ -129,7 +140,11 @@ class _Kept:
         while True:
             self._wanted, began = False, time.monotonic()
             lived_in = await in_thread(self._sandbox_life)
-            end = await self._live() if lived_in is not None else Ended("the sandbox has ended")
+            end = (
+                await self._live(lived_in)
+                if lived_in is not None
+                else Ended("the sandbox has ended")
+            )
             if not self._in_control():
                 return
             if end is not None and not await self._outlived(end, lived_in):
@@ -138,15 +153,20 @@ class _Kept:
                 continue
             if end is not None:
                 self._say_lost(end)
+                if not self._in_control():  # whoever is looks after it, and tells of it
+                    return
             if time.monotonic() - began > LASTED_S:
                 pauses.reset()
             await pauses.wait()
 
-    async def _live(self) -> Ended | None:
+    async def _live(self, lived_in: str) -> Ended | None:
         """Until it ends, which is told; None where the engine did not tell."""
         try:
             where = (self._engine, self._plan, self._sandbox, self._of)
             found = await SidecarContainer.find(*where)
+            if found is None and self._perhaps_lost:
+                await self._say_lost_before(lived_in)
+            self._perhaps_lost = False
             one = found or await SidecarContainer.start(*where)
         except StartFailed as problem:
             if not self.up.done():
@@ -157,7 +177,7 @@ class _Kept:
             log.warning("the sidecar of %r cannot be had: %s", self._plan.plugin, problem)
             return None
         try:
-            self._say_up(new=found is None)
+            self._say_up(one.id, new=found is None)
             return await one.ended()
         except Exception as problem:
             log.warning("the sidecar of %r cannot be watched: %s", self._plan.plugin, problem)
@@ -173,11 +193,18 @@ class _Kept:
             await in_thread(self._give_sandbox_time_to_end)
         return await in_thread(self._sandbox_life) == lived_in
 
-    def _say_up(self, *, new: bool) -> None:
+    async def _say_lost_before(self, lived_in: str) -> None:
+        """It ended while nobody looked after it: between two servers, or without one."""
+        of = self._engine, self._plan, self._of, lived_in
+        self._say_lost(await in_thread(partial(_end_before, *of)))
+
+    def _say_up(self, container: str, *, new: bool) -> None:
+        """Whoever started it, where it is not the one before."""
         if not self.up.done():
             self.up.set_result(None)
         self._said = ""
-        if new:
+        before, self._known = self._known, container
+        if new or before not in ("", container):
             self._tell(SidecarStarted(plugin=self._plan.plugin, image=self._plan.image))
 
     def _say_lost(self, end: Ended) -> None:
@@ -211,3 +238,10 @@ class _Kept:
 
         with contextlib.suppress(docker.errors.NotFound, requests.exceptions.RequestException):
             self._engine.api.wait(self._of, timeout=SANDBOX_ENDS_S)
+
+
+def _end_before(engine: docker.DockerClient, plan: SidecarPlan, of: str, lived_in: str) -> Ended:
+    """How the last one ended within the sandbox's present life, if the engine remembers."""
+    labels = [f"{CONTAINER_LABEL}={of}", f"{SIDECAR_LABEL}={plan.plugin}"]
+    known = last_end_of(engine, labels, moment(lived_in))
+    return known or Ended("it ended while no server looked after it")

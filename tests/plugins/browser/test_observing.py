@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
@@ -12,7 +16,7 @@ from tether_plugins.browser import limits
 from tether_plugins.browser.pictures import size_of
 from tether_runtime_client.protocol.browser import BrowserPart
 
-from .in_process import Reader
+from .in_process import Reader, children
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser")]
 
@@ -140,13 +144,26 @@ async def test_a_large_page_is_cut_and_whole_in_files(page: Reader) -> None:
 
 @pytest.mark.slow
 async def test_a_page_of_thirty_thousand_nodes(page: Reader) -> None:
+    began = time.monotonic()
     seen = await page.go("/large?10000")
+    assert time.monotonic() - began < 50  # 4.5 s on a quiet machine, 10.7 s on a busy one
+    assert most_memory() < 1900  # 371 MiB for the page's process, 191 MiB for the driver's
     assert sorted(seen.truncated) == ["text", "tree"]
     assert (len(seen.tree), len(seen.text)) == (64 * 1024, 64 * 1024)
     assert seen.text_path is not None
     assert "button 9999" in Path(seen.text_path).read_text()
     assert seen.screenshot is not None
     assert len(seen.model_dump_json()) < 400_000
+
+
+def most_memory() -> int:
+    """What the largest process of a browser or a driver ever took, in MiB."""
+    peaks = [0]
+    for pid in children(os.getpid()):
+        with suppress(OSError):  # it has ended meanwhile
+            status = Path(f"/proc/{pid}/status").read_text()
+            peaks += [int(kib) // 1024 for kib in re.findall(r"VmHWM:\s+(\d+) kB", status)]
+    return max(peaks)
 
 
 async def test_what_trees_leave_is_collected(page: Reader, monkeypatch: pytest.MonkeyPatch) -> None:

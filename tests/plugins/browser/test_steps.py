@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,21 @@ async def test_tabs_and_popups(browser: Reader) -> None:
     assert (seen.tab, {tab.tab for tab in seen.tabs}) == (2, {0, 1, 2})
     seen = await page.do(*({"step": "close_tab"} for _ in range(3)))
     assert (seen.url, len(seen.tabs)) == ("about:blank", 1)
+
+
+async def test_a_popup_is_told_with_the_click_that_opened_it(
+    browser: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However late Playwright tells it, and though it asks for nothing."""
+    page = browser.at("popup")
+    await page.go("data:text/html,<button onclick='window.open()'>Open</button>")
+    session = page.plugin._contexts.slot(page.context).session
+    assert session is not None
+    playwrights = session.context._impl_obj
+    tell, later = playwrights._on_page, asyncio.get_running_loop().call_later
+    monkeypatch.setattr(playwrights, "_on_page", lambda page: later(0.3, tell, page))
+    seen = await page.do({"step": "click", "css": "button"})
+    assert [(tab.tab, tab.opened_by_page) for tab in seen.tabs] == [(0, False), (1, True)]
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from tether_runtime_client.protocol.errors import BrowserLost, BrowserStepFailed
+from tether_runtime_client.protocol.errors import (
+    BrowserLost,
+    BrowserNotStarted,
+    BrowserStepFailed,
+)
 
 from ...server.ports.certificates import Authority
 from .in_process import Reader, process, reader
@@ -72,6 +77,53 @@ async def test_a_page_that_hangs_leaves_an_address_and_is_replaced(short: Reader
     assert seen.tabs[0].problem == "it does not answer"
     seen = await page.go("/")
     assert (seen.title, seen.tab, seen.missing) == ("Home", 0, {})
+
+
+async def test_a_page_that_begins_to_hang_is_replaced_by_the_next_goto(short: Reader) -> None:
+    page = short.at("clicked")
+    await page.go("/hang")
+    with pytest.raises(BrowserStepFailed, match="a goto takes a new page in its place"):
+        await page.do({"step": "click", "css": "button"}, step_timeout_s=0.2)
+    assert (await page.go("/")).title == "Home"
+    await page.go("/hang")
+    async with running(page, "for (;;);"):  # which nothing has told
+        assert (await page.do({"step": "reload"})).title == "Hang"
+
+
+async def test_a_page_that_was_busy_is_back(short: Reader) -> None:
+    page = short.at("busy")
+    await page.go("/")
+    async with running(page, "const end = Date.now() + 2000; while (Date.now() < end);") as script:
+        assert (await page.do(omit=LITTLE)).tabs[0].problem == "it does not answer"
+        await script
+    seen = await page.do(omit=LITTLE)
+    assert (seen.title, seen.tabs[0].problem, seen.missing) == ("Home", None, {})
+
+
+@asynccontextmanager
+async def running(page: Reader, script: str) -> AsyncIterator[asyncio.Future[object]]:
+    """Something that the shown page is at."""
+    session = page.plugin._contexts.slot(page.context).session
+    assert session is not None
+    task = asyncio.ensure_future(session.tab.page.evaluate(f"() => {{ {script} }}"))
+    await asyncio.sleep(0)  # it is asked for before all else
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_page_that_goes_where_no_answer_comes_from_says_so(short: Reader) -> None:
+    """By itself Chromium answers nothing about it, and each part would take its whole time."""
+    page = short.at("going")
+    await page.go(f"data:text/html,<title>Link</title><a href='{page.site}/never'>x</a>")
+    seen = await page.do({"step": "click", "css": "a"}, step_timeout_s=0.2)
+    said = f"no answer has come yet from {page.site}/never, where the page goes to"
+    assert seen.missing == dict.fromkeys(("tree", "text", "screenshot"), said)
+    assert (seen.loading, seen.tabs[0].problem) == (True, None)
+    assert (await page.do()).missing == seen.missing
+    assert (await page.go("/")).missing == {}
 
 
 async def test_a_page_that_hangs_whoever_reads_it_is_replaced(short: Reader) -> None:
@@ -169,15 +221,24 @@ async def test_its_driver_may_die_too(short: Reader) -> None:
     assert (seen.title, seen.browser.starts) == ("Home", before + 1)
 
 
+async def test_a_sidecar_that_stands_still_is_told(site: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"ws://127.0.0.1:{server.getsockname()[1]}/word"
+        async with reader(tmp_path, site, sidecar_url=url, start_timeout_s=1) as page:
+            with pytest.raises(BrowserNotStarted, match="gave no browser within 1 s") as failed:
+                await page.go("/")
+    assert "docker kill" in failed.value.hint
+    assert "word" not in failed.value.message
+
+
 @pytest.mark.slow
 async def test_a_browser_that_stands_still_is_replaced(short: Reader) -> None:
     page = short.at("still")
     before = (await page.go("/")).browser.starts
     stopped = process(page, "--remote-debugging-pipe")
     os.kill(stopped, signal.SIGSTOP)
-    for _ in range(2):  # its page may be given up first
-        with suppress(BrowserLost, BrowserStepFailed):
-            await page.go("/", timeout_s=0.5)
+    with pytest.raises(BrowserLost, match=r"did not answer any more while step 0 \(goto\)"):
+        await page.go("/", timeout_s=0.5)
     seen = await page.go("/")
     assert (seen.title, seen.browser.starts) == ("Home", before + 1)
     assert not Path(f"/proc/{stopped}/root").exists()

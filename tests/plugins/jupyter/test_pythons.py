@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -62,6 +63,23 @@ async def test_it_comes_first_where_one_of_them_is_too_old(tmp_path: Path) -> No
         own = await one.run("1", kernel="own", python=sys.executable)
         assert own.python is not None
         assert own.python.brought == "none"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="there is no wheel of it")
+async def test_a_matplotlib_of_years_ago_shows_its_figures(tmp_path: Path) -> None:
+    prefix = make_prefix(tmp_path / "prefix")
+    python = make_python(tmp_path / "old")
+    [site] = (tmp_path / "old").glob("lib/python3*/site-packages")
+    install = [sys.executable, "-m", "pip", "install", "-q", "--target", str(site)]
+    install += ["matplotlib==3.6.3", "numpy<2"]  # Debian 12's and Ubuntu 24.04's
+    await asyncio.to_thread(subprocess.run, install, check=True)
+    async with notebook(tmp_path, prefix) as one:
+        code = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
+        seen = await one.run(code, python=python)
+        assert seen.status == "ok", seen.content
+        assert [output.type for output in seen.outputs] == ["display_data"]
+        assert (seen.outputs[0].data.png or b"").startswith(b"\x89PNG")  # type: ignore[union-attr]
 
 
 async def test_auto_takes_the_environment_s_where_no_kernel_comes_up(tmp_path: Path) -> None:
