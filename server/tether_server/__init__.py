@@ -5,7 +5,11 @@
 All actions, observations, events and errors are importable from here too.
 """
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+if find_spec("caribou") is None:  # one of the extra's own: the client alone was installed
+    raise ImportError("what a server needs is not here: pip install 'tether-runtime[server]'")
 
 if TYPE_CHECKING:
     from tether_runtime_client import protocol as _protocol

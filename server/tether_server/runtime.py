@@ -20,6 +20,7 @@ from tether_runtime_client.protocol.events import SandboxStarted
 
 from .backends import Backend, Progress, Sandbox, SandboxSpec, open_backend, silent
 from .backends.base import START_TIMEOUT_S, WARM_START_TIMEOUT_S, with_log
+from .backends.spec_checks import check_seconds
 from .calls import Calls
 from .event_stream import EventStream
 from .history import History
@@ -70,7 +71,7 @@ class EventStreamRuntime(Calls):
         workdir: where sessions start, which an engine makes if it is not there; the image's own
             WORKDIR when None.
         user: whom to run as, a name, uid or `uid:gid`; the image's own USER when None.
-        mounts: bind mounts as `host:container[:ro]`.
+        mounts: as `host:container[:ro]`: a path of this machine, or a volume's name.
         resources: limits as the engine takes them, such as `{"mem_limit": "1g"}`.
         network: an engine network's name, or `none`.
         transport: `auto`, `unix`, `netns`, `tcp`, `exec`, `dial` or `ssh`, or settings for one
@@ -117,6 +118,7 @@ class EventStreamRuntime(Calls):
         start_timeout_s: float = START_TIMEOUT_S,
         progress: Progress = silent,
     ) -> None:
+        check_seconds("start_timeout_s", start_timeout_s)
         self._start_timeout_s = start_timeout_s
         self.name = name or new_name()
         self._backend: Backend = open_backend(backend)
@@ -419,7 +421,7 @@ class EventStreamRuntime(Calls):
         """What the controller does beside the event stream, and nobody else."""
         submissions = self._submissions
         assert submissions is not None
-        sandbox.controlled(submissions.record, lambda: submissions.ended is None)
+        sandbox.controlled(submissions.record, submissions.in_control)
         if sandbox.plugins:
             from .plugins.versions import compared_with_here
 

@@ -122,6 +122,11 @@ class Submissions:
         """Commit now, and acknowledge what was committed."""
         self._saver.save()
 
+    def in_control(self) -> bool:
+        """Whether no other server has taken the sandbox over; what was stored is committed then."""
+        self.save()
+        return self.ended is None
+
     def stopped(self) -> None:
         """The sandbox was stopped with its runtime: what has not ended, ends with it."""
         if self.ended is not None:

@@ -216,7 +216,14 @@ pass.
 """
 
 
-@pytest.mark.parametrize("place", ["local", pytest.param("debian", marks=pytest.mark.engine)])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "local",
+        pytest.param("debian", marks=pytest.mark.engine),
+        pytest.param("busybox", marks=[pytest.mark.engine, pytest.mark.slow]),
+    ],
+)
 async def test_interrupts_and_pings_overtake_bulk_output(
     place: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

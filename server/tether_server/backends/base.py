@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -18,6 +17,13 @@ from tether_runtime_client.protocol.event import Event
 from ..link import Ended
 from ..record import SandboxRecord
 from ..transports import Transport, TransportSettings, name_of
+from .spec_checks import (
+    check_env,
+    check_lifetime,
+    check_mount_forms,
+    check_resources,
+    check_seconds,
+)
 
 if TYPE_CHECKING:
     from ..sidecars.plan import SidecarPlan
@@ -39,16 +45,6 @@ START_TIMEOUT_S = 60.0
 WARM_START_TIMEOUT_S = 30.0
 """The same of one that is found: its client runs, or has only to be given its secret."""
 
-
-_OWN = {
-    *("image", "entrypoint", "command", "name", "labels", "environment", "working_dir", "user"),
-    *("network", "volumes", "volumes_from", "mounts", "ports", "stdin_open", "tty", "detach"),
-    "auto_remove",
-}
-"""What the engine is asked for in other options of the runtime, or what the runtime needs."""
-
-LEAST_LIFETIME_S = 1.0
-"""Of a secret: a start has to be over by then."""
 
 _WAYS = {"inject": INJECTS, "entrypoint": ENTRYPOINTS, "transport": TRANSPORTS}
 
@@ -79,25 +75,22 @@ class SandboxSpec:
     login: bool = False
 
     def __post_init__(self) -> None:
-        """Raises `ValueError` for a way that there is not."""
+        """Raises `ValueError` for what there is not, or cannot be."""
         for name, ways in _WAYS.items():
             value = name_of(getattr(self, name))
             if value not in ways:
                 raise ValueError(f"there is no {name} {value!r}; there are {', '.join(ways)}")
-        _check_lifetime(self.secret_lifetime_s)
+        check_lifetime(self.secret_lifetime_s)
+        if self.lease_s is not None:
+            check_seconds("lease_s", self.lease_s)
         if self.image == "":
             raise ValueError("the image has no name: give one, such as 'debian:bookworm'")
+        check_env(self.env)
+        check_mount_forms(self.mounts)
         if self.resources:
             check_resources(self.resources)
         if self.sidecars:
             _check_shared(self)
-
-
-def _check_lifetime(given: object) -> None:
-    if given is None:
-        return
-    if not isinstance(given, int | float) or not LEAST_LIFETIME_S <= given < inf:
-        raise ValueError("secret_lifetime_s has to be a number of seconds, 1 or more, or None")
 
 
 def _check_shared(spec: SandboxSpec) -> None:
@@ -106,18 +99,6 @@ def _check_shared(spec: SandboxSpec) -> None:
         raise ValueError("a sidecar listens in its sandbox's network: it needs one of its own")
     if "pid_mode" in spec.resources:
         raise ValueError("a sidecar ends with its sandbox's processes: leave out pid_mode")
-
-
-def check_resources(resources: Mapping[str, object]) -> None:
-    """Raises `ValueError` for a limit that the engine does not know, or that is not for users."""
-    from docker.models.containers import RUN_CREATE_KWARGS, RUN_HOST_CONFIG_KWARGS
-
-    allowed = {*RUN_CREATE_KWARGS, *RUN_HOST_CONFIG_KWARGS} - _OWN
-    wrong = sorted(set(resources) - allowed)
-    if wrong:
-        raise ValueError(
-            f"there is no resource {wrong[0]!r}; there are {', '.join(sorted(allowed))}"
-        )
 
 
 def plugin_config(spec: SandboxSpec) -> list[str]:

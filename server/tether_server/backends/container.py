@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,7 @@ from .container_removal import remove_container
 from .entry import (
     CLIENT,
     LISTENS_ON,
+    MORE_MEMORY,
     OTHER_WAYS,
     PREFIX,
     SOCKET,
@@ -56,6 +57,7 @@ from .entry import (
     refused,
 )
 from .handover import Handover, own
+from .in_thread import in_thread
 from .sandbox_end import (
     container_ended,
     removed_container_ended,
@@ -101,6 +103,7 @@ class ContainerSandbox(Sandbox):
         self._secret = ""
         self._started_at = ""
         self._exited_at: float | None = None
+        self._life_is_new = True
         self._transports = tuple(self._set_up(transport, dial))
         labels = container.attrs["Config"]["Labels"] or {}
         self._through = labels.get(THROUGH_LABEL) == "true"
@@ -132,7 +135,7 @@ class ContainerSandbox(Sandbox):
         """Sidecars are watched, and brought back, by whoever controls the sandbox."""
         if self._sidecars is not None:
             self._sidecars.serve(tell, still)
-            self._sidecars.begin()
+            self._sidecars.begin(anew=self._life_is_new)
 
     async def start(self, secret: str) -> None:
         """Start the container and give its client the secret on standard input.
@@ -144,13 +147,16 @@ class ContainerSandbox(Sandbox):
         self._secret = secret
         stream = await self._handover.attach()
         try:
-            await asyncio.to_thread(self._container.start)
+            await in_thread(self._container.start)
         except docker.errors.APIError as problem:
             stream.close()
             raise refused(str(problem.explanation), mounted=self._mounted) from None
+        except BaseException:
+            stream.close()
+            raise
         await self._handover.give(stream, secret)
         if self._sidecars is not None:
-            self._sidecars.begin()  # they come up while the client does
+            self._sidecars.begin(anew=True)  # they come up while the client does
         self._started_at = await self._read_started_at()
 
     async def find(self, secret: str) -> None:
@@ -162,6 +168,7 @@ class ContainerSandbox(Sandbox):
         self._started_at = await self._read_started_at()
         self._check_runs()
         if await self._handover.was_given() or await self._answers():
+            self._life_is_new = False  # a server was there already
             self._log.tell_waiting()
             self._log.tell_ready()
         else:
@@ -178,7 +185,7 @@ class ContainerSandbox(Sandbox):
         """
         await self._log.listening.wait()
         if self._log.ended and (end := await self._end()):
-            raise OSError(end)
+            raise OSError(end.reason)
         if self._sidecars is not None and self._sidecars.begun:
             await self._sidecars.up()
 
@@ -187,10 +194,10 @@ class ContainerSandbox(Sandbox):
         import docker.errors
 
         try:
-            await asyncio.to_thread(self._container.reload)
+            await in_thread(self._container.reload)
         except docker.errors.NotFound:
             of = (self._engine, str(self._container.id), self._started_at)
-            return await asyncio.to_thread(removed_container_ended, *of)
+            return await in_thread(partial(removed_container_ended, *of))
         state = self._container.attrs["State"]
         if state["Status"] in ("exited", "dead", "removing"):
             return await self._ended_unless_restarting(state)
@@ -205,9 +212,9 @@ class ContainerSandbox(Sandbox):
         await self._handover.give_late(self._present_secret())
         self._started_at = started_at
         if self._sidecars is not None and self._sidecars.begun:
-            self._sidecars.begin()
+            self._sidecars.begin(anew=True)
         of = (self._engine, str(self._container.id), before)
-        return await asyncio.to_thread(restarted_container_ended, *of)
+        return await in_thread(partial(restarted_container_ended, *of))
 
     async def _ended_unless_restarting(self, state: dict[str, Any]) -> Ended | None:
         """A restart looks like an end for a moment; one that is removed is gone at once."""
@@ -216,7 +223,7 @@ class ContainerSandbox(Sandbox):
         if now - self._exited_at < RESTART_S:
             return None
         container = str(self._container.id)
-        ended = await asyncio.to_thread(container_ended, self._engine, container, state)
+        ended = await in_thread(partial(container_ended, self._engine, container, state))
         return replace(ended, stage="down") if self._can_return(state) else ended
 
     def _can_return(self, state: dict[str, Any]) -> bool:
@@ -229,8 +236,13 @@ class ContainerSandbox(Sandbox):
 
     async def start_failed(self, reason: str) -> StartFailed:
         """As for any sandbox; an entrypoint that never ran the client is told as that."""
-        reason = await self._end() or reason
         wrote = self._log.tail().strip()
+        ended = await self._end()
+        if ended is not None:
+            code = "" if ended.exit_code is None else f" (exit code {ended.exit_code})"
+            reason = f"{ended.reason}{code}"
+        if ended is not None and ended.cause == "out_of_memory":
+            return not_come_up(reason, wrote, MORE_MEMORY)
         if not self._through:
             return not_come_up(reason, wrote)
         if self._log.has_waited:
@@ -246,9 +258,9 @@ class ContainerSandbox(Sandbox):
     async def stop(self) -> None:
         """Stop the container in good order, remove it and its volume."""
         await self.release()
-        await asyncio.to_thread(self._remove)
+        await in_thread(self._remove)
         if self._sidecars is not None:
-            await asyncio.to_thread(self._sidecars.remove)
+            await in_thread(self._sidecars.remove)
 
     async def release(self) -> None:
         """Let go of the attached stream, and of what transports hold."""
@@ -311,22 +323,24 @@ class ContainerSandbox(Sandbox):
             return True
         return True
 
-    async def _end(self) -> str:
-        """How the container ended, or nothing while it runs; one that is to restart has ended."""
+    async def _end(self) -> Ended | None:
+        """How the container ended, or None while it runs; one that is to restart has ended."""
         import docker.errors
 
+        of = (self._engine, str(self._container.id))
         try:
-            await asyncio.to_thread(self._container.reload)
+            await in_thread(self._container.reload)
         except docker.errors.NotFound:
-            return "the container has ended"  # and was removed by the engine
+            since = self._started_at or self._container.attrs["Created"]
+            return await in_thread(partial(removed_container_ended, *of, since))
         state = self._container.attrs["State"]
-        return "" if state["Running"] else f"the container ended with exit code {state['ExitCode']}"
+        return None if state["Running"] else await in_thread(partial(container_ended, *of, state))
 
     async def _read_started_at(self) -> str:
         import docker.errors
 
         try:
-            await asyncio.to_thread(self._container.reload)
+            await in_thread(self._container.reload)
         except docker.errors.NotFound:
             return ""
         return str(self._container.attrs["State"]["StartedAt"])

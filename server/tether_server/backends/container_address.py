@@ -6,7 +6,7 @@ process is taken again while that process lives.
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from tether_image_builder.errors import engine_host
 from ..record import process_start
 from ..transports.tcp import Address
 from .entry import TCP_PORT
+from .in_thread import in_thread
 
 if TYPE_CHECKING:
     import docker
@@ -67,7 +68,7 @@ class ContainerAddress:
         import docker.errors
 
         try:
-            return await asyncio.to_thread(self._engine.api.inspect_container, self._container)
+            return await in_thread(partial(self._engine.api.inspect_container, self._container))
         except docker.errors.APIError as problem:
             raise OSError(f"the engine does not tell: {problem.explanation}") from None
 

@@ -35,7 +35,7 @@ def container_options(spec: SandboxSpec, injected: Injected) -> dict[str, Any]:
     """
     entrypoint, command = first_process(spec, injected)
     published = name_of(spec.transport) in PUBLISHED
-    volumes = [f"{spec.folder / 'socket'}:{PREFIX}/socket:rw", *spec.mounts]
+    volumes = [f"{spec.folder / 'socket'}:{PREFIX}/socket:rw", *map(_absolute, spec.mounts)]
     return {
         "stop_signal": "SIGTERM",
         **spec.resources,
@@ -69,6 +69,12 @@ def check_mounts(engine: docker.DockerClient, mounts: Sequence[str]) -> None:
             f"there is nothing to mount at {absent[0]}",
             hint="Make it first; the engine would make an empty folder there, as root",
         )
+
+
+def _absolute(mount: str) -> str:
+    """The engine takes no relative path; what begins with no slash or dot names a volume."""
+    source, colon, rest = mount.partition(":")
+    return os.path.abspath(source) + colon + rest if source.startswith(".") else mount
 
 
 def _is_here(engine: docker.DockerClient) -> bool:

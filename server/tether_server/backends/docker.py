@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tether_runtime_client.protocol.errors import SandboxNotFound, StartFailed
@@ -15,6 +15,7 @@ from .completion import complete, dialled, listen, secret_line
 from .container import ContainerSandbox
 from .container_options import check_mounts, container_options, labels
 from .entry import RUN, Injected, about_option, inject
+from .in_thread import in_thread, long_in_thread
 from .with_sidecars import planned
 
 if TYPE_CHECKING:
@@ -36,10 +37,10 @@ class DockerBackend(Backend):
         """Put the client into the image unless it is there, then start a container of it."""
         engine = await self._engine()
         if spec.image is None:
-            raise ValueError("backend='docker' needs an image")
-        await asyncio.to_thread(check_mounts, engine, spec.mounts)
-        spec, dial = await asyncio.to_thread(complete, engine, spec)
-        injected = await asyncio.to_thread(inject, engine, spec, progress)
+            raise ValueError("there is no image: name one, or choose backend='local'")
+        await in_thread(partial(check_mounts, engine, spec.mounts))
+        spec, dial = await in_thread(partial(complete, engine, spec))
+        injected = await long_in_thread(partial(inject, engine, spec, progress), engine.close)
         if spec.entrypoint == "beside" and not (injected.entrypoint or injected.command):
             progress(f"{spec.image} has no ENTRYPOINT and no CMD: nothing runs beside the client")
         progress(f"starting a container of {spec.image if injected.volume else injected.image}")
@@ -48,9 +49,12 @@ class DockerBackend(Backend):
         (spec.folder / "socket").chmod(0o1777)
         if dial is not None:
             spec = listen(spec, dial)
-        spec, plans = await asyncio.to_thread(planned, engine, spec, injected)
         try:
-            container = await _uncancelled_create(engine, spec, injected)
+            spec, plans = await in_thread(partial(planned, engine, spec, injected))
+            container = await in_thread(
+                partial(_create, engine, spec, injected),
+                lambda made: made.remove(force=True, v=True),
+            )
         except BaseException:
             if dial is not None:
                 await dial.close()
@@ -73,8 +77,8 @@ class DockerBackend(Backend):
 
         engine = await self._engine()
         try:
-            container: Container = await asyncio.to_thread(
-                engine.containers.get, record.handle["container"]
+            container: Container = await in_thread(
+                partial(engine.containers.get, record.handle["container"])
             )
         except docker.errors.NotFound:
             text = f"the container of sandbox {record.name!r} is gone"
@@ -90,26 +94,12 @@ class DockerBackend(Backend):
         """Close the engine's connection pool."""
         client, self._client = self._client, None
         if client is not None:
-            await asyncio.to_thread(client.close)
+            await in_thread(client.close)
 
     async def _engine(self) -> docker.DockerClient:
         if self._client is None:
-            self._client = await asyncio.to_thread(connect_engine)
+            self._client = await in_thread(connect_engine, lambda client: client.close())
         return self._client
-
-
-async def _uncancelled_create(
-    engine: docker.DockerClient, spec: SandboxSpec, injected: Injected
-) -> Container:
-    """Create the container; a cancellation waits for it, and removes it again."""
-    creating = asyncio.ensure_future(asyncio.to_thread(_create, engine, spec, injected))
-    try:
-        return await asyncio.shield(creating)
-    except asyncio.CancelledError:
-        [done] = await asyncio.gather(creating, return_exceptions=True)
-        if not isinstance(done, BaseException):
-            await asyncio.to_thread(done.remove, force=True, v=True)
-        raise
 
 
 def _create(engine: docker.DockerClient, spec: SandboxSpec, injected: Injected) -> Container:

@@ -40,6 +40,7 @@ OTHER_WAYS = (
     ' leaves it out. To go through it, a script has to come to `exec "$@"` with its input and'
     " output untouched; an ENTRYPOINT in shell form drops its arguments"
 )
+MORE_MEMORY = "Give it more: the client alone takes 45 MB, and what it runs comes on top"
 _OPTIONS = (
     (
         r"unable to find (user|group)|no matching entries",
@@ -51,7 +52,7 @@ _OPTIONS = (
     ),
     (
         r"(?i)memory|specify the units",
-        "Sizes are a number and a unit, such as mem_limit='2g'; 6m is the least of memory",
+        "Sizes are a number and a unit, such as mem_limit='2g'; the client alone takes 45 MB",
     ),
 )
 """What the engine says, and which option of ours it is about."""

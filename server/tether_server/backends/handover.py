@@ -10,11 +10,13 @@ import asyncio
 import contextlib
 import logging
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..transports.engine_stream import raw_socket, read_pieces
 from .client_log import READY_LINE, ClientLog
 from .entry import WAITING_LINE
+from .in_thread import in_thread
 from .sandbox_end import moment
 
 if TYPE_CHECKING:
@@ -43,23 +45,16 @@ class Handover:
 
     async def attach(self) -> socket.socket:
         """The container's streams; before it is started, so that nothing it writes is missed."""
-        attaching = asyncio.ensure_future(asyncio.to_thread(self._attach))
-        try:
-            return await asyncio.shield(attaching)
-        except asyncio.CancelledError:
-            [attached] = await asyncio.gather(attaching, return_exceptions=True)
-            if isinstance(attached, socket.socket):
-                attached.close()
-            raise
+        return await in_thread(self._attach, socket.socket.close)
 
     async def give(self, stream: socket.socket, secret: str) -> None:
         """Write the secret: at once to a supervisor that is first, else when it has begun.
 
         What the image's entrypoint reads from standard input is then not the secret.
         """
-        await self.let_go()
-        self.log.begin()
         try:
+            await self.let_go()
+            self.log.begin()
             if not self._through:
                 await _write(stream, secret)
         except BaseException:
@@ -78,12 +73,12 @@ class Handover:
         writes it some time after it tells who is attached.
         """
         await self.give(await self.attach(), secret)
-        if lines := await asyncio.to_thread(self._lines, follow=True):
+        if lines := await in_thread(partial(self._lines, follow=True), _close):
             self._tasks.append(asyncio.create_task(self._look_back(lines)))
 
     async def was_given(self) -> bool:
         """Whether the log of the container's present life says that the client came up."""
-        return await asyncio.to_thread(self._has_come_up)
+        return await in_thread(self._has_come_up)
 
     async def let_go(self) -> None:
         """Read no more. Twice is safe."""
@@ -109,7 +104,7 @@ class Handover:
                 if READY_LINE in line or size > LOOK_BACK_BYTES:
                     return READY_LINE in line
         finally:
-            lines._response.close()  # type: ignore[attr-defined]  # its own close leaves a socket
+            _close(lines)
         return False
 
     def _lines(self, *, follow: bool) -> CancellableStream[bytes] | None:
@@ -161,6 +156,12 @@ class Handover:
 
 async def _write(stream: socket.socket, secret: str) -> None:
     await asyncio.get_running_loop().sock_sendall(stream, secret.encode() + b"\n")
+
+
+def _close(lines: CancellableStream[bytes] | None) -> None:
+    """A log that is not read in another thread: its own `close` leaves a socket."""
+    if lines is not None:
+        lines._response.close()  # type: ignore[attr-defined]
 
 
 def own(hijacked: Any) -> socket.socket:

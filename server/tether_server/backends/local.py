@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from tether_runtime_client.protocol.defaults import DEFAULT_ENVIRONMENT
@@ -26,7 +27,11 @@ from .client_log import ClientLog
 from .sandbox_end import ended_with
 
 STOP_TIMEOUT_S = 12.0
+STOP = signal.SIGRTMIN + 3
+"""Real-time signals queue up: this one is not lost beside a SIGTERM that a command sends."""
 LOG_TAIL = 16 * 1024
+CLIENTS_OWN = ("pexpect", "pyte")
+"""What the client needs beside what the server has: in an image its environment brings them."""
 
 
 class LocalBackend(Backend):
@@ -37,6 +42,7 @@ class LocalBackend(Backend):
     async def start(self, spec: SandboxSpec, progress: Progress) -> Sandbox:
         """Start the supervisor in a session of its own, with the secret on its standard input."""
         _refuse_container_options(spec)
+        _check_packages()
         _check_workdir(spec.workdir)
         _collect_ended()
         plugins = _put_plugins(spec) if spec.plugins else {}
@@ -121,8 +127,8 @@ class LocalSandbox(Sandbox):
         """Nothing runs beside it."""
 
     async def stop(self) -> None:
-        """SIGTERM to the supervisor, which ends everything below it; SIGKILL if it does not."""
-        self._signal(signal.SIGTERM)
+        """A stop signal to the supervisor, which ends all below it; SIGKILL if it does not."""
+        self._signal(STOP)
         if not await self._wait_exit(STOP_TIMEOUT_S):
             self._signal(signal.SIGKILL)
             await self._wait_exit(STOP_TIMEOUT_S)
@@ -143,7 +149,7 @@ class LocalSandbox(Sandbox):
     def _exited(self) -> bool:
         return self._process is not None and self._process.poll() is not None
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _signal(self, number: int) -> None:
         if process_start(self._pid) == self._start:
             os.kill(self._pid, number)
 
@@ -277,6 +283,15 @@ def _refuse_container_options(spec: SandboxSpec) -> None:
         raise StartFailed(
             f"the local backend has no {', '.join(unusable)}: it runs on this machine as it is",
             hint="Leave the option out, or use backend='docker'",
+        )
+
+
+def _check_packages() -> None:
+    lacking = [name for name in CLIENTS_OWN if find_spec(name) is None]
+    if lacking:
+        raise StartFailed(
+            f"backend='local' needs what is not installed here: {', '.join(lacking)}",
+            hint="pip install 'tether-runtime[server,sandbox]'",
         )
 
 

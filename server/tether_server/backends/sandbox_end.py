@@ -91,6 +91,15 @@ def restarted_container_ended(engine: docker.DockerClient, container: str, start
 
 def _last_end(engine: docker.DockerClient, container: str, started: str) -> Ended | None:
     happened = _remembered(engine, container, moment(started)) if started else []
+    return _last(happened)
+
+
+def last_end_of(engine: docker.DockerClient, labels: list[str], since: float) -> Ended | None:
+    """How the last container with these labels ended that ended later than that, if one did."""
+    return _last(_happened(engine, {"label": labels}, since))
+
+
+def _last(happened: list[_Happened]) -> Ended | None:
     for last in reversed(happened):
         if last.what == "die" and last.exit_code is not None:
             return _ended(last.exit_code, last.at, happened)
@@ -107,8 +116,12 @@ def _ended(code: int, end: float, happened: list[_Happened]) -> Ended:
 
 
 def _remembered(engine: docker.DockerClient, container: str, since: float) -> list[_Happened]:
+    return _happened(engine, {"container": container}, since)
+
+
+def _happened(engine: docker.DockerClient, to: dict[str, Any], since: float) -> list[_Happened]:
     """In order. An engine keeps the last few hundred events of all its containers."""
-    kinds = {"container": container, "event": ["oom", "die", "stop"]}
+    kinds = {**to, "event": ["oom", "die", "stop"]}
     # To the nanosecond, which the SDK's types do not know of: the end has just been.
     period: dict[str, Any] = {"since": f"{since:.9f}", "until": f"{time.time():.9f}"}
     return list(_read(engine.events(**period, filters=kinds, decode=True)))

@@ -19,7 +19,9 @@ class CommandAfterDashes(click.Command):
             return super().parse_args(ctx, before)
         except click.UsageError as problem:
             if "--" not in args and _may_be_of_command(problem):
-                text = f"{problem.format_message()} Put -- before the command and its arguments."
+                text = problem.format_message()
+                stop = "" if text.endswith((".", "?", "?)")) else "."
+                text += f"{stop} Put -- before the command and its arguments"
                 raise click.UsageError(text, ctx) from None
             raise
 
@@ -30,4 +32,5 @@ class CommandAfterDashes(click.Command):
 
 def _may_be_of_command(problem: click.UsageError) -> bool:
     """Whether what was not understood is a word of a command that stands there without `--`."""
-    return isinstance(problem, click.NoSuchOption) or "unexpected extra" in problem.message
+    options = (click.NoSuchOption, click.BadOptionUsage)  # `ls -la`: `-a` is one of ours too
+    return isinstance(problem, options) or "unexpected extra" in problem.message

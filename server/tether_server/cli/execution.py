@@ -11,7 +11,7 @@ from typing import Any
 from tether_runtime_client.protocol.errors import RuntimeClosed, StdinClosed, TetherError
 
 from ..process import Process
-from .failures import BROKEN_PIPE
+from .failures import BROKEN_PIPE, complain
 from .input import Input
 from .interrupts import Interrupts
 from .output import STDERR, STDOUT, Output
@@ -47,7 +47,10 @@ class Execution:
                     if self._stdin:
                         self._begin(self._feed(process))
                     await self._show(process)
-                    return await process.wait()
+                    code = await process.wait()
+            if process.timed_out:
+                complain(f"killed: it had not ended after its time (exit code {code})")
+            return code
         except BrokenPipeError:
             return BROKEN_PIPE
         finally:

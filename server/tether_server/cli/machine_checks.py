@@ -17,7 +17,7 @@ from .engine_probe import probe_engine
 from .findings import Finding, Status
 from .text import size
 
-PACKAGES = ("click", "docker", "pexpect", "pydantic", "rich", "websockets")
+PACKAGES = ("caribou", "click", "docker", "pexpect", "pydantic", "pyte", "rich", "websockets")
 LITTLE_SPACE = 2 * 10**9
 NO_SPACE = 200 * 10**6
 """Bytes free below which images will soon, or certainly, not fit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -23,6 +24,7 @@ COMMANDS = {
     "reverse": "Make ports of here reachable in a sandbox.",
     "events": "Show what happened in a sandbox.",
     "plugins": "List plugins: those installed here, or those of a sandbox.",
+    "act": "Do an action of a plugin in a sandbox.",
     "skills": "List what the agent in a sandbox can call.",
     "rotate": "Change the secret of a sandbox.",
     "doctor": "Check this machine, or one sandbox.",
@@ -57,6 +59,16 @@ class Commands(click.Group):
             return None
         command: click.Command = import_module(f".{cmd_name}", __package__).command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Say which one is near to what there is not."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"there is no command {args[0]!r}.{meant}", ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list without importing what is listed."""

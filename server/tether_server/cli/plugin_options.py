@@ -102,15 +102,23 @@ def _config(word: str) -> tuple[str, dict[str, object]]:
     name, given, text = word.partition("=")
     if not name or not given:
         raise click.UsageError(f"{word!r} is no configuration: NAME=JSON, or NAME=@FILE")
+    return name, json_object(f"the configuration of {name}", text)
+
+
+def json_object(what: str, text: str) -> dict[str, object]:
+    """The JSON object that is written there, or is in the file after an `@`.
+
+    Raises `click.UsageError`, in which it is called `what`.
+    """
     if text.startswith("@"):
         try:
             text = Path(text[1:]).read_text()
         except (OSError, UnicodeDecodeError) as problem:
-            raise click.UsageError(f"the configuration of {name}: {problem}") from None
+            raise click.UsageError(f"{what}: {problem}") from None
     try:
         value = json.loads(text)
     except ValueError as problem:
-        raise click.UsageError(f"the configuration of {name} is no JSON: {problem}") from None
+        raise click.UsageError(f"{what} is no JSON: {problem}") from None
     if not isinstance(value, dict):
-        raise click.UsageError(f'the configuration of {name} is no object, such as {{"key": 1}}')
-    return name, value
+        raise click.UsageError(f'{what} is no object, such as {{"key": 1}}')
+    return value

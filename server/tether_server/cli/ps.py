@@ -10,7 +10,7 @@ import click
 
 from tether_image_builder.errors import engine_host
 
-from ..inventory import Listed, take_inventory
+from ..inventory import Inventory, Listed, take_inventory
 from .failures import complain
 from .text import age, clipped, visible
 from .wording import on_command_line
@@ -39,10 +39,18 @@ def command(everything: bool, quiet: bool, as_json: bool) -> None:
         click.echo("".join(f"{visible(found.name)}\n" for found in shown), nl=False)
     else:
         _show_table([_row(found, now) for found in shown])
+    tell_what_was_not_seen(inventory)
+
+
+def tell_what_was_not_seen(inventory: Inventory) -> bool:
+    """Complain, and return whether there may be containers that nobody could look at."""
     problem = inventory.problem
-    if problem is not None and (_expects_engine() or any(s.state == "unknown" for s in shown)):
-        text = f"containers could not be looked at: {problem.message}"
-        complain(text, on_command_line(problem.hint))
+    unknown = any(found.state == "unknown" for found in inventory.sandboxes)
+    if problem is None or not (_expects_engine() or unknown):
+        return False
+    text = f"containers could not be looked at: {problem.message}"
+    complain(text, on_command_line(problem.hint))
+    return True
 
 
 def _expects_engine() -> bool:

@@ -13,6 +13,7 @@ from ..removal import REMOVALS_AT_ONCE, remove
 from .failures import OWN_FAILURE, complain
 from .interrupts import run_async
 from .names import SANDBOX
+from .ps import tell_what_was_not_seen
 from .text import visible
 
 
@@ -40,7 +41,9 @@ def command(names: tuple[str, ...], orphans: bool, everything: bool, quiet: bool
         if name not in known and not quiet:
             click.echo(f"there is no sandbox {visible(name)}", err=True)
     wanted = [*((found, True) for found in named), *((found, False) for found in left)]
-    return run_async(lambda _: _remove_all(wanted, quiet=quiet))
+    code = run_async(lambda _: _remove_all(wanted, quiet=quiet))
+    unseen = (orphans or everything) and tell_what_was_not_seen(inventory)
+    return OWN_FAILURE if unseen else code
 
 
 async def _remove_all(wanted: list[tuple[Listed, bool]], *, quiet: bool) -> int:

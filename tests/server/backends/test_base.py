@@ -19,6 +19,13 @@ from tether_server import EventStreamRuntime
         ({"inject": "x"}, "no inject 'x'; there are build, mount"),
         ({"resources": {"memory": "1g"}}, "no resource 'memory'; there are .*mem_limit"),
         ({"resources": {"ports": {}}}, "no resource 'ports'"),
+        ({"mounts": ["/tmp"]}, "'/tmp' is no mount: it has the form HOST:CONTAINER"),
+        ({"mounts": ["/tmp:relative"]}, "is no mount"),
+        ({"env": {"A": 1}}, r"env\['A'\] has to be a text without NUL, and is 1"),
+        ({"env": {"A=B": "1"}}, "'A=B', which is no name of a variable"),
+        ({"lease_s": -1}, "lease_s has to be a number of seconds above 0, and is -1"),
+        ({"start_timeout_s": 0}, "start_timeout_s has to be a number of seconds above 0"),
+        ({"start_timeout_s": float("nan")}, "start_timeout_s has to be"),
     ],
 )
 def test_what_there_is_not(options: dict[str, Any], message: str) -> None:

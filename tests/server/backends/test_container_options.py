@@ -33,6 +33,17 @@ def test_what_may_be_mounted(engine: str, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.engine
+async def test_a_relative_path_counts_from_here(
+    busybox: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "file").write_text("seen")
+    monkeypatch.chdir(tmp_path)
+    async with EventStreamRuntime(busybox, mounts=["./shared:/x:ro"]) as runtime:
+        assert (await runtime.exec(["cat", "/x/file"])).stdout == b"seen"
+
+
+@pytest.mark.engine
 @pytest.mark.parametrize(
     "resources", [{"mem_limit": "lots"}, {"ulimits": "many"}, {"cpu_quota": "half"}]
 )
@@ -42,6 +53,13 @@ async def test_a_limit_that_is_none_is_told_as_that(
     with pytest.raises(StartFailed, match=r"cannot be asked for this|did not make") as caught:
         await EventStreamRuntime(debian, resources=resources).start()
     assert caught.value.hint
+
+
+@pytest.mark.engine
+async def test_too_little_memory_for_the_client_is_told_as_that(busybox: str) -> None:
+    with pytest.raises(StartFailed, match="memory had run out") as caught:
+        await EventStreamRuntime(busybox, resources={"mem_limit": "6m"}).start()
+    assert "the client alone takes 45 MB" in caught.value.hint
 
 
 async def test_a_folder_that_is_not_there_is_not_started_in() -> None:

@@ -27,7 +27,7 @@ def test_an_engine_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("DOCKER_HOST", host)
     for problem in connect_both_ways():
         assert problem.message.startswith(f"no container engine answers at {host}: ")
-        assert "Start it" in problem.hint
+        assert "Start that engine, or unset DOCKER_HOST" in problem.hint
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")

@@ -62,6 +62,7 @@ def test_options(tether: Tether, tmp_path: Path) -> None:
     assert (again.returncode, again.stdout) == (0, b"")
     done = tether("exec", "live", "--group", "12345", "--timeout", "0.2", "--", "sleep", "1000")
     assert done.returncode == 128 + signal.SIGKILL
+    assert "killed: it had not ended after its time" in said(done.stderr)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,8 @@ def test_options(tether: Tether, tmp_path: Path) -> None:
     [
         (("live", "--", "no-such-program"), 127, "no program 'no-such-program'"),
         (("live", "-w", "/none", "--", "true"), 125, "cannot be entered"),
+        (("live", "ls", "-la"), 125, "requires an argument. Put -- before the command"),
+        (("live", "ls"), 125, "unexpected extra argument (ls). Put -- before the command"),
         (("live", "-l", "--", "true"), 125, "one of -- CMD, --list, --attach and --kill"),
         (("live", "-t", "--", "true"), 125, "no terminal"),
         (("live", "-a", "zzz"), 125, "no process has an id that begins with 'zzz'"),

@@ -65,6 +65,10 @@ def test_wrong_use_is_a_failure_of_its_own(tether: Tether, arguments: tuple[str,
     assert b"Traceback" not in done.stderr
 
 
+def test_a_slip_in_a_command_s_name_is_told(tether: Tether) -> None:
+    assert "no command 'runn'. Did you mean 'run'?" in said(tether("runn", "an-image").stderr)
+
+
 @pytest.mark.parametrize("arguments", [("run", "--local", "--", "echo", "x"), ("ps",)])
 def test_standard_output_that_takes_nothing(tether: Tether, arguments: tuple[str, ...]) -> None:
     with open("/dev/full", "wb") as full:

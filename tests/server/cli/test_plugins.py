@@ -13,6 +13,7 @@ import click
 import pytest
 
 from tether_runtime_client.protocol.plugin_observations import PluginInfo
+from tether_server import SyncEventStreamRuntime
 from tether_server.cli.main import main
 from tether_server.cli.pairs import port_pair
 from tether_server.cli.plugin_options import PLUGINS, SIDECAR, asked_for, asked_sidecars
@@ -53,6 +54,31 @@ def test_one_that_cannot_be_used_says_why(site: Path, capsys: pytest.CaptureFixt
     said = capsys.readouterr()
     assert "the plugin tides cannot be used" in said.err
     assert "tides 1.2" not in said.out
+
+
+def test_an_action_is_done(
+    site: Path, state_dir: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "fields").write_text('{"days": 2}')
+    with SyncEventStreamRuntime(
+        backend="local", plugins={"tides": {"harbour": "Dover"}}
+    ) as runtime:
+        act = ["act", runtime.name]
+        assert main([*act, "tides.look", f"@{tmp_path}/fields"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        level = {"height": 1.5, "mark": ""}
+        assert found == {"observation": "tides.level", "harbour": "Dover", "levels": [level] * 2}
+        assert main([*act, "tides.raw"]) == 0
+        assert json.loads(capsys.readouterr().out)["harbour"] == "raw"
+        for wrong, said in (
+            (["tides"], "'tides' is no kind of action: PLUGIN.ACTION"),
+            (["tides.look", '{"days": "x"}'], "this is no action tides.look: days: "),
+            (["tides.look", "[]"], "the action tides.look is no object"),
+            (["tides.none"], "the plugin 'tides' has no action 'tides.none'; it has tides.look"),
+            (["moon.look"], "no plugin 'moon'"),
+        ):
+            assert main([*act, *wrong]) == 125
+            assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,9 @@ def test_an_engine_that_does_not_answer(
     assert "boxed could not be removed" in said(done.stderr)
     assert "removed sandbox kept" in said(done.stdout)
     assert folder.exists()
+    orphans = tether("rm", "--orphans")
+    assert orphans.returncode == 125
+    assert "containers could not be looked at" in said(orphans.stderr)
     (folder / "sandbox.json").unlink()
 
 
