@@ -104,7 +104,7 @@ def _part(path: Path) -> str:
         return "standard library"
     if ".so" in path.name:
         return "shared libraries"
-    names = {"bin": "programs", "etc": "certificates", "ssl": "certificates"}
+    names = {"bin": "programs", "etc": "certificates", "ssl": "certificates", "loc": "locale"}
     shares = {"terminfo": "terminals", "zoneinfo": "time zones"}
     first, second, *_ = (*path.relative_to(PREFIX).parts, "")
     return shares.get(second, "other") if first == "share" else names.get(first, "other")

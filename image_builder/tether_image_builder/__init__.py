@@ -11,7 +11,11 @@ The names below are loaded at first use, so that importing this package costs no
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+if find_spec("click") is None:  # the client alone was installed
+    raise ImportError("what builds images is not here: pip install 'tether-runtime[server]'")
 
 if TYPE_CHECKING:
     from .build import build_image

@@ -12,6 +12,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from tether_runtime_client.version import VERSION
+
 from .catalog import AUTO, find_recipe, recipe_names
 from .cli_plugins import declaration_as_data, plugin_options
 from .cli_prune import prune
@@ -145,6 +147,7 @@ def _images(_: click.Context, __: click.Parameter, incomplete: str) -> list[Comp
 @click.command(
     cls=_FirstWord, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
 )
+@click.version_option(VERSION, prog_name="runtime-build")
 @click.argument("image", required=False, shell_complete=_images)
 @click.option(
     "--env",

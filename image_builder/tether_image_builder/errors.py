@@ -83,6 +83,10 @@ def _innermost(problem: BaseException) -> BaseException:
     return problem
 
 
+_NO_ENGINE = "Start it (in a source checkout: `docker/engine start`), or name one with DOCKER_HOST"
+_THAT_ENGINE = "Start that engine, or unset DOCKER_HOST to use one on this machine"
+
+
 def engine_host() -> str:
     """The address that the engine is looked for at."""
     return os.environ.get("DOCKER_HOST") or DEFAULT_HOST
@@ -97,7 +101,7 @@ def engine_unavailable(problem: BaseException) -> EngineUnavailable:
         )
     return EngineUnavailable(
         f"no container engine answers at {host}: {root_cause(cause)}",
-        hint="Start it (in a source checkout: `docker/engine start`), or name one with DOCKER_HOST",
+        hint=_THAT_ENGINE if host != DEFAULT_HOST else _NO_ENGINE,
     )
 
 

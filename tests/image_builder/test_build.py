@@ -20,6 +20,8 @@ from tether_image_builder.context import context_archive
 from tether_image_builder.environment import EnvironmentRecipe
 from tether_image_builder.errors import BuildFailed, ImageNotFound, WrongArchitecture
 
+from .programs import output_of
+
 pytestmark = pytest.mark.engine
 
 Build = Callable[..., BuildResult]
@@ -39,15 +41,7 @@ HOSTILE = {
 def run(client: docker.DockerClient, image: str, argv: list[str], **options: Any) -> str:
     """What a program of an image writes, on both streams."""
     options = {"network_mode": "none", "entrypoint": argv[:1], **options}
-    container = client.containers.create(image, argv[1:], **options)
-    try:
-        container.start()
-        code = container.wait()["StatusCode"]
-        output = container.logs().decode()
-    finally:
-        container.remove(force=True, v=True)
-    assert code == 0, output
-    return output
+    return output_of(client, image, argv[1:], **options).decode()
 
 
 def config(client: docker.DockerClient, image: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from tether_image_builder import BuildProgress
 from tether_image_builder.cli import main
 from tether_image_builder.display import LiveDisplay, PlainDisplay, open_display
 from tether_image_builder.exits import EXIT_CODES
+from tether_runtime_client.version import VERSION
 
 
 @pytest.fixture
@@ -25,6 +26,7 @@ def test_help_documents_every_exit_code(runner: CliRunner) -> None:
     result = runner.invoke(main, ["--help"])
     assert result.exit_code == 0
     assert all(f"\n    {code}  " in result.stdout for code in EXIT_CODES.values())
+    assert runner.invoke(main, ["--version"]).stdout == f"runtime-build, version {VERSION}\n"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def test_no_engine(runner: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     result = runner.invoke(main, ["debian"])
     assert result.exit_code == 3
     assert "unix:///nowhere/docker.sock" in result.stderr
-    assert "docker/engine start" in result.stderr
+    assert "unset DOCKER_HOST" in result.stderr
     assert result.stdout == ""
 
 

@@ -16,6 +16,8 @@ from tether_image_builder import BuildResult
 from tether_image_builder.cli import main
 from tether_image_builder.spec import FileStep, ShellStep, Spec
 
+from .programs import output_of
+
 Build = Callable[..., BuildResult]
 MakeImage = Callable[..., Image]
 Write = Callable[[str], Path]
@@ -152,8 +154,8 @@ def test_a_spec_is_built_once_and_another_client_does_no_step_again(
     fourth = build()
     assert [step["reused"] for step in fourth["steps"]] == [True, False, False]
     assert fourth["fingerprint"] != third["fingerprint"]
-    told = client.containers.run(
-        "tether-test/spec:1", ["-c", "cat /one /srv/data/a"], entrypoint=["/bin/sh"], remove=True
+    told = output_of(
+        client, "tether-test/spec:1", ["-c", "cat /one /srv/data/a"], entrypoint=["/bin/sh"]
     )
     assert told == b"one\ntwo\n"
 
@@ -190,9 +192,7 @@ def test_an_image_without_a_shell_and_with_instructions_for_later_builds(
     assert result.command == ("/busybox", "true")
     config = client.images.get(result.tag).attrs["Config"]
     assert (config["Entrypoint"] or [], config["Cmd"]) == ([], ["/busybox", "true"])
-    told = client.containers.run(
-        result.tag, ["cat", "/b"], entrypoint=["/busybox"], network_mode="none", remove=True
-    )
+    told = output_of(client, result.tag, ["cat", "/b"], entrypoint=["/busybox"])
     assert told == b"x\n"
 
 

@@ -16,6 +16,8 @@ import pytest
 from tether_image_builder import ensure_environment
 from tether_image_builder.recipes import recipes_folder
 
+from .programs import output_of
+
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 
 MAKE_IMAGE = Path(__file__).parents[2] / "docker" / "images" / "make-image"
@@ -74,18 +76,17 @@ def run(client: docker.DockerClient, case: tuple[str, str]) -> Run:
     """Runs a program in the image, as nobody in particular, with nothing to write to."""
 
     def run(*argv: str, **environment: str) -> str:
-        output = client.containers.run(
+        output = output_of(
+            client,
             case[1],
             list(argv[1:]),
             entrypoint=[argv[0]],
             environment=environment,
             network_mode="none",
             read_only=True,
-            remove=True,
-            stderr=True,
             user="1234:1234",
         )
-        return bytes(output).decode()
+        return output.decode()
 
     return run
 
@@ -170,6 +171,8 @@ def test_the_local_time_of_the_client(run: Run, case: tuple[str, str]) -> None:
 
 
 def test_bash_and_the_descriptions_of_terminals(run: Run) -> None:
+    script = "LC_ALL=C.UTF-8; word=žluť; echo ${#word} ${word^}"
+    assert run(f"{PREFIX}/bin/bash", "-c", script + " 2>&1") == "4 Žluť\n"
     assert int(run(f"{PREFIX}/bin/bash", "-c", "echo ${BASH_VERSINFO[0]}")) >= 5
     program = (
         "import curses, json; curses.setupterm('xterm-256color', 1);"

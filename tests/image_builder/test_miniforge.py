@@ -17,6 +17,7 @@ from tether_image_builder.errors import EnvironmentUnavailable
 from tether_server import CmdRunAction, EventStreamRuntime
 
 from .conda_site import CondaSite
+from .programs import output_of
 
 pytestmark = [
     pytest.mark.engine,
@@ -49,8 +50,8 @@ def test_the_environment_is_what_the_solver_chose(
     assert any("MB: certificates" in step for step in miniforge_steps)
     program = "import platform, sys; print(platform.python_version(), sys.prefix)"
     command = ["/opt/tether/bin/python3", "-I", "-c", program]
-    output = client.containers.run(miniforge.image, command, remove=True, network_mode="none")
-    assert bytes(output).decode().split() == [conda_site.python, "/opt/tether"]
+    output = output_of(client, miniforge.image, command, network_mode="none")
+    assert output.decode().split() == [conda_site.python, "/opt/tether"]
 
 
 async def test_a_runtime_in_an_image_that_was_built_with_it(

@@ -30,6 +30,8 @@ from tether_image_builder.models import ignore_progress
 from tether_image_builder.spec import ShellStep, Spec
 from tether_image_builder.stock import Stock
 
+from .programs import output_of
+
 pytestmark = pytest.mark.engine
 
 PLATFORM = f"linux/{'arm64' if os.uname().machine == 'aarch64' else 'amd64'}"
@@ -225,7 +227,7 @@ def test_what_is_built_on_top_is_somebody_s(
 ) -> None:
     mine = make_image(f"FROM {old.tag}\nRUN echo mine > /mine")
     prune(pattern(old), mine.tags[0], everything=True)
-    output = client.containers.run(mine.tags[0], ["cat", "/mine"], entrypoint="", remove=True)
+    output = output_of(client, mine.tags[0], ["cat", "/mine"], entrypoint="")
     assert output == b"mine\n"
 
 

@@ -16,6 +16,8 @@ from tether_image_builder.cli import main
 from tether_image_builder.errors import EnvironmentUnavailable
 from tether_image_builder.manifest import Recipe
 
+from .programs import output_of
+
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "recipes.md"
@@ -80,7 +82,7 @@ def test_it_is_built_once_and_put_into_images(
     result = build(busybox, env=str(mine), build_args={"WORD": "large"})
     assert (result.environment, result.environment_reused) == ("mine", False)
     command = ["cat", "/opt/tether/share/word"]
-    assert client.containers.run(result.tag, command, remove=True) == b"large"
+    assert output_of(client, result.tag, command) == b"large"
     assert build(busybox, env=str(mine), build_args={"WORD": "large"}).reused
     monkeypatch.setenv("TETHER_RECIPE", str(mine))
     monkeypatch.setenv("MINE_WORD", "large")

@@ -20,6 +20,7 @@ from tether_image_builder.models import BuildProgress, ignore_progress
 from tether_image_builder.volume import ensure_volume, find_volume
 
 from .conftest import MakeImage
+from .programs import output_of
 
 pytestmark = pytest.mark.engine
 
@@ -93,7 +94,7 @@ def test_all_of_an_environment_is_in_it(
     assert [str(step) for step in said] == [
         "filling a volume with the runtime environment 'test', once for this engine"
     ]
-    seen = client.containers.run(busybox, LOOK, volumes=[f"{volume}:/v:ro"], remove=True)
+    seen = output_of(client, busybox, LOOK, volumes=[f"{volume}:/v:ro"])
     assert seen == SEEN
     assert ensure_volume(ours, environment, said.append) == volume
     assert len(said) == 1

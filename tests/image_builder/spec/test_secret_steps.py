@@ -22,6 +22,8 @@ from tether_image_builder.spec import FileStep, Secret, ShellStep, Spec
 from tether_image_builder.spec.access import Access
 from tether_image_builder.spec.steps import Prepared
 
+from ..programs import output_of
+
 pytestmark = pytest.mark.engine
 
 Steps = Callable[..., Prepared]
@@ -111,7 +113,7 @@ def test_nothing_that_is_left_has_it(
     names += [result.tag, *(step.image for step in result.steps)]
 
     seen = "cat /tmp/size /tmp/sum /tmp/mode /tmp/list; echo end; cat /later"
-    told = client.containers.run(result.tag, ["-c", seen], entrypoint=["/bin/sh"], remove=True)
+    told = output_of(client, result.tag, ["-c", seen], entrypoint=["/bin/sh"])
     lines = told.decode().splitlines()
     assert lines[:2] == [str(len(KEY)), sha256(KEY).hexdigest()[:8]]
     assert lines[2] == "600:65534"
