@@ -1,4 +1,8 @@
-"""Commands a second of many sessions at once, each running one `true` after the other."""
+"""Commands a second of many sessions at once, each running one `true` after the other.
+
+Tether's ratio is to the least that its sessions can take; a peer's is how many times as fast Tether
+is in the same place, so 1 and more is ahead.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,12 +24,16 @@ from .peers import Peer, open_peers
 from .peers.base import Call, Run
 from .plan import Plan
 from .report import Aim, Report, Row, rate_row
+from .side import tether
 from .subjects import runtimes
 from .turns import Step, take_turns
 
 SESSIONS = 50
 EACH = 200
 AIM = Aim(5000, of="value", at="least")
+AHEAD = Aim(1, at="least")
+"""Of whatever starts a process a command or reads prompts."""
+
 FLOOR = "bash on pipes, one process reads all"
 SESSIONS_BASH = "bash as a session has it, read so"
 SAFE = "the same, and what is checked and made safe"
@@ -51,16 +59,17 @@ async def measure(plan: Plan) -> Report:
         echo = await stack.enter_async_context(websocket_peer("echo", folder))
         crowds[ECHO] = _echo(echo, sessions, plan.count(EACH, 2))
         for backend, runtime in started.items():
-            crowds[f"Tether, {backend}"] = await _tether(runtime, sessions, plan.count(EACH, 2))
-        for peer in [peer for peer in peers if peer.each]:
+            crowds[tether(backend)] = await _tether(runtime, sessions, plan.count(EACH, 2))
+        beside = {peer.name: peer for peer in peers if peer.each}
+        for peer in beside.values():
             plan.tell(f"opening {sessions} of {peer.name}")
             crowds[peer.name] = await _peer(stack, peer, sessions, plan.count(peer.each, 1))
         steps = {name: crowd.step for name, crowd in crowds.items()}
         samples = await take_turns(steps, rounds=plan.count(5, 1))
     samples, counts = _with_least(samples), {name: it.commands for name, it in crowds.items()}
     title = f"`true` after `true` in {sessions} sessions at once"
-    rows = [_row(name, times, counts.get(name, counts[FLOOR])) for name, times in samples.items()]
-    return Report("crowd", title, tuple(rows))
+    floor = "the least that sessions can take; a peer's: Tether's rate in the same place to its own"
+    return Report("crowd", title, _rows(samples, counts, beside), floor=floor)
 
 
 def _floors(stack: AsyncExitStack, folder: Path, sessions: int, each: int) -> dict[str, Crowd]:
@@ -147,6 +156,22 @@ async def _call_all(threads: ThreadPoolExecutor, calls: Sequence[Call], each: in
     await asyncio.gather(*(loop.run_in_executor(threads, call_one, call) for call in calls))
 
 
-def _row(name: str, seconds: list[float], commands: int) -> Row:
-    aim = AIM if name.startswith("Tether") else None
-    return rate_row(name, seconds, commands, unit="/s", aim=aim)
+def _rows(
+    samples: Mapping[str, list[float]], counts: Mapping[str, int], peers: Mapping[str, Peer]
+) -> tuple[Row, ...]:
+    rows: dict[str, Row] = {}
+    for name, times in samples.items():
+        row = rate_row(name, times, counts.get(name, counts[FLOOR]), unit="/s")
+        if name.startswith("Tether"):
+            row = replace(row, ratio=row.value / rows[LEAST].value, aim=AIM)
+        elif name in peers:
+            row = _beside(row, peers[name], rows.get(tether(peers[name].place)))
+        rows[name] = row
+    return tuple(rows.values())
+
+
+def _beside(row: Row, peer: Peer, ours: Row | None) -> Row:
+    if ours is None:
+        return row
+    aim = None if peer.keeps == "a shell, marked" else AHEAD
+    return replace(row, ratio=ours.value / row.value, aim=aim)

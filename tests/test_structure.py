@@ -1,8 +1,11 @@
-"""Tests that hold the structure: who imports whom, what the wheel has, how long a module may be."""
+"""Tests that hold the structure: who imports whom, what the wheel has, how long a module may be,
+which tests the documents name.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import zipfile
@@ -21,7 +24,11 @@ PACKAGES = {
 MAY_IMPORT = {
     "tether_runtime_client": (),
     "tether_plugins": ("tether_runtime_client",),
-    "tether_image_builder": ("tether_runtime_client.protocol", "tether_runtime_client.plugin"),
+    "tether_image_builder": (
+        "tether_runtime_client.plugin",
+        "tether_runtime_client.protocol",
+        "tether_runtime_client.version",
+    ),
     "tether_server": (
         "tether_runtime_client.plugin",
         "tether_runtime_client.protocol",
@@ -110,3 +117,28 @@ def test_the_wheel_has_the_packages_and_nothing_else(tmp_path: Path) -> None:
         if path.is_file() and path.suffix != ".pyc"
     } | {"tether_image_builder/recipes/images/make-image"}
     assert names - recipes == sources
+
+
+# --- the catalogues of behaviours
+
+
+def collected(path: Path) -> set[str]:
+    """Of a module, as documents name them."""
+    found = re.findall(r"^(?:async )?def (test_\w+)\(", path.read_text(), re.MULTILINE)
+    return {f"{path.relative_to(ROOT)}::{name}" for name in found}
+
+
+def named_tests() -> set[str]:
+    text = "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
+    return set(re.findall(r"tests/[\w/]+\.py::test_\w+", text))
+
+
+def test_documents_name_tests_that_there_are() -> None:
+    modules = {ROOT / name.partition("::")[0] for name in named_tests()}
+    assert named_tests() <= set().union(*map(collected, modules))
+
+
+@pytest.mark.parametrize("folder", ["behaviours", "parity"])
+def test_every_behaviour_is_in_a_document(folder: str) -> None:
+    modules = (ROOT / "tests" / folder).glob("test_*.py")
+    assert set().union(*map(collected, modules)) <= named_tests()

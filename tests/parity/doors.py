@@ -25,6 +25,8 @@ from tether_runtime_client.protocol.observations import ExecObservation
 from tether_server import CmdRunAction, EventStreamRuntime, ExecAction, ListFilesAction
 from tether_server.process import Process
 
+HERE = "127.0.0.1"
+
 
 class Done(NamedTuple):
     """How a process ended: a signal's name without SIG, or an exit code."""
@@ -95,6 +97,14 @@ class Door(ABC):
     async def names(self, folder: str) -> dict[str, str]:
         """What is in a folder: `file`, `directory` or `link` by name."""
 
+    @abstractmethod
+    def forward(self, port: int) -> contextlib.AbstractAsyncContextManager[int]:
+        """A port of loopback here for one of loopback there."""
+
+    @abstractmethod
+    def reverse(self, port: int) -> contextlib.AbstractAsyncContextManager[int]:
+        """A port of loopback there for one of loopback here."""
+
     async def output(self, command: str) -> str:
         """What a command that has to end well printed."""
         done = await self.run(command)
@@ -160,6 +170,16 @@ class SshDoor(Door):
             for entry in entries
             if (name := _text(entry.filename)) not in (".", "..")
         }
+
+    @asynccontextmanager
+    async def forward(self, port: int) -> AsyncIterator[int]:
+        async with await self._connection.forward_local_port(HERE, 0, HERE, port) as listener:
+            yield listener.get_port()
+
+    @asynccontextmanager
+    async def reverse(self, port: int) -> AsyncIterator[int]:
+        async with await self._connection.forward_remote_port(HERE, 0, HERE, port) as listener:
+            yield listener.get_port()
 
 
 class _SshRunning:
@@ -255,6 +275,16 @@ class TetherDoor(Door):
         seen = await self._runtime.run(ListFilesAction(path=folder))
         kinds = {"symlink": "link"}
         return {entry.path: kinds.get(entry.type, entry.type) for entry in seen.entries}
+
+    @asynccontextmanager
+    async def forward(self, port: int) -> AsyncIterator[int]:
+        async with await self._runtime.forward(port) as forward:
+            yield forward.port
+
+    @asynccontextmanager
+    async def reverse(self, port: int) -> AsyncIterator[int]:
+        async with await self._runtime.reverse(port, port=0) as reverse:
+            yield reverse.port
 
 
 class _TetherTerminal:
