@@ -19,7 +19,8 @@ from ..protocol.observations import (
     ProcessEntry,
     ProcessState,
 )
-from .shell import Session, Sessions
+from .session import Session
+from .shell import Sessions
 from .signals import signal_number
 
 _TOLD = 4096  # bytes of a process's arguments
