@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ..proctree import Process, read_process
+from .caught import is_amid_change
 from .missed import MOST, Signalled, is_starting
 from .processes import children
 from .run import Run
@@ -133,7 +134,7 @@ class Interrupts:
         if late or (not self._is_unread(run) and self._process.hold()):
             try:
                 # It is asked again: the shell has gone on until it was held.
-                if late or not (self._is_unread(run) or is_amid()):
+                if late or not (self._is_unread(run) or self._is_amid_change() or is_amid()):
                     call()
                     return
             finally:
@@ -144,6 +145,10 @@ class Interrupts:
         """Whether bash is still busy with the end of the last command, or with this one's line."""
         process = self._process
         return not run.repeats and (process.unread() > 0 or process.between_commands())
+
+    def _is_amid_change(self) -> bool:
+        """Whether an interrupt now could have bash caught in it."""
+        return is_amid_change(self._process.pid)
 
     def _is_amid_a_child(self) -> bool:
         """Whether the shell is about to begin a program, or to take notice of the end of one."""

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Mapping
 from typing import Protocol
 
+from .caught import Signs
 from .command import RunningCommand
 from .control import NO_MAILBOX, Carried, ReportTo
 from .exports import parse_exports
@@ -16,6 +17,7 @@ from .interrupts import Interrupts
 from .processes import group_members
 from .run import Request, Run, fresh_nonce
 from .shell_end import (
+    CAUGHT,
     DEAF,
     FILELESS,
     HUNG_UP,
@@ -90,6 +92,7 @@ class Shell:
         self.process = ShellProcess(bash, cwd, env, size, self, family)
         self.terminal = self.process.terminal
         self._watch = QuietWatch(self._look)
+        self._caught = Signs(self.pid)
         self._idle = IdleKeeper(self.process.send)
         self._interrupts = Interrupts(self.process, lambda: self.run, self._ask_again)
 
@@ -286,7 +289,9 @@ class Shell:
         if run is None or self.process.continue_if_stopped():
             return
         group = self.terminal.foreground_group()
-        if group == self.process.group and (self._is_deaf(run) or self._is_idle(run)):
+        if group == self.process.group and (
+            self._is_deaf(run) or self._is_idle(run) or self._is_caught()
+        ):
             return
         if group != self.process.group and self._is_prompting(run):
             return
@@ -351,6 +356,15 @@ class Shell:
                 # one, now that nothing is being read, clears the parser.
                 self.terminal.signal(signal.SIGINT)
             self._ask_again(run, repair=run.idle_looks == _ATTEMPTS)
+        return True
+
+    def _is_caught(self) -> bool:
+        """Whether the shell is busy with an interrupt and nothing else."""
+        if not self._caught.look():
+            return False
+        self._watch.soon()
+        if self._caught.enough:
+            self._owner.over(self, CAUGHT)
         return True
 
     def _is_prompting(self, run: Run) -> bool:

@@ -31,6 +31,10 @@ STUCK = ShellEnd(
     "broken",
     "the shell waits for one of its jobs instead of going on, as bash does when it could not fork",
 )
+CAUGHT = ShellEnd(
+    "broken",
+    "the shell is caught in its handler of an interrupt, as bash can be without job control",
+)
 FILELESS = ShellEnd("broken", "the shell may open no files any more (ulimit -n)")
 HUNG_UP = ShellEnd("broken", "the shell's terminal was hung up (vhangup)")
 
