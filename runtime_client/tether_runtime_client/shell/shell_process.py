@@ -29,10 +29,10 @@ from .mark import VARIABLE, Mark
 from .processes import signal_actions
 from .spawn import BashSpawn, become_shell, choose_base, take_terminal
 from .terminal import Terminal
+from .writer import Writer
 
 _MAILBOX_LIMIT = 8 * 1024 * 1024  # more than a program can be started with
 _LOOKS = 10  # at a shell that is to stand still: they take longer than that mostly does
-_TYPED_AT_ONCE = 64 * 1024  # a terminal takes 4 KiB, mostly
 
 
 class ShellEvents(Protocol):
@@ -65,9 +65,7 @@ class ShellProcess:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._events = events
-        self._unsent = bytearray()
         self.refused = False  # a line could not be sent: it was not read
-        self._untyped = bytearray()
         self.exit_code: int | None = None  # a signal's negative number, as subprocess has it
         self.alive = True
         self._at_end = False
@@ -83,6 +81,8 @@ class ShellProcess:
             family.add(self.pid)
             self._pidfd = os.pidfd_open(self.pid)
             failed.pop_all()
+        self._sending = Writer(self._control.fileno(), self._send)
+        self._typing = Writer(self.terminal.fd, self.terminal.write)
         self._image: int | None = None
         self._watch()
 
@@ -166,15 +166,9 @@ class ShellProcess:
 
     def send(self, line: bytes) -> None:
         """Write to the control channel now; what does not fit follows as bash reads."""
-        if self._unsent:
-            self._unsent += line
-            return
-        sent = self._send(line)
-        if sent < len(line):
-            self._unsent += line[sent:]
-            self._loop.add_writer(self._control.fileno(), self._send_rest)
+        self._sending.write(line)
 
-    def _send(self, data: bytes | bytearray) -> int:
+    def _send(self, data: bytes | memoryview) -> int:
         try:
             return self._control.send(data)
         except BlockingIOError:
@@ -183,42 +177,24 @@ class ShellProcess:
             self.refused = True
             return len(data)
 
-    def _send_rest(self) -> None:
-        del self._unsent[: self._send(self._unsent)]
-        if not self._unsent:
-            self._loop.remove_writer(self._control.fileno())
-
     def type(self, data: bytes) -> None:
         """Type the bytes; what the terminal cannot take yet follows as programs read."""
-        if self._untyped:
-            self._untyped += data
-            return
-        taken = self.terminal.write(data)
-        if taken < len(data):
-            self._untyped += data[taken:]
-            self._loop.add_writer(self.terminal.fd, self._type_rest)
+        self._typing.write(data)
 
     @property
     def typing(self) -> bool:
         """Whether some of what was typed has not fitted into the terminal yet."""
-        return bool(self._untyped)
-
-    def _type_rest(self) -> None:
-        del self._untyped[: self.terminal.write(bytes(self._untyped[:_TYPED_AT_ONCE]))]
-        if not self._untyped:
-            self._loop.remove_writer(self.terminal.fd)
+        return self._typing.left > 0
 
     def forget_typed(self) -> None:
         """Drop what was typed and read by nobody, so that the next command does not get it."""
-        if self._untyped:
-            self._untyped.clear()
-            self._loop.remove_writer(self.terminal.fd)
+        self._typing.drop()
         self.terminal.flush_input()
 
     def unread(self) -> int:
         """What bash has not read yet of what was sent: 0 once it has taken everything."""
         queued = fcntl.ioctl(self._control.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
-        return len(self._unsent) + int.from_bytes(queued, "little")
+        return self._sending.left + int.from_bytes(queued, "little")
 
     def read_status(self) -> bytes:
         """What arrived on the status channel, without waiting; empty when nothing did."""
@@ -276,7 +252,7 @@ class ShellProcess:
         """Keep only the terminal: what the shell left running may still write to it."""
         self._loop.remove_reader(self._status.fileno())
         self._loop.remove_reader(self._control.fileno())
-        self._loop.remove_writer(self._control.fileno())
+        self._sending.stop()
         self.terminal.let_go()
 
     def ignores_line(self) -> bool:
@@ -387,8 +363,8 @@ class ShellProcess:
         self.reap()
         for fd in (self.terminal.fd, self._status.fileno(), self._control.fileno(), self._pidfd):
             self._loop.remove_reader(fd)
-        for fd in (self.terminal.fd, self._control.fileno()):
-            self._loop.remove_writer(fd)
+        for writer in (self._sending, self._typing):
+            writer.stop()
         self.terminal.let_go()
         self._child.release()
         self._control.close()

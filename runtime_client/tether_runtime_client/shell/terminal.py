@@ -67,7 +67,7 @@ class Terminal:
             deliver(self._view[:got])
         return True
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         """Type the bytes; returns how many were taken (0: the terminal's buffer is full)."""
         try:
             return os.write(self.fd, data)
