@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import signal
 from collections.abc import Mapping
 from typing import Protocol
 
 from .caught import Signs
 from .command import RunningCommand
-from .control import NO_MAILBOX, Carried, ReportTo
-from .exports import parse_exports
+from .control import Carried, ReportTo
 from .family import Family
 from .idle import IdleKeeper
 from .interrupts import Interrupts
@@ -39,7 +37,6 @@ DRAIN_LIMIT = 256 * 1024  # after a report
 
 _ATTEMPTS = 3  # to get a lost report again
 _REPORT_S = 0.5  # for a report, which takes microseconds
-_LIMITS_FILES = re.compile(r"\bulimit\s+(?:-[SH]+\s+)?-?[SH]*[f0-9]")
 _PROMPT_S = 0.5  # for what a prompt that cannot be unset runs
 
 
@@ -81,9 +78,7 @@ class Shell:
         self._owner = owner
         self._parser = StatusParser()
         self._carried = Carried()
-        self._mail: list[ReportTo] = []  # the last two reports, newest last
         self._replaced = False
-        self._limited = False
         self._may_trap = False
         self._retired = False
         self._closed = False
@@ -91,6 +86,7 @@ class Shell:
         self.cwd = cwd
         self.process = ShellProcess(bash, cwd, env, size, self, family)
         self.terminal = self.process.terminal
+        self._mailboxes = self.process.mailboxes
         self._watch = QuietWatch(self._look)
         self._caught = Signs(self.pid)
         self._idle = IdleKeeper(self.process.send)
@@ -119,28 +115,18 @@ class Shell:
         Where the shell cannot be reached any more, `over` is called before this returns.
         """
         back = self.cwd if request.cwd is not None else None
-        mailbox = self._mailbox(request.command.command)
-        to = ReportTo(fresh_nonce(), mailbox, back)
+        to = ReportTo(fresh_nonce(), self._mailboxes.next_for(request.command.command), back)
         line = self.process.lines.command(
             request.command.command, to, self._carried, cwd=request.cwd, env=request.env
         )
         if request.exports:
             line = self.process.lines.exports(request.exports) + line
-        self.process.rewind_mailbox(mailbox)
         run = self._expect(request, to)
         self.process.send(line)
         if self.process.refused:
             self._owner.over(self, DEAF)
         elif request.typed:
             self.type(run, bytes(request.typed))
-
-    def _mailbox(self, text: str) -> int:
-        """None where files are limited, or may be from this command on: what is exported is not
-        known then, and the shell lives.
-        """
-        if self._limited or ("ulimit" in text and _LIMITS_FILES.search(text)):
-            return NO_MAILBOX
-        return 1 - self._mail[-1].mailbox if self._mail else 0
 
     def _expect(self, request: Request, to: ReportTo) -> Run:
         self._may_trap = self._may_trap or "trap" in request.command.command
@@ -224,10 +210,7 @@ class Shell:
         self._watch.end()
         if run.result.torn:
             self._interrupts.cut_short()
-        if run.to.mailbox != NO_MAILBOX:
-            self._mail = [*self._mail[-1:], run.to]
-        else:
-            self._limited = self.process.limits_files()
+        self._mailboxes.reported(run.to, self.process.pid)
         self._tidy(run, run.result)
         self._owner.finished(self, run, run.result)
         if self.terminal.hung_up:
@@ -250,18 +233,11 @@ class Shell:
     @property
     def settled(self) -> bool:
         """Whether the variables of the last command are here: they follow on its status."""
-        if self.run is not None or not self._mail:
-            return True
-        to = self._mail[-1]
-        return self.process.read_mailbox(to.mailbox, to.nonce) is not None
+        return self.run is not None or self._mailboxes.settled
 
     def exports(self) -> dict[str, str] | None:
         """The exported variables as of the last report that is whole."""
-        for to in reversed(self._mail):
-            text = self.process.read_mailbox(to.mailbox, to.nonce)
-            if text is not None:
-                return parse_exports(text)
-        return None
+        return self._mailboxes.exports()
 
     # -- what happens to the shell ----------------------------------------------------------------
 

@@ -25,13 +25,13 @@ from .control import ControlLines
 from .descriptors import Descriptors
 from .errors import NoRoom, ShellStartError
 from .family import Family
+from .mailboxes import Mailboxes
 from .mark import VARIABLE, Mark
 from .processes import signal_actions
 from .spawn import BashSpawn, become_shell, choose_base, take_terminal
 from .terminal import Terminal
 from .writer import Writer
 
-_MAILBOX_LIMIT = 8 * 1024 * 1024  # more than a program can be started with
 _LOOKS = 10  # at a shell that is to stand still: they take longer than that mostly does
 
 
@@ -90,9 +90,8 @@ class ShellProcess:
         ours, theirs = socket.socketpair()
         status, reports = socket.socketpair()
         self._control, self._status = ours, status
-        self._mailboxes = tuple(os.memfd_create(f"tether-{n}") for n in range(2))
-        for mailbox in self._mailboxes:
-            failed.callback(os.close, mailbox)
+        self.mailboxes = Mailboxes()
+        failed.callback(self.mailboxes.close)
         for sock in (ours, status, theirs, reports):
             sock.setblocking(sock in (theirs, reports))
             failed.callback(sock.close)
@@ -112,7 +111,7 @@ class ShellProcess:
         theirs: list[socket.socket],
         mark: Mark,
     ) -> None:
-        handed = [*(sock.fileno() for sock in theirs), *self._mailboxes]
+        handed = [*(sock.fileno() for sock in theirs), *self.mailboxes.fds]
         fds = self.descriptors
         in_child = functools.partial(become_shell, fds, handed, cwd, mark)
         env = {**env, VARIABLE: mark.value}
@@ -288,13 +287,6 @@ class ShellProcess:
         except OSError:
             return False
 
-    def limits_files(self) -> bool:
-        """Whether files may be so short only that to write to a mailbox can be the shell's end."""
-        try:
-            return 0 <= resource.prlimit(self.pid, resource.RLIMIT_FSIZE)[0] < _MAILBOX_LIMIT
-        except OSError:
-            return False
-
     def _has(self, fd: int, inode: int) -> bool:
         try:
             return os.stat(f"/proc/{self.pid}/fd/{fd}").st_ino == inode
@@ -326,20 +318,6 @@ class ShellProcess:
         if not self._at_end:
             self._loop.add_reader(self.terminal.fd, self._events.terminal_readable, self)
 
-    def rewind_mailbox(self, number: int) -> None:
-        """Let the next report overwrite this mailbox (its offset is shared with the shell)."""
-        if number < len(self._mailboxes):
-            os.lseek(self._mailboxes[number], 0, os.SEEK_SET)
-
-    def read_mailbox(self, number: int, nonce: bytes) -> bytes | None:
-        """The exported variables as `declare -px` printed them, or None if not all is there."""
-        if number >= len(self._mailboxes):
-            return None
-        # A command can make the file as long as it likes.
-        content = os.pread(self._mailboxes[number], _MAILBOX_LIMIT, 0)
-        text, found, _ = content.partition(nonce + b"\n")
-        return text if found else None
-
     def replaced_by_program(self) -> bool:
         """Whether the process is alive but no longer the bash that was started (`exec`)."""
         info = read_process(self.pid)
@@ -369,8 +347,8 @@ class ShellProcess:
         self._child.release()
         self._control.close()
         self._status.close()
-        for fd in (self._pidfd, *self._mailboxes):
-            os.close(fd)
+        self.mailboxes.close()
+        os.close(self._pidfd)
         self._pidfd = -1
 
 

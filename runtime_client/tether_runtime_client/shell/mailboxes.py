@@ -1,0 +1,78 @@
+"""Where a shell leaves its exported variables: two files in memory, in turns."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+
+from .control import NO_MAILBOX, ReportTo
+from .exports import parse_exports
+
+_LIMIT = 8 * 1024 * 1024  # more than a program can be started with
+_LIMITS_FILES = re.compile(r"\bulimit\s+(?:-[SH]+\s+)?-?[SH]*[f0-9]")
+
+
+class Mailboxes:
+    """A report overwrites the older one, so there is always one that is whole.
+
+    Call `next_for` before a command is sent, and `reported` when its report has come. `fds` are
+    the descriptors that the shell is handed.
+    """
+
+    def __init__(self) -> None:
+        self.fds = tuple(os.memfd_create(f"tether-{n}") for n in range(2))
+        self._last: list[ReportTo] = []  # the last two reports, newest last
+        self._limited = False
+
+    def next_for(self, text: str) -> int:
+        """The number of the one that the report on this command overwrites.
+
+        None (NO_MAILBOX) where files are limited, or may be from this command on: what is exported
+        is not known then, and the shell lives.
+        """
+        if self._limited or ("ulimit" in text and _LIMITS_FILES.search(text)):
+            return NO_MAILBOX
+        number = 1 - self._last[-1].mailbox if self._last else 0
+        os.lseek(self.fds[number], 0, os.SEEK_SET)  # the shell has the same open file
+        return number
+
+    def reported(self, to: ReportTo, pid: int) -> None:
+        """The report of the shell `pid` has come; its variables follow, or have."""
+        if to.mailbox != NO_MAILBOX:
+            self._last = [*self._last[-1:], to]
+        else:
+            self._limited = _limits_files(pid)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the variables of the last report are here."""
+        return not self._last or self._read(self._last[-1]) is not None
+
+    def exports(self) -> dict[str, str] | None:
+        """The exported variables as of the last report that is whole; None where none is."""
+        for to in reversed(self._last):
+            text = self._read(to)
+            if text is not None:
+                return parse_exports(text)
+        return None
+
+    def _read(self, to: ReportTo) -> bytes | None:
+        """What `declare -px` printed for this report, or None if not all of it is there."""
+        # A command can make the file as long as it likes.
+        content = os.pread(self.fds[to.mailbox], _LIMIT, 0)
+        text, found, _ = content.partition(to.nonce + b"\n")
+        return text if found else None
+
+    def close(self) -> None:
+        """Free the files. Once only."""
+        for fd in self.fds:
+            os.close(fd)
+
+
+def _limits_files(pid: int) -> bool:
+    """Whether files may be so short only that to write to a mailbox can be the shell's end."""
+    try:
+        return 0 <= resource.prlimit(pid, resource.RLIMIT_FSIZE)[0] < _LIMIT
+    except OSError:
+        return False
