@@ -144,7 +144,7 @@ class Interrupts:
     def _is_unread(self, run: Run) -> bool:
         """Whether bash is still busy with the end of the last command, or with this one's line."""
         process = self._process
-        return not run.repeats and (process.unread() > 0 or process.between_commands())
+        return not run.repeats and (process.unread() > 0 or process.condition.is_between_commands())
 
     def _is_amid_change(self) -> bool:
         """Whether an interrupt now could have bash caught in it."""

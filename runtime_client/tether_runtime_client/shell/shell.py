@@ -87,6 +87,7 @@ class Shell:
         self.process = ShellProcess(bash, cwd, env, size, self, family)
         self.terminal = self.process.terminal
         self._mailboxes = self.process.mailboxes
+        self._condition = self.process.condition
         self._watch = QuietWatch(self._look)
         self._caught = Signs(self.pid)
         self._idle = IdleKeeper(self.process.send)
@@ -226,7 +227,7 @@ class Shell:
         if count and not (before.traps or self._carried.traps):  # a trap traces our lines too
             self._owner.warning(self, f"{count} bytes on the status channel were not the shell's")
         if run.to.back is None:
-            self.cwd = self.process.true_cwd(record.cwd, self.cwd)
+            self.cwd = self._condition.true_cwd(record.cwd, self.cwd)
         self._may_trap = self._may_trap or record.catches
         self._idle.begin(record.idle_limit)
 
@@ -275,7 +276,7 @@ class Shell:
         if self.terminal.hung_up:
             self._owner.over(self, HUNG_UP)
             return
-        self._replaced = self._replaced or self.process.replaced_by_program()
+        self._replaced = self._replaced or self._condition.is_replaced()
         if self.process.typing:  # there is more for it to read
             return
         evidence = find_wait(self._watched(group), self._watch.quiet_s)
@@ -286,7 +287,7 @@ class Shell:
             return
         if self._replaced:
             self._owner.over(self, REPLACED)
-        elif group == self.process.group and self.process.cannot_redirect():
+        elif group == self.process.group and self._condition.cannot_redirect():
             self._owner.over(self, FILELESS)
         elif not self._asks_terminal(run):
             run.command.now_waits(evidence)
@@ -307,7 +308,7 @@ class Shell:
 
     def _is_deaf(self, run: Run) -> bool:
         """Whether the shell sleeps without having read the command."""
-        if run.repeats or not self.process.ignores_line():
+        if run.repeats or not (self.process.unread() and self._condition.sleeps()):
             return False
         run.idle_looks += 1
         self._watch.soon()
@@ -317,7 +318,7 @@ class Shell:
 
     def _is_idle(self, run: Run) -> bool:
         """Whether the shell waits for the next line though it has not reported this command."""
-        if not self.process.awaits_line():
+        if not self._awaits_line():
             return False
         self.status_readable(self.process)
         if self.run is not run:
@@ -334,6 +335,11 @@ class Shell:
             self._ask_again(run, repair=run.idle_looks == _ATTEMPTS)
         return True
 
+    def _awaits_line(self) -> bool:
+        """Whether bash has taken all it was sent and waits for more, at its top level."""
+        in_front = self.terminal.foreground_group() == self.pid
+        return in_front and not self.process.unread() and self._condition.sleeps_between_commands()
+
     def _is_caught(self) -> bool:
         """Whether the shell is busy with an interrupt and nothing else."""
         if not self._caught.look():
@@ -348,7 +354,7 @@ class Shell:
 
         Such variables are unset between commands; read-only ones cannot be.
         """
-        if not self.process.sleeps_between_commands():
+        if not self._condition.sleeps_between_commands():
             return False
         self.status_readable(self.process)
         if self.run is run and self._watch.quiet_s > _PROMPT_S:
@@ -361,7 +367,7 @@ class Shell:
         """
         if group == self.process.group and self._watch.quiet_s > _REPORT_S:
             alone = len(group_members(self.pid, group)) == 1
-            if alone and self.process.sleeps_in_report():
+            if alone and self._condition.sleeps_in_report():
                 self._owner.over(self, STUCK)
 
     def kill(self) -> None:

@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import functools
 import os
-import resource
 import signal
 import socket
 import termios
@@ -21,6 +20,7 @@ import pexpect
 import ptyprocess
 
 from ..proctree import read_process
+from .condition import Condition
 from .control import ControlLines
 from .descriptors import Descriptors
 from .errors import NoRoom, ShellStartError
@@ -83,7 +83,6 @@ class ShellProcess:
             failed.pop_all()
         self._sending = Writer(self._control.fileno(), self._send)
         self._typing = Writer(self.terminal.fd, self.terminal.write)
-        self._image: int | None = None
         self._watch()
 
     def _open(self, failed: contextlib.ExitStack) -> list[socket.socket]:
@@ -98,8 +97,6 @@ class ShellProcess:
         # What a command writes back into the control channel, or reads from the status one,
         # meets a closed end.
         status.shutdown(socket.SHUT_WR)
-        self._channel = os.fstat(theirs.fileno()).st_ino
-        self._reports = os.fstat(reports.fileno()).st_ino
         return [theirs, reports]
 
     def _spawn(
@@ -121,9 +118,11 @@ class ShellProcess:
             raise NoRoom(argv[0]) from error
         except (OSError, pexpect.ExceptionPexpect, ptyprocess.PtyProcessError) as error:
             raise ShellStartError(f"cannot start {argv[0]}: {error}") from error
+        channel, reports = (os.fstat(sock.fileno()).st_ino for sock in theirs)
         for sock in theirs:
             sock.close()
         self.pid = self.group = int(self._child.ptyproc.pid)
+        self.condition = Condition(self.pid, channel, reports)
         self.terminal = Terminal(int(self._child.ptyproc.fd), take_terminal(self._status))
 
     def _watch(self) -> None:
@@ -205,11 +204,8 @@ class ShellProcess:
             data = b""
         if not data:  # every holder of the other end is gone
             self._loop.remove_reader(self._status.fileno())
-        elif self._image is None:
-            # Not before bash has said something: for a moment after its start, which ptyprocess
-            # takes to be over, it has no stack yet, and would seem to be replaced ever after.
-            info = read_process(self.pid)
-            self._image = info.image if info is not None else None
+        elif self.condition.image is None:
+            self.condition.note_image()
         return data
 
     def kill(self) -> None:
@@ -254,56 +250,6 @@ class ShellProcess:
         self._sending.stop()
         self.terminal.let_go()
 
-    def ignores_line(self) -> bool:
-        """Whether bash sleeps although there is something for it to read."""
-        info = read_process(self.pid) if self.unread() else None
-        return info is not None and info.state == "S"
-
-    def awaits_line(self) -> bool:
-        """Whether bash has taken all it was sent and waits for more, at its top level."""
-        in_front = self.terminal.foreground_group() == self.pid
-        return in_front and not self.unread() and self.sleeps_between_commands()
-
-    def sleeps_between_commands(self) -> bool:
-        """Whether bash waits for a line, or for the end of what its prompt runs."""
-        info = read_process(self.pid)
-        return info is not None and info.state == "S" and self.between_commands()
-
-    def between_commands(self) -> bool:
-        """Whether no command has begun: while one runs, its standard input is not the channel."""
-        return self._has(0, self._channel)
-
-    def sleeps_in_report(self) -> bool:
-        """Whether bash waits for something while its standard output is the status channel."""
-        info = read_process(self.pid)
-        return info is not None and info.state == "S" and self._has(1, self._reports)
-
-    def cannot_redirect(self) -> bool:
-        """Whether it may open so few files that it cannot have its channel back after a command:
-        it would take what is typed for its commands.
-        """
-        try:
-            return resource.prlimit(self.pid, resource.RLIMIT_NOFILE)[0] in (0, 1, 2)
-        except OSError:
-            return False
-
-    def _has(self, fd: int, inode: int) -> bool:
-        try:
-            return os.stat(f"/proc/{self.pid}/fd/{fd}").st_ino == inode
-        except OSError:
-            return False
-
-    def true_cwd(self, reported: str, last: str) -> str:
-        """$PWD, which keeps symbolic links, unless it is not where the shell is."""
-        if reported == last:
-            return reported
-        if reported.startswith("/") and _same_file(reported, f"/proc/{self.pid}/cwd"):
-            return reported
-        try:
-            return os.readlink(f"/proc/{self.pid}/cwd").removesuffix(" (deleted)")
-        except OSError:  # not shown
-            return reported or last
-
     def stop_reading(self) -> None:
         """Nobody has the terminal open any more."""
         self._at_end = True
@@ -317,13 +263,6 @@ class ShellProcess:
         """Undo `pause_reading`. Twice is safe."""
         if not self._at_end:
             self._loop.add_reader(self.terminal.fd, self._events.terminal_readable, self)
-
-    def replaced_by_program(self) -> bool:
-        """Whether the process is alive but no longer the bash that was started (`exec`)."""
-        info = read_process(self.pid)
-        if info is None or self._image is None:
-            return False
-        return info.image != self._image
 
     def continue_if_stopped(self) -> bool:
         """Continue a shell that was stopped (`kill -STOP $$`, `suspend`); returns whether."""
@@ -350,10 +289,3 @@ class ShellProcess:
         self.mailboxes.close()
         os.close(self._pidfd)
         self._pidfd = -1
-
-
-def _same_file(one: str, other: str) -> bool:
-    try:
-        return os.path.samefile(one, other)
-    except OSError:
-        return False
