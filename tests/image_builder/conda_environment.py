@@ -12,6 +12,7 @@ import pytest
 
 from tether_image_builder import ensure_environment, recipes
 from tether_image_builder.environment import EnvironmentImage
+from tether_server.backends.engine_address import engine_address
 
 from .conda_site import CondaSite
 
@@ -21,11 +22,12 @@ def served_site(folder: Path) -> Iterator[CondaSite]:
     """A place that build stages reach, which the process environment leads to."""
     client = docker.from_env(version="auto")
     try:
-        [network] = client.networks.get("bridge").attrs["IPAM"]["Config"]
+        address = engine_address(client, "bridge")
     finally:
         client.close()
+    assert address is not None
     site = CondaSite(folder)
-    with site.served(network["Gateway"]):
+    with site.served(address):
         yield site
 
 

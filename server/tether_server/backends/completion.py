@@ -13,6 +13,7 @@ from ..transports import Dial, DialTransport, Ssh, Tcp, TransportSettings, name_
 from ..transports.identity import make_identity
 from ..transports.settings import join_address, split_address
 from .base import SandboxSpec
+from .engine_address import engine_address
 
 if TYPE_CHECKING:
     import docker
@@ -100,12 +101,11 @@ def _engine_end(engine: docker.DockerClient, network: str | None) -> str:
     import docker.errors
 
     try:
-        found = engine.networks.get(network or "bridge").attrs["IPAM"]["Config"] or []
+        address = engine_address(engine, network or "bridge")
     except docker.errors.APIError as problem:
         text = f"the network of the container is not known: {problem.explanation}"
         raise StartFailed(text, hint=GIVE_ADDRESS) from None
-    for config in found:
-        if gateway := config.get("Gateway"):
-            return str(gateway)
-    text = f"from network {network!r} no way leads to this server"
-    raise StartFailed(text, hint=GIVE_ADDRESS)
+    if address is None:
+        text = f"from network {network or 'bridge'!r} no way leads to this server"
+        raise StartFailed(text, hint=GIVE_ADDRESS)
+    return address

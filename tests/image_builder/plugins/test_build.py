@@ -27,6 +27,7 @@ from tether_image_builder.dry_run import dry_run
 from tether_image_builder.errors import BuildFailed
 from tether_image_builder.models import PluginLayer
 from tether_runtime_client.protocol.errors import PluginInvalid
+from tether_server.backends.engine_address import engine_address
 
 from ...images.cases import Case, image_of
 from ..test_build import PYTHON, run
@@ -467,9 +468,10 @@ def index(
     """A folder with wheels that build stages find as this machine's index."""
     folder = tmp_path / "simple"
     (folder / "lamp-package").mkdir(parents=True)
-    [network] = client.networks.get("bridge").attrs["IPAM"]["Config"]
+    address = engine_address(client, "bridge")
+    assert address is not None
     handler = partial(QuietHandler, directory=str(tmp_path))
-    with ThreadingHTTPServer((network["Gateway"], 0), handler) as server:
+    with ThreadingHTTPServer((address, 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         host, port = server.server_address[:2]

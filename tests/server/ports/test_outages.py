@@ -22,6 +22,7 @@ from tether_server import (
     SandboxStopped,
 )
 from tether_server.backends import container as container_backend
+from tether_server.backends.engine_address import engine_address
 from tether_server.ports import ready
 from tether_server.record import load_record
 
@@ -184,7 +185,7 @@ async def test_two_services_from_another_network(debian: str) -> None:
     """
     client = docker.from_env(version="auto")
     try:
-        gateway = client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
+        gateway = engine_address(client, "bridge")
     finally:
         client.close()
     token = "for-the-client-over-there"

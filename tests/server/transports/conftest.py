@@ -12,6 +12,7 @@ import docker
 import pytest
 
 from tether_server import Dial, EventStreamRuntime, Ssh, Tcp
+from tether_server.backends.engine_address import engine_address
 from tether_server.record import list_records
 
 sys.path.append(str(Path(__file__).parents[3]))  # `benchmarks` is no installed package
@@ -50,7 +51,7 @@ def bridge(engine: str) -> str:
     """This machine's address in the engine's default network."""
     client = docker.from_env(version="auto")
     try:
-        return str(client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"])
+        return str(engine_address(client, "bridge"))
     finally:
         client.close()
 
