@@ -17,11 +17,11 @@ from .keys import key_bytes
 from .listener import SessionListener
 from .processes import foreground_names
 from .run import Request, Run
-from .shell import READ_PER_WAKE, Shell
+from .shell import Shell
 from .shell_end import CLOSED, KILLED, MEMORY_RAN_OUT, RESET, ShellEnd
 from .status import StatusRecord
 from .succession import KEPT, LOST, Succession, state_lost
-from .terminal import check_lines
+from .terminal import READ_PER_WAKE, check_lines
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGKILL)
 _MORE = re.compile(r"[\n;&({`]|\|\|")  # where a command may have more than one program in a row

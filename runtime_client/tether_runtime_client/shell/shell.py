@@ -6,38 +6,19 @@ import signal
 from collections.abc import Mapping
 from typing import Protocol
 
-from .caught import Signs
+from .checkup import Checkup
 from .command import RunningCommand
 from .control import Carried, ReportTo
 from .family import Family
 from .idle import IdleKeeper
 from .interrupts import Interrupts
-from .processes import group_members
 from .run import Request, Run, fresh_nonce
-from .shell_end import (
-    CAUGHT,
-    DEAF,
-    FILELESS,
-    HUNG_UP,
-    PROMPTING,
-    REPLACED,
-    STUCK,
-    UNREAD,
-    UNREPORTED,
-    ShellEnd,
-    shell_ended,
-)
+from .shell_end import DEAF, HUNG_UP, UNREAD, ShellEnd, shell_ended
 from .shell_process import ShellProcess
 from .status import StatusParser, StatusRecord
-from .waiting import WatchedTerminal, find_wait
-from .watch import QuietWatch
+from .terminal import READ_PER_WAKE
 
-READ_PER_WAKE = 256 * 1024  # then other sessions get their turn
 DRAIN_LIMIT = 256 * 1024  # after a report
-
-_ATTEMPTS = 3  # to get a lost report again
-_REPORT_S = 0.5  # for a report, which takes microseconds
-_PROMPT_S = 0.5  # for what a prompt that cannot be unset runs
 
 
 class ShellOwner(Protocol):
@@ -78,7 +59,6 @@ class Shell:
         self._owner = owner
         self._parser = StatusParser()
         self._carried = Carried()
-        self._replaced = False
         self._may_trap = False
         self._retired = False
         self._closed = False
@@ -88,10 +68,10 @@ class Shell:
         self.terminal = self.process.terminal
         self._mailboxes = self.process.mailboxes
         self._condition = self.process.condition
-        self._watch = QuietWatch(self._look)
-        self._caught = Signs(self.pid)
+        self._checkup = Checkup(self, self.process)
+        self._watch = self._checkup.watch
         self._idle = IdleKeeper(self.process.send)
-        self._interrupts = Interrupts(self.process, lambda: self.run, self._ask_again)
+        self._interrupts = Interrupts(self.process, lambda: self.run, self.ask_again)
 
     @property
     def pid(self) -> int:
@@ -163,7 +143,8 @@ class Shell:
         run.command.now_active()
         self._watch.active()
 
-    def _ask_again(self, run: Run, *, repair: bool = False) -> None:
+    def ask_again(self, run: Run, *, repair: bool = False) -> None:
+        """Have the shell report the command's end again; `repair` it before, if it can be."""
         run.repeats += 1
         lines = self.process.lines
         make = lines.repair if repair else lines.recovery
@@ -244,8 +225,7 @@ class Shell:
 
     def control_closed(self, process: ShellProcess) -> None:
         """Called by the process: it ends, or has executed another program."""
-        self._replaced = True
-        self._watch.soon()
+        self._checkup.control_closed()
 
     def exited(self, process: ShellProcess) -> None:
         """Called by the process, once it has been reaped."""
@@ -256,119 +236,13 @@ class Shell:
         self.read_terminal(DRAIN_LIMIT)
         self._owner.over(self, shell_ended(process.exit_code))
 
+    def broken(self, end: ShellEnd) -> None:
+        """Called by the checkup: the shell is no use any more."""
+        self._owner.over(self, end)
+
     def _gone_if_all_ended(self) -> None:
         if self._retired and self._closed and not self.process.alive:
             self._owner.gone(self)
-
-    def _look(self) -> None:
-        """The command is quiet: is the shell well, and does something wait for input?"""
-        run = self.run
-        if run is None or self.process.continue_if_stopped():
-            return
-        group = self.terminal.foreground_group()
-        if group == self.process.group and (
-            self._is_deaf(run) or self._is_idle(run) or self._is_caught()
-        ):
-            return
-        if group != self.process.group and self._is_prompting(run):
-            return
-        self.terminal.start_output()
-        if self.terminal.hung_up:
-            self._owner.over(self, HUNG_UP)
-            return
-        self._replaced = self._replaced or self._condition.is_replaced()
-        if self.process.typing:  # there is more for it to read
-            return
-        evidence = find_wait(self._watched(group), self._watch.quiet_s)
-        if evidence is None:
-            self._check_report(group)
-            return
-        if self._wrote_before(run):
-            return
-        if self._replaced:
-            self._owner.over(self, REPLACED)
-        elif group == self.process.group and self._condition.cannot_redirect():
-            self._owner.over(self, FILELESS)
-        elif not self._asks_terminal(run):
-            run.command.now_waits(evidence)
-
-    def _asks_terminal(self, run: Run) -> bool:
-        """In line mode no answer would come to it."""
-        asks = run.command.asks_terminal
-        return asks is not None and not self.terminal.line_mode() and asks()
-
-    def _wrote_before(self, run: Run) -> bool:
-        """Whether there is output that nobody has read yet: who waits has asked for something."""
-        before = run.command.total_bytes
-        self.read_terminal(READ_PER_WAKE)
-        return run.command.total_bytes > before
-
-    def _watched(self, group: int) -> WatchedTerminal:
-        return WatchedTerminal(self.terminal.device, self.terminal.other_end, self.pid, group)
-
-    def _is_deaf(self, run: Run) -> bool:
-        """Whether the shell sleeps without having read the command."""
-        if run.repeats or not (self.process.unread() and self._condition.sleeps()):
-            return False
-        run.idle_looks += 1
-        self._watch.soon()
-        if run.idle_looks > 2:
-            self._owner.over(self, DEAF)
-        return True
-
-    def _is_idle(self, run: Run) -> bool:
-        """Whether the shell waits for the next line though it has not reported this command."""
-        if not self._awaits_line():
-            return False
-        self.status_readable(self.process)
-        if self.run is not run:
-            return True
-        run.idle_looks += 1
-        self._watch.soon()
-        if run.idle_looks > _ATTEMPTS:
-            self._owner.over(self, UNREPORTED)
-        else:
-            if run.idle_looks > 1:
-                # An interrupt that cut a line while it was read can leave an open quote; another
-                # one, now that nothing is being read, clears the parser.
-                self.terminal.signal(signal.SIGINT)
-            self._ask_again(run, repair=run.idle_looks == _ATTEMPTS)
-        return True
-
-    def _awaits_line(self) -> bool:
-        """Whether bash has taken all it was sent and waits for more, at its top level."""
-        in_front = self.terminal.foreground_group() == self.pid
-        return in_front and not self.process.unread() and self._condition.sleeps_between_commands()
-
-    def _is_caught(self) -> bool:
-        """Whether the shell is busy with an interrupt and nothing else."""
-        if not self._caught.look():
-            return False
-        self._watch.soon()
-        if self._caught.enough:
-            self._owner.over(self, CAUGHT)
-        return True
-
-    def _is_prompting(self, run: Run) -> bool:
-        """Whether the shell waits for a program of its prompt, which has kept it for too long.
-
-        Such variables are unset between commands; read-only ones cannot be.
-        """
-        if not self._condition.sleeps_between_commands():
-            return False
-        self.status_readable(self.process)
-        if self.run is run and self._watch.quiet_s > _PROMPT_S:
-            self._owner.over(self, PROMPTING)
-        return True
-
-    def _check_report(self, group: int) -> None:
-        """After a `fork` that failed, bash waits for the last job that it could start: for ever,
-        and amid its report.
-        """
-        if group == self.process.group and self._watch.quiet_s > _REPORT_S:
-            alone = len(group_members(self.pid, group)) == 1
-            if alone and self._condition.sleeps_in_report():
-                self._owner.over(self, STUCK)
 
     def kill(self) -> None:
         """Kill the shell alone, and retire. Twice is safe."""

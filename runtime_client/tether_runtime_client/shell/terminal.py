@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 
 from .errors import InputTooLong
 
+READ_PER_WAKE = 256 * 1024  # bytes of output; then other sessions get their turn
 LINE_LIMIT = 4095  # bytes a terminal in line mode takes in one line (N_TTY_BUF_SIZE - 1)
 _BLOCK = 64 * 1024
 _NO_MODE = bytes(64)  # room for the kernel's struct termios
