@@ -175,6 +175,7 @@ async def test_a_certificate_of_nobody_is_an_error_unless_it_may_be(
 
 async def test_files_that_cannot_be_written_are_missing_parts(short: Reader) -> None:
     page = short.at("full")
+    await page.go("/")
     folder = short.plugin.places.state / "files"
     moved = folder.rename(folder.with_name("moved"))
     folder.write_text("")  # in its place: as root nothing else is refused
