@@ -14,6 +14,7 @@ from typing import NamedTuple
 _MOST = 4096  # descriptors one poll or select may name, before it is not looked into
 _MOST_THREADS = 500
 _LONGEST_LIST = 256 * 1024  # of an epoll's descriptors, as text: some thousands
+_GONE = (FileNotFoundError, ProcessLookupError)
 _READABLE = 0x0001 | 0x0040  # POLLIN, POLLRDNORM; the same bits in epoll
 
 
@@ -39,6 +40,8 @@ def blocked_threads(pid: int) -> list[Blocked] | None:
         if len(threads) > _MOST_THREADS:
             threads = random.sample(threads, _MOST_THREADS)
         return [found for tid in threads if (found := _blocked(pid, tid)) is not None]
+    except _GONE:
+        return []
     except OSError:
         return None
 
@@ -57,15 +60,15 @@ def _blocked(pid: int, tid: str) -> Blocked | None:
     try:
         with open(f"/proc/{pid}/task/{tid}/syscall", "rb", buffering=0) as file:
             fields = file.read(512).split()
-    except ProcessLookupError:
+        if len(fields) < 7:  # "running", or blocked outside of a system call
+            return None
+        call = _CALLS.get(int(fields[0]))
+        if call is None:
+            return None
+        arguments = [int(field, 16) for field in fields[1:7]]
+        return Blocked(pid, tuple(call.find(pid, arguments)), call.timeout(pid, arguments))
+    except _GONE:
         return None
-    if len(fields) < 7:  # "running", or blocked outside of a system call
-        return None
-    call = _CALLS.get(int(fields[0]))
-    if call is None:
-        return None
-    arguments = [int(field, 16) for field in fields[1:7]]
-    return Blocked(pid, tuple(call.find(pid, arguments)), call.timeout(pid, arguments))
 
 
 def _first(pid: int, arguments: Sequence[int]) -> list[int]:
@@ -134,7 +137,10 @@ def _pointed_to(position: int, unit: float) -> _Timeout:
 def _memory(pid: int, address: int, size: int) -> bytes:
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as file:
         file.seek(address)
-        return file.read(size)
+        found = file.read(size)
+    if len(found) < size:
+        raise ProcessLookupError(f"the memory of process {pid} is gone")
+    return found
 
 
 _Finder = Callable[[int, Sequence[int]], list[int]]
