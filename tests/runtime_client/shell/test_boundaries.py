@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import time
-from pathlib import Path
 
 import pytest
 
-from .conftest import Driver, Opener
+from .conftest import Driver
 
 # What leaves the shell as it is: the next command runs in the same one.
 HARMLESS = {
@@ -128,37 +125,6 @@ async def test_strict_mode_from_an_earlier_command(shell: Driver) -> None:
     assert await shell.say("echo $-") == (await shell.say("echo $-"))
 
 
-async def test_a_shell_that_ends_between_commands(shell: Driver) -> None:
-    await shell.say("(sleep 0.05; kill -9 $$) & disown")
-    await shell.listener.until_lost()
-    result = await shell.run("echo new")
-    assert result.text == "new\n"
-    assert result.end.state_lost == shell.listener.lost[0]
-    assert (await shell.run("echo again")).end.state_lost is None
-
-
-async def test_a_command_sent_while_a_shell_is_replaced(shell: Driver) -> None:
-    await shell.run("exit 1")
-    started = shell.start("read x; echo got $x")
-    await shell.type("typed early\n")
-    assert (await started.result()).text.endswith("got typed early\n")
-
-
-async def test_interrupt_of_a_command_that_waits_for_a_shell(shell: Driver) -> None:
-    await shell.run("exit 1")
-    started = shell.start("echo never")
-    shell.session.interrupt()
-    result = await started.result()
-    assert (result.end.reason, result.code, result.text) == ("interrupted", 130, "")
-    assert await shell.say("echo next") == "next\n"
-
-
-async def test_background_jobs_outlive_their_shell(shell: Driver) -> None:
-    await shell.run("(sleep 0.3; echo late) & exit 3")
-    assert await shell.say("echo next") == "next\n"
-    await shell.listener.until(b"late\n")
-
-
 async def test_deleted_directory(shell: Driver) -> None:
     await shell.say("mkdir -p gone/deep && cd gone/deep && rmdir ../deep ../../gone")
     assert (await shell.run("echo still here")).text == "still here\n"
@@ -180,55 +146,8 @@ async def test_forged_reports_are_told(shell: Driver) -> None:
     assert shell.session.last_status == 0
 
 
-async def test_a_shell_that_closed_its_channel(shell: Driver) -> None:
-    """The next command cannot reach it, so it runs in a new shell."""
-    pid = shell.session.pid
-    await shell.run("exec 1006<&-")
-    began = time.monotonic()
-    result = await shell.run("echo ran; touch ran")
-    assert (result.text, result.end.reason) == ("ran\n", "completed")
-    assert result.end.state_lost is not None
-    assert shell.session.pid != pid
-    assert time.monotonic() - began < 1
-
-
-async def test_a_command_sent_to_a_shell_that_has_just_died(shell: Driver) -> None:
-    for _ in range(10):
-        await shell.say("true")
-        pid = shell.session.pid
-        os.kill(pid, signal.SIGKILL)
-        time.sleep(0.05)  # the loop does not hear of it before the command is sent
-        result = await shell.run("echo ran")
-        assert (result.text, result.end.reason) == ("ran\n", "completed")
-        assert result.end.state_lost is not None
-
-
 async def test_a_prompt_that_runs_commands(shell: Driver) -> None:
     await shell.say("PS1='$(echo x >> ran)' PS0='$(echo x >> ran)' PS2='$(cat)'")
     for _ in range(5):
         assert await shell.say("echo $PS1") == "\\[\\]\n"
     assert await shell.say("cat ran 2>/dev/null | wc -l") == "0\n"
-
-
-async def test_a_stolen_control_channel(shell: Driver) -> None:
-    """A background job that reads the channel eats lines: noticed, and nothing runs twice."""
-    await shell.say("(cat <&1006 >stolen; true) & disown; sleep 0.1")
-    for number in range(5):
-        began = time.monotonic()
-        result = await shell.run(f"echo {number} >> ran")
-        assert time.monotonic() - began < 1
-        if result.end.reason == "session_ended":
-            break
-    # Not by a command: where the thief was slow until now, it would take that one's line.
-    file = Path(result.end.cwd) / "ran"
-    ran = file.read_text().split() if file.exists() else []
-    assert ran == sorted(set(ran))
-
-
-async def test_environment_with_everything_awkward(open_shell: Opener) -> None:
-    env = {"A": "a\nb\n", "B": "\"q\" 'r' $x `y` \\", "C": "", "D": "\x01\x7f\t\r", "E": "\udcff"}
-    shell = await open_shell(env=env)
-    await shell.run("exit 1")
-    for name, value in env.items():
-        result = await shell.run(f'printf %s "${name}" | od -An -v -tx1')
-        assert bytes.fromhex(result.text) == value.encode("utf-8", "surrogateescape")

@@ -139,22 +139,6 @@ async def test_an_unusable_bash(
         await session.close()
 
 
-async def test_a_command_when_no_shell_can_be_had(
-    config: ShellConfig, no_leftovers: None, tmp_path: Path
-) -> None:
-    bash = tmp_path / "bash"
-    bash.symlink_to(config.bash)
-    async with opened(replace(config, bash=str(bash))) as driver:
-        bash.unlink()
-        assert (await driver.run("exit 1")).end.reason == "session_ended"
-        result = await driver.run("echo never")
-        assert (result.end.reason, result.code) == ("session_ended", None)
-        assert str(bash) in result.end.detail
-        bash.symlink_to(config.bash)
-        result = await driver.run("echo again")
-        assert (result.text, result.code) == ("again\n", 0)
-
-
 async def test_a_missing_directory(open_shell: Opener, tmp_path: Path) -> None:
     shell = await open_shell(cwd=str(tmp_path / "no" / "such"))
     assert await shell.say("pwd") == f"{tmp_path}\n"
@@ -238,22 +222,6 @@ async def test_reset_while_startup_files_hang(
     await session.close()
 
 
-async def test_resets_side_by_side(shell: Driver) -> None:
-    """A command that comes meanwhile runs in the last one's shell, or is told that it did not."""
-    resets = [asyncio.create_task(shell.session.reset()) for _ in range(5)]
-    queued = []
-    while not all(reset.done() for reset in resets):
-        await asyncio.sleep(0.002)
-        if shell.session.running is None:
-            queued.append(shell.start("echo a"))
-    for started in queued:
-        result = await started.result()
-        told = (result.end.reason, result.text)
-        assert told in {("completed", "a\n"), ("session_ended", "")}
-    assert await shell.say("echo b") == "b\n"
-    assert shell.listener.warnings == []
-
-
 async def test_close_while_running(config: ShellConfig, no_leftovers: None) -> None:
     commands = (
         "sleep 60",
@@ -274,15 +242,6 @@ async def test_close_while_running(config: ShellConfig, no_leftovers: None) -> N
         result = await started.result()
         assert result.end.reason == "session_ended"
         assert "closed" in result.end.detail
-
-
-async def test_close_while_replacing(config: ShellConfig, no_leftovers: None) -> None:
-    session = ShellSession("x", config, listener=Listener())
-    driver = Driver(session, Listener())
-    await driver.run("exit 1")
-    queued = driver.start("echo never")
-    await session.close()
-    assert (await queued.result()).end.reason == "session_ended"
 
 
 async def test_cancelling_a_wait_changes_nothing(shell: Driver) -> None:
