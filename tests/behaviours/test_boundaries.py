@@ -161,6 +161,15 @@ async def goes_on(shell: Shell, attack: str) -> None:
     assert (seen.content, seen.state_lost) == (pid, None), attack
 
 
+@pytest.mark.parametrize("change", ["stty sane", "stty raw -echo"])
+async def test_a_killed_program_brings_no_earlier_mode_back(shell: Shell, change: str) -> None:
+    """bash gives the terminal back the mode that it took note of last."""
+    before = await shell.output("stty -a")
+    await shell.output(change)
+    seen = await shell.output("sh -c 'kill -9 $$'; echo; stty -a")
+    assert seen.endswith("\n" + before)
+
+
 async def test_a_false_debug_trap_with_extdebug(shell: Shell) -> None:
     """It keeps commands from being run, ours too: so the shell is of no use any more."""
     await shell.run("cd /tmp")

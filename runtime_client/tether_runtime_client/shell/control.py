@@ -163,6 +163,17 @@ class ControlLines:
         line = rb"{ %b%b[[ . ]]; } 2>&%d >&%d" % (steps, _PLAIN_PROMPTS, null, null)
         return PADDING + self._clear + line + b"\n"
 
+    def note_mode(self) -> bytes:
+        """A line between commands: have bash take note of the terminal's mode.
+
+        It does so where a program that was in front ends by itself, and gives the terminal that
+        mode back where one is killed: one that is not what it was is not to be that of a later
+        command.
+        """
+        fds = self._fds
+        line = b"{ ([[ . ]]); } <&%d 2>&%d >&%d\n" % (fds.terminal, fds.null, fds.null)
+        return PADDING + line
+
     def recovery(self, to: ReportTo, number: int) -> bytes:
         """The report alone, sent after an interrupt: the command's own may have been dropped.
 

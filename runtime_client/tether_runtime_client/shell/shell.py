@@ -200,7 +200,7 @@ class Shell:
 
     def _tidy(self, run: Run, record: StatusRecord) -> None:
         """Leave nothing of the command to the next one, but what a shell carries."""
-        self.terminal.restore_mode()
+        restored = self.terminal.restore_mode()
         if run.typed:
             self.process.forget_typed()
         before, self._carried = self._carried, self._carried.after(record, run.command.command)
@@ -210,6 +210,8 @@ class Shell:
         if run.to.back is None:
             self.cwd = self._condition.true_cwd(record.cwd, self.cwd)
         self._may_trap = self._may_trap or record.catches
+        if restored and not self._may_trap:  # a trap on SIGCHLD would run for this
+            self.process.send(self.process.lines.note_mode())
         self._idle.begin(record.idle_limit)
 
     @property

@@ -121,18 +121,21 @@ class Terminal:
             return None
         return next((number for key, number in _KEYS.items() if mode[6][key] == byte), None)
 
-    def restore_mode(self) -> None:
-        """Undo what the last command did to the mode. Cheap when it did nothing.
+    def restore_mode(self) -> bool:
+        """Undo what the last command did to the mode; returns whether it had done something.
 
-        A program that leaves the terminal non-blocking has done so to all that come after it.
+        Cheap when it did nothing. A program that leaves the terminal non-blocking has done so to all that come after it.
         """
+        changed = False
         try:
-            if fcntl.ioctl(self._other_end, termios.TCGETS, _NO_MODE) != self._mode:
+            changed = fcntl.ioctl(self._other_end, termios.TCGETS, _NO_MODE) != self._mode
+            if changed:
                 fcntl.ioctl(self.fd, termios.TCSETS, self._mode)
         except OSError:
             self.hung_up = True
         if not os.get_blocking(self._other_end):
             os.set_blocking(self._other_end, True)
+        return changed
 
     def let_go(self) -> None:
         """Close the programs' end, so that the terminal ends when the last of them does. Twice
