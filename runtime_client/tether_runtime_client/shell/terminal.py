@@ -124,7 +124,8 @@ class Terminal:
     def restore_mode(self) -> bool:
         """Undo what the last command did to the mode; returns whether it had done something.
 
-        Cheap when it did nothing. A program that leaves the terminal non-blocking has done so to all that come after it.
+        Cheap when it did nothing. A program that leaves the terminal non-blocking has done so to
+        all that come after it.
         """
         changed = False
         try:
