@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .command import RunningCommand
+from .command import EndReason, RunningCommand
 from .control import ReportTo
 from .exports import Changes
 from .status import StatusRecord
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGKILL)
+_MORE = re.compile(r"[\n;&({`]|\|\|")  # where a command may have more than one program in a row
 
 
 @dataclass(slots=True)
@@ -47,6 +51,17 @@ class Run:
         """bash before 5.2 reports a line that an interrupt cut while it was read as bad syntax."""
         unread = record.torn and record.exit_code == 2 and not self.command.total_bytes
         return record._replace(exit_code=128 + signal.SIGINT) if unread else record
+
+    def may_go_on_after(self, number: int) -> bool:
+        """Whether it may have more to run behind what this signal ends."""
+        return number in _ENDING and _MORE.search(self.command.command) is not None
+
+    def reason(self, record: StatusRecord) -> EndReason:
+        """How it ended, by the report of a shell that goes on."""
+        number = record.exit_code - 128
+        if number in self.signals or (record.torn and number == signal.SIGINT):
+            return "interrupted"
+        return "completed"
 
     @property
     def lost(self) -> bool:

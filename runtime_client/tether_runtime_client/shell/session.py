@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import signal
 from collections.abc import Mapping
 
 from ..oom_kills import FRESH_S, OomKills
-from .command import CommandEnd, EndReason, OutputSink, RunningCommand, StateLost
+from .command import CommandEnd, OutputSink, RunningCommand, StateLost
 from .config import ShellConfig
 from .errors import CommandRunning, NoForeground, SessionClosed
 from .exports import Changes
@@ -23,8 +22,6 @@ from .status import StatusRecord
 from .succession import KEPT, LOST, Succession, state_lost
 from .terminal import READ_PER_WAKE, check_lines
 
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGKILL)
-_MORE = re.compile(r"[\n;&({`]|\|\|")  # where a command may have more than one program in a row
 _RESET_S = 1.0  # for startup files, when the session is reset
 
 
@@ -200,8 +197,7 @@ class ShellSession:
             if running is None:
                 raise NoForeground(self.name)
             run, shell = running
-            more = whole and number in _ENDING and _MORE.search(run.command.command) is not None
-            shell.interrupt(run, number, whole=more)
+            shell.interrupt(run, number, whole=whole and run.may_go_on_after(number))
         except ProcessLookupError:
             raise NoForeground(self.name) from None
 
@@ -283,16 +279,13 @@ class ShellSession:
 
     def finished(self, shell: Shell, run: Run, record: StatusRecord) -> None:
         """Called by a shell: a command ended, and the shell goes on."""
-        reason: EndReason = "completed"
-        number = record.exit_code - 128
-        if number in run.signals or (record.torn and number == signal.SIGINT):
-            reason = "interrupted"
         lost, kills = None, 0
         shells = self._shells
         if shell is shells.current:
             lost, shells.lost = shells.lost, None
             kills = self._oom_kills(run.command, record.exit_code)
             shells.cwd, self.last_status = shell.cwd, record.exit_code
+        reason = run.reason(record)
         end = CommandEnd(record.exit_code, reason, shell.cwd, lost, oom_kills=kills)
         run.command.finish(end)
 
