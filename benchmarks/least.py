@@ -29,8 +29,9 @@ from tether_runtime_client.protocol.frames import (
 )
 from tether_runtime_client.protocol.limits import DELTA_SIZE
 from tether_runtime_client.protocol.message import to_json
-from tether_runtime_client.shell.control import Carried, ControlLines, ReportTo
+from tether_runtime_client.shell.control import Carried, ControlLines
 from tether_runtime_client.shell.descriptors import Descriptors
+from tether_runtime_client.shell.reports import ReportTo
 from tether_runtime_client.shell.spawn import choose_base
 from tether_server import CmdOutputObservation, CmdRunAction
 

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from .descriptors import Descriptors
 from .exports import Changes
+from .reports import Reports, ReportTo
 from .status import StatusRecord
 from .text_end import has_command, plain_last_word, takes_line_after
 from .words import assignments, plain_path, quote
@@ -32,7 +33,6 @@ PADDING = b"\n\n"
 RECOVERY_PADDING = b"\n\n\n\n\n\n\n\n"
 
 _PLAIN_PROMPTS = rb"\builtin unset -v PROMPT_COMMAND PS0; \builtin printf -v PS1 %s '\[\]'; "
-NO_MAILBOX = 2  # in place of a mailbox's number
 _SYNTAX_ERROR = 2
 LONGEST_LAST_WORD = 8000  # characters of `$_` that are carried; a longer one is forgotten
 
@@ -72,18 +72,6 @@ class Carried(NamedTuple):
         return bool(self.suspended or self.traps)
 
 
-class ReportTo(NamedTuple):
-    """Where and how a command's end is reported.
-
-    `nonce` is fresh and random, `mailbox` takes the exported variables (or NO_MAILBOX, where files
-    may have no such length), `back` is the directory to return to.
-    """
-
-    nonce: bytes
-    mailbox: int = 0
-    back: str | None = None
-
-
 def check_request(text: str, cwd: str | None, env: Mapping[str, str] | None) -> None:
     """Raises CommandInvalid for a command that `ControlLines.command` would refuse."""
     quote(text)
@@ -100,12 +88,7 @@ class ControlLines:
         self._close = b"; } <&%d 2>&%d\n" % (descriptors.terminal, descriptors.stderr)
         self._save = _save(descriptors)
         self._clear = b"[[ . ]] >&%d\n" % descriptors.null
-        places = (*descriptors.mailboxes, descriptors.null)
-        self._reports = [_report(descriptors, place) for place in places]
-        self._plain = [
-            _filled(report, 0, quiet=False, saved=False).replace(b"<BACK>", b"")
-            for report in self._reports
-        ]
+        self._reports = Reports(descriptors)
 
     def setup(self, to: ReportTo) -> bytes:
         """The first line of a shell: private descriptors, no history, plain prompts."""
@@ -114,7 +97,7 @@ class ControlLines:
             + self._private()
             + rb"\builtin set +o history +H; \builtin history -c; "
             + rb"\builtin unset -v HISTFILE PROMPT_COMMAND; PS2='\[\]'; { "
-            + self._report(to, 0, saved=False)
+            + self._reports.of(to, 0, saved=False)
             + self._close
         )
 
@@ -137,7 +120,8 @@ class ControlLines:
         plain = plain_last_word(text) is not None
         saved = not plain and "v" not in carried.suspended and takes_line_after(text)
         seen = not plain or carried.watching  # a trap may look at what `$_` is
-        recall = _recall(carried, word=seen) if seen or carried.exit_code else b""
+        again = seen or (carried.exit_code and not to.brief)
+        recall = _recall(carried, word=seen) if again else b""
         save = self._save.replace(b"<N>", to.nonce) if saved else b""
         run += self._quoted(text, carried, recall, save)
         if plain or saved:
@@ -149,7 +133,7 @@ class ControlLines:
             run = rb"\builtin cd -- %b && { %b%b; }" % (quote(plain_path(cwd)), before, run)
             before = b""
         quiet = carried.watching or "DEBUG" in text or "XTRACE" in text
-        report = self._report(to, 0, quiet=quiet, saved=saved)
+        report = self._reports.of(to, 0, quiet=quiet, saved=saved)
         clear = self._clear if carried.confused else b""
         return PADDING + clear + b"{ " + before + run + b"; " + report + self._close
 
@@ -181,7 +165,7 @@ class ControlLines:
         tells which repeat arrived. Where the command's own report was begun it has the exit
         status from there; else the status is `$?` with an `x` before it.
         """
-        return RECOVERY_PADDING + b"{ " + self._report(to, number, saved=True) + self._close
+        return RECOVERY_PADDING + b"{ " + self._reports.of(to, number, saved=True) + self._close
 
     def repair(self, to: ReportTo, number: int) -> bytes:
         """A recovery that first takes back what keeps reports from being made.
@@ -220,13 +204,6 @@ class ControlLines:
         quoted = quote(text)
         return quoted[:-1] + save + b"'" if save else quoted
 
-    def _report(self, to: ReportTo, number: int, *, quiet: bool = False, saved: bool) -> bytes:
-        if not number and to.back is None and not quiet and not saved:
-            return self._plain[to.mailbox].replace(b"<N>", to.nonce)
-        back = rb"\builtin cd -- " + quote(to.back) + b"; " if to.back is not None else b""
-        report = _filled(self._reports[to.mailbox], number, quiet=quiet, saved=saved)
-        return report.replace(b"<N>", to.nonce).replace(b"<BACK>", back)
-
     def _private(self) -> bytes:
         """Make the block close-on-exec, so that no program inherits it.
 
@@ -241,43 +218,6 @@ class ControlLines:
             lines += rb"{ \exec %d<&%d; } %d<&%d; " % (fds.spare, saved, fd, over)
             lines += rb"\exec %d<&%d %d<&-; " % (fd, fds.spare, fds.spare)
         return lines
-
-
-def _report(fds: Descriptors, mailbox: int) -> bytes:
-    """The report's text, with places for the nonce and what differs between reports."""
-    # `exec 2>file` is kept by copying 2; bash would undo a duplicate onto a descriptor that is
-    # close-on-exec, so that one is closed first. An interrupt makes bash flush what a builtin has
-    # printed so far, to wherever it then goes; so the report is one conversion that ends its
-    # line, which is written at once. No command can know the names of the variables.
-    return (
-        rb"{ __tether_<N>=<VALUE>; \builtin trap -p DEBUG ERR INT; "
-        rb"""\builtin printf %%s "<N> <NUMBER> $__tether_<N> $- """
-        rb"""<N>${PWD-}<N>${TMOUT-}<N><LAST><N>"$'\n'; <QUIET>"""
-        rb"\builtin unset -v <NAMES> PROMPT_COMMAND PS0; \builtin printf -v PS1 %%s '\[\]'; "
-        rb"\builtin set +o history; <BACK>"
-        rb"[[ . ]] %d>&%d && \exec %d>&- %d>&%d; "
-        rb"{ \builtin declare -px; \builtin printf %%s <N>$'\n'; } >&%d; "
-        rb"} 2>&%d >&%d || [[ . ]]"
-    ) % (
-        *(fds.spare, fds.saved_stderr, fds.stderr, fds.stderr, fds.saved_stderr),
-        *(mailbox, fds.null, fds.status),
-    )
-
-
-def _filled(report: bytes, number: int, *, quiet: bool, saved: bool) -> bytes:
-    """The report for the command's own line (0), or for a repeat of it; see `recovery`.
-
-    `quiet` makes the rest of it invisible to traps and traces; `saved` says that there may be
-    what `_save` saves.
-    """
-    value, last, names = b"$?", b"", b"__tether_<N>"
-    if saved:
-        value = b"${__tether_<N>-x$?}" if number else b"${__tether_<N>-$?}"
-        last = b"${__tether_<N>_+${__tether_<N>_//<N>}}"
-        names += b" __tether_<N>_"
-    off = rb"\builtin trap - DEBUG ERR; \builtin set +vx; " if quiet else b""
-    filled = report.replace(b"<VALUE>", value).replace(b"<NUMBER>", b"%d" % number)
-    return filled.replace(b"<LAST>", last).replace(b"<NAMES>", names).replace(b"<QUIET>", off)
 
 
 def _save(fds: Descriptors) -> bytes:

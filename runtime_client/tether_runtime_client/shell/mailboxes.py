@@ -1,4 +1,4 @@
-"""Where a shell leaves its exported variables: two files in memory, in turns."""
+"""Where a shell notes what outlives it, and what may intercept a program: two files, in turns."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import os
 import re
 import resource
 
-from .control import NO_MAILBOX, ReportTo
 from .exports import parse_exports
+from .inert import intercepted
+from .reports import NO_MAILBOX, ReportTo
 
 _LIMIT = 8 * 1024 * 1024  # more than a program can be started with
 _LIMITS_FILES = re.compile(r"\bulimit\s+(?:-[SH]+\s+)?-?[SH]*[f0-9]")
@@ -24,6 +25,7 @@ class Mailboxes:
         self.fds = tuple(os.memfd_create(f"tether-{n}") for n in range(2))
         self._last: list[ReportTo] = []  # the last two reports, newest last
         self._limited = False
+        self._intercepted: frozenset[bytes] | None = None  # of the last report, once it was read
 
     def next_for(self, text: str) -> int:
         """The number of the one that the report on this command overwrites.
@@ -38,11 +40,21 @@ class Mailboxes:
         return number
 
     def reported(self, to: ReportTo, pid: int) -> None:
-        """The report of the shell `pid` has come; its variables follow, or have."""
+        """The report of the shell `pid` has come; what it notes follows, or has."""
+        self._intercepted = None
         if to.mailbox != NO_MAILBOX:
             self._last = [*self._last[-1:], to]
         else:
             self._limited = _limits_files(pid)
+
+    def is_program(self, name: str) -> bool:
+        """Whether nothing but a program of this name is run by it, for all that is known."""
+        if self._limited or not self._last:
+            return False
+        if self._intercepted is None:
+            noted = self._read(self._last[-1])
+            self._intercepted = intercepted(noted[1]) if noted is not None else None
+        return self._intercepted is not None and name.encode() not in self._intercepted
 
     @property
     def settled(self) -> bool:
@@ -52,17 +64,19 @@ class Mailboxes:
     def exports(self) -> dict[str, str] | None:
         """The exported variables as of the last report that is whole; None where none is."""
         for to in reversed(self._last):
-            text = self._read(to)
-            if text is not None:
-                return parse_exports(text)
+            noted = self._read(to)
+            if noted is not None:
+                return parse_exports(noted[0])
         return None
 
-    def _read(self, to: ReportTo) -> bytes | None:
-        """What `declare -px` printed for this report, or None if not all of it is there."""
+    def _read(self, to: ReportTo) -> tuple[bytes, bytes] | None:
+        """The exported variables of this report, and the functions, aliases and traps, as the shell
+        prints them; None if not all of it is there.
+        """
         # A command can make the file as long as it likes.
-        content = os.pread(self.fds[to.mailbox], _LIMIT, 0)
-        text, found, _ = content.partition(to.nonce + b"\n")
-        return text if found else None
+        fd = self.fds[to.mailbox]
+        parts = os.pread(fd, min(_LIMIT, os.fstat(fd).st_size), 0).split(to.nonce + b"\n", 2)
+        return (parts[0], parts[1]) if len(parts) > 2 else None
 
     def close(self) -> None:
         """Free the files. Once only."""

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .command import EndReason, RunningCommand
-from .control import ReportTo
 from .exports import Changes
+from .reports import ReportTo
 from .status import StatusRecord
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGKILL)

@@ -8,10 +8,12 @@ from typing import Protocol
 
 from .checkup import Checkup
 from .command import RunningCommand
-from .control import Carried, ReportTo
+from .control import Carried
 from .family import Family
 from .idle import IdleKeeper
+from .inert import inert_program
 from .interrupts import Interrupts
+from .reports import ReportTo
 from .run import Request, Run, fresh_nonce
 from .shell_end import DEAF, HUNG_UP, UNREAD, ShellEnd, shell_ended
 from .shell_process import ShellProcess
@@ -96,7 +98,8 @@ class Shell:
         Where the shell cannot be reached any more, `over` is called before this returns.
         """
         back = self.cwd if request.cwd is not None else None
-        to = ReportTo(fresh_nonce(), self._mailboxes.next_for(request.command.command), back)
+        mailbox = self._mailboxes.next_for(request.command.command)
+        to = ReportTo(fresh_nonce(), mailbox, back, self._is_inert(request))
         line = self.process.lines.command(
             request.command.command, to, self._carried, cwd=request.cwd, env=request.env
         )
@@ -108,6 +111,13 @@ class Shell:
             self._owner.over(self, DEAF)
         elif request.typed:
             self.type(run, bytes(request.typed))
+
+    def _is_inert(self, request: Request) -> bool:
+        """Whether the shell will have nothing new to tell but that the command ended, and how."""
+        if request.cwd is not None or request.env or request.exports or self._carried.watching:
+            return False
+        program = inert_program(request.command.command)
+        return program is not None and self._mailboxes.is_program(program)
 
     def _expect(self, request: Request, to: ReportTo) -> Run:
         self._may_trap = self._may_trap or "trap" in request.command.command
@@ -192,7 +202,8 @@ class Shell:
         self._watch.end()
         if run.result.torn:
             self._interrupts.cut_short()
-        self._mailboxes.reported(run.to, self.process.pid)
+        if not run.to.brief or run.repeats:
+            self._mailboxes.reported(run.to, self.process.pid)
         self._tidy(run, run.result)
         self._owner.finished(self, run, run.result)
         if self.terminal.hung_up:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tether_runtime_client.shell.control import NO_MAILBOX, ReportTo
 from tether_runtime_client.shell.mailboxes import Mailboxes
+from tether_runtime_client.shell.reports import NO_MAILBOX, ReportTo
 
 
 @pytest.fixture
@@ -24,13 +24,14 @@ def begin(mailboxes: Mailboxes, nonce: bytes) -> ReportTo:
     return ReportTo(nonce, mailboxes.next_for("true"))
 
 
-def write(mailboxes: Mailboxes, to: ReportTo, value: str) -> None:
-    os.write(mailboxes.fds[to.mailbox], b'declare -x A="%s"\n%s\n' % (value.encode(), to.nonce))
+def write(mailboxes: Mailboxes, to: ReportTo, value: str, names: bytes = b"") -> None:
+    text = b'declare -x A="%s"\n%s\n%s%s\n' % (value.encode(), to.nonce, names, to.nonce)
+    os.write(mailboxes.fds[to.mailbox], text)
 
 
-def report(mailboxes: Mailboxes, nonce: bytes, value: str) -> ReportTo:
+def report(mailboxes: Mailboxes, nonce: bytes, value: str, names: bytes = b"") -> ReportTo:
     to = begin(mailboxes, nonce)
-    write(mailboxes, to, value)
+    write(mailboxes, to, value, names)
     mailboxes.reported(to, os.getpid())
     return to
 
@@ -56,7 +57,7 @@ def test_the_one_before_holds_until_a_report_is_whole(mailboxes: Mailboxes) -> N
     os.write(mailboxes.fds[to.mailbox], b'declare -x A="2"\nsec')
     assert not mailboxes.settled
     assert mailboxes.exports() == {"A": "1"}
-    os.write(mailboxes.fds[to.mailbox], b"ond\n")
+    os.write(mailboxes.fds[to.mailbox], b"ond\n\nsecond\n")
     assert mailboxes.settled
     assert mailboxes.exports() == {"A": "2"}
 
@@ -91,3 +92,24 @@ def test_none_while_files_are_limited(mailboxes: Mailboxes) -> None:
         mailboxes.reported(ReportTo(b"third", NO_MAILBOX), process.pid)
         assert mailboxes.next_for("true") == 1
         process.kill()
+
+
+def test_what_intercepts_a_program(mailboxes: Mailboxes) -> None:
+    assert not mailboxes.is_program("ls")  # nothing is known yet
+    report(mailboxes, b"first", "1", b"declare -f cp\ndeclare -fx mv\nalias ls='ls -l'\n")
+    found = [name for name in ("cp", "mv", "ls", "l", "cat") if mailboxes.is_program(name)]
+    assert found == ["l", "cat"]
+    report(mailboxes, b"second", "1")
+    assert mailboxes.is_program("ls")
+    report(mailboxes, b"third", "1", b"trap -- 'cd /' SIGUSR1\n")
+    assert not mailboxes.is_program("cat")
+
+
+def test_what_is_not_here_yet_is_not_known(mailboxes: Mailboxes) -> None:
+    report(mailboxes, b"first", "1")
+    assert mailboxes.is_program("ls")
+    to = begin(mailboxes, b"second")
+    mailboxes.reported(to, os.getpid())
+    assert not mailboxes.is_program("ls")
+    write(mailboxes, to, "2")
+    assert mailboxes.is_program("ls")

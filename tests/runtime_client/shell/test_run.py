@@ -8,7 +8,7 @@ import pytest
 
 from tether_runtime_client.shell.bring_up import Discard
 from tether_runtime_client.shell.command import RunningCommand
-from tether_runtime_client.shell.control import ReportTo
+from tether_runtime_client.shell.reports import ReportTo
 from tether_runtime_client.shell.run import Request, Run
 from tether_runtime_client.shell.status import StatusRecord
 
