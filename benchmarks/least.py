@@ -157,8 +157,10 @@ class SessionBash:
             continue
 
     def begin(self, command: str) -> int:
-        """Hand over a command; read its report by `ended` when the descriptor returned has some."""
-        self._ask(lambda to: self._lines.command(command, to, Carried()))
+        """Hand over a plain program; read its report by `ended` when the descriptor returned has
+        some.
+        """
+        self._ask(lambda to: self._lines.command(command, to._replace(brief=True), Carried()))
         return self._status.fileno()
 
     def ended(self) -> bool:
