@@ -8,8 +8,9 @@ holds, and it need not tell it again: that is most of the work of a short comman
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-_PROGRAM = re.compile(r"[ \t\n]*([\w+:./-]+)(?:[ \t]+[\w@%+:,./=-]+)*[ \t\n]*", re.ASCII)
+_PROGRAM = re.compile(r"[ \t\n]*([\w+:./-]{1,100})(?:[ \t]+[\w@%+:,./=-]+)*[ \t\n]*", re.ASCII)
 # Other builtins and keywords; what is none of them is a program, and runs in its own process.
 _OTHERS = re.compile(
     r"""\. | alias | bg | bind | break | builtin | caller | cd | command | compgen | complete
@@ -21,7 +22,7 @@ _OTHERS = re.compile(
     | function | time | coproc""",
     re.VERBOSE,
 )
-_NAMES = re.compile(rb"^(?:declare -f\w* |alias (?:-- )?)([^=\n]+)", re.MULTILINE)
+_NAMES = re.compile(rb"^(?:alias (?:-- )?)?([^= \n]+)", re.MULTILINE)
 _TRAP = re.compile(rb"^trap -- ", re.MULTILINE)
 
 
@@ -33,9 +34,11 @@ def inert_program(text: str) -> str | None:
     return found[1]
 
 
-def intercepted(told: bytes) -> frozenset[bytes] | None:
-    """The names for which something else than a program runs; None where a trap may run too.
+def programs(asked: Iterable[bytes], told: bytes) -> frozenset[bytes]:
+    """Those of the names by which nothing but a program is run; none where a trap may run too.
 
-    `told` is what `declare -F`, `alias -p` and `trap -p` print. A name too many does no harm.
+    `told` is what `declare -F -- NAMES`, `alias -p` and `trap -p` print.
     """
-    return None if _TRAP.search(told) else frozenset(_NAMES.findall(told))
+    if _TRAP.search(told):
+        return frozenset()
+    return frozenset(asked) - frozenset(_NAMES.findall(told))

@@ -7,10 +7,11 @@ import re
 import resource
 
 from .exports import parse_exports
-from .inert import intercepted
+from .inert import programs
 from .reports import NO_MAILBOX, ReportTo
 
 _LIMIT = 8 * 1024 * 1024  # more than a program can be started with
+_MOST_ASKED = 16
 _LIMITS_FILES = re.compile(r"\bulimit\s+(?:-[SH]+\s+)?-?[SH]*[f0-9]")
 
 
@@ -25,7 +26,8 @@ class Mailboxes:
         self.fds = tuple(os.memfd_create(f"tether-{n}") for n in range(2))
         self._last: list[ReportTo] = []  # the last two reports, newest last
         self._limited = False
-        self._intercepted: frozenset[bytes] | None = None  # of the last report, once it was read
+        self._programs: frozenset[bytes] | None = None  # by the last report, once it was read
+        self.asked: tuple[bytes, ...] = (b":",)  # the names that the next report is to tell of
 
     def next_for(self, text: str) -> int:
         """The number of the one that the report on this command overwrites.
@@ -41,20 +43,28 @@ class Mailboxes:
 
     def reported(self, to: ReportTo, pid: int) -> None:
         """The report of the shell `pid` has come; what it notes follows, or has."""
-        self._intercepted = None
+        self._programs = None
         if to.mailbox != NO_MAILBOX:
             self._last = [*self._last[-1:], to]
         else:
             self._limited = _limits_files(pid)
 
     def is_program(self, name: str) -> bool:
-        """Whether nothing but a program of this name is run by it, for all that is known."""
+        """Whether nothing but a program is run by this name, for all that is known.
+
+        Where it is not known, the next report is asked for it.
+        """
         if self._limited or not self._last:
             return False
-        if self._intercepted is None:
+        if self._programs is None:
             noted = self._read(self._last[-1])
-            self._intercepted = intercepted(noted[1]) if noted is not None else None
-        return self._intercepted is not None and name.encode() not in self._intercepted
+            self._programs = programs(self._last[-1].asked, noted[1]) if noted is not None else None
+        word = name.encode()
+        if self._programs is not None and word in self._programs:
+            return True
+        if word not in self.asked:
+            self.asked = (*self.asked[1 - _MOST_ASKED :], word)
+        return False
 
     @property
     def settled(self) -> bool:

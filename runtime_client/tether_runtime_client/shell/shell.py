@@ -99,7 +99,8 @@ class Shell:
         """
         back = self.cwd if request.cwd is not None else None
         mailbox = self._mailboxes.next_for(request.command.command)
-        to = ReportTo(fresh_nonce(), mailbox, back, self._is_inert(request))
+        brief = self._is_inert(request)
+        to = ReportTo(fresh_nonce(), mailbox, back, brief, self._mailboxes.asked)
         line = self.process.lines.command(
             request.command.command, to, self._carried, cwd=request.cwd, env=request.env
         )
