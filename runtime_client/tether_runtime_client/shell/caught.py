@@ -32,26 +32,37 @@ def is_amid_change(pid: int) -> bool:
 class Signs:
     """That a shell is in its handler of SIGINT and has the next one wait, again and again.
 
-    A sound one is in the handler for a microsecond, and blocks the signal while it forks. Looks
-    that follow on each other show the same, if it had no processor between them.
+    A sound one is in the handler for a microsecond, and blocks the signal while it forks. Only
+    looks between which it had a processor count: else they show the same moment again.
     """
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._seen = self._pending = 0
+        self._seen = self._pending = self._ticks = 0
 
     def look(self) -> bool:
         """Look once; whether it seems so, by this look."""
         state = _STATE.search(_read(self._pid, "status"))
-        waits = state is not None and bool((int(state[1], 16) | int(state[2], 16)) & _INTERRUPT)
-        if waits or (state is not None and int(state[3], 16) & _INTERRUPT):
+        if state is None:
+            return self._note(False, False)
+        waits = bool((int(state[1], 16) | int(state[2], 16)) & _INTERRUPT)
+        return self._note(waits or bool(int(state[3], 16) & _INTERRUPT), waits)
+
+    def _note(self, caught: bool, waits: bool) -> bool:
+        if not caught:
+            self._seen -= _SET_BACK
+            if self._seen <= 0:
+                self._seen = self._pending = 0
+        elif (ticks := self._worked()) > self._ticks:
+            self._ticks = ticks
             self._seen += 1
             self._pending += waits
-            return True
-        self._seen -= _SET_BACK
-        if self._seen <= 0:
-            self._seen = self._pending = 0
-        return False
+        return caught
+
+    def _worked(self) -> int:
+        """For how long it has had a processor, in the kernel's ticks of 10 ms."""
+        fields = _read(self._pid, "stat").rpartition(b")")[2].split()
+        return int(fields[11]) + int(fields[12]) if fields else 0
 
     @property
     def enough(self) -> bool:

@@ -66,7 +66,7 @@ async def test_a_shell_that_is_caught_is_replaced(shell: Driver) -> None:
             break
     assert lost is not None
     assert "caught in its handler" in lost.reason
-    assert time.monotonic() - interrupted < 2
+    assert time.monotonic() - interrupted < 5
     assert await shell.say("echo $PWD $KEPT") == "/usr 1\n"
 
 
@@ -91,9 +91,9 @@ async def test_a_busy_shell_is_not_caught(shell: Driver, command: str) -> None:
         assert not signs.enough
         await asyncio.sleep(0.002)
     shell.session.interrupt("SIGKILL")
-    if children(pid):
+    for child in children(pid):
         with suppress(ProcessLookupError):
-            os.kill(children(pid)[-1], signal.SIGKILL)
+            os.kill(child, signal.SIGKILL)
     await shell.session.reset()
     await started.result()
 
