@@ -6,10 +6,17 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from tether_server import EventStreamRuntime, SessionEnded, SessionWarning
+from tether_server import (
+    CmdRunAction,
+    EventStreamRuntime,
+    SessionEnded,
+    SessionWarning,
+    ShellStartFailed,
+)
 
 from .conftest import Shell
 from .sessions import sessions
@@ -163,6 +170,30 @@ async def test_a_sandbox_without_room_and_without_bash(
         await without_room_for_its_startup_files(shell)
         await full_of_its_own_jobs(shell)
         await without_its_bash(shell)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("limits", "missing"),
+    [
+        ({"pids_limit": 2}, "as many processes run here as are allowed"),
+        ({"ulimits": [{"Name": "nofile", "Soft": 256, "Hard": 256}]}, "256 files"),
+    ],
+    ids=["pids", "files"],
+)
+async def test_limits_too_low_for_any_shell(
+    debian: str, limits: dict[str, Any], missing: str
+) -> None:
+    async with EventStreamRuntime(debian, resources=limits) as runtime:
+        with pytest.raises(ShellStartFailed, match=missing) as caught:
+            await runtime.run(CmdRunAction(command="true"))
+        assert "higher limit" in caught.value.hint
+
+
+@pytest.mark.engine
+async def test_where_no_program_can_be_started_the_shell_itself_can(debian: str) -> None:
+    async with EventStreamRuntime(debian, resources={"pids_limit": 3}) as runtime:
+        assert await Shell(runtime, "debian", "small").output("echo on") == "on\n"
 
 
 async def without_room_for_its_startup_files(shell: Shell) -> None:

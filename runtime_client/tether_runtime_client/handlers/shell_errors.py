@@ -32,5 +32,8 @@ def shell_errors() -> Iterator[None]:
         raise e.InvalidCommand(str(problem)) from None
     except core.NoShell as problem:
         raise e.NoShell(str(problem)) from None
+    except core.NoMeans as problem:
+        hint = "Give the sandbox a higher limit, or end what runs in it"
+        raise e.ShellStartFailed(str(problem), hint=hint) from None
     except core.ShellError as problem:
         raise e.ShellStartFailed(str(problem)) from None

@@ -1,7 +1,8 @@
 """Which bash to run: the image's own where it passes a self-test, else the bundled one.
 
 The self-test brings up a real shell and has it do what sessions rely on; a shell that merely
-calls itself bash (busybox has one) fails it.
+calls itself bash (busybox has one) fails it. Where the sandbox has no means for one, that is no
+bash's fault: the first is taken untried, and each start of a session says what is missing.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from .bring_up import Plan, bring_up, end_shell
+from .bring_up import Plan, bring_up, end_shell, starves
 from .command import CommandEnd, EndReason, RunningCommand
-from .errors import NoShell, ShellStartError
+from .errors import NoMeans, NoRoom, NoShell, ShellStartError
 from .family import Family
 from .run import Request, Run
 from .shell import Shell
@@ -32,11 +33,15 @@ _VERSION = re.compile(r"(\d+)\.(\d+)\.\d+")
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """What a candidate's self-test found. `problem` is empty when it passed."""
+    """What a candidate's self-test found. `problem` is empty when it passed.
+
+    `untried` says that the sandbox has no means for any shell just now, which `problem` names.
+    """
 
     path: str
     version: str
     problem: str
+    untried: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,9 @@ async def choose_bash(
     refused: list[tuple[str, str]] = []
     for path, reason in _candidates(asked, bundled, env):
         tested = await bash_selftest(path, env=env, timeout_s=timeout_s)
-        if not tested.problem:
+        if tested.untried:
+            reason = f"{reason}, untried: {tested.problem}"
+        if tested.untried or not tested.problem:
             return BashChoice(path, tested.version, reason, tuple(refused))
         refused.append((path, tested.problem))
     raise NoShell(refused)
@@ -105,13 +112,30 @@ async def bash_selftest(
         async with asyncio.timeout(timeout_s):
             shell = await bring_up(plan, _Owner(), _ignore)
             try:
-                return await _try_out(path, shell)
+                return await _try_out_fed(path, shell)
             finally:
                 await end_shell(shell, family)
+    except NoMeans as error:
+        return SelfTest(path, "", str(error), untried=True)
     except ShellStartError as error:
         return SelfTest(path, "", str(error))
     except TimeoutError:
         return SelfTest(path, "", f"the self-test took longer than {timeout_s:g} s")
+
+
+async def _try_out_fed(path: str, shell: Shell) -> SelfTest:
+    """Try it out. Raises NoRoom where it finds no room for a process again and again."""
+    trying = asyncio.create_task(_try_out(path, shell))
+    starving = asyncio.create_task(starves(shell.pid))
+    try:
+        await asyncio.wait([trying, starving], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        starving.cancel()
+        if not trying.done():
+            trying.cancel()
+    if trying.cancelled() or not trying.done():
+        raise NoRoom(f"a program from {path}")
+    return trying.result()
 
 
 async def _try_out(path: str, shell: Shell) -> SelfTest:

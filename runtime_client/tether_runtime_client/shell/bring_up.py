@@ -101,7 +101,7 @@ async def _run_startup_files(shell: Shell, plan: Plan) -> str | None:
     text = _STARTUP[plan.startup] + _first_on_path(plan.commands)
     command = RunningCommand(text, Discard(), hidden=True)
     shell.begin(Request(command))
-    starving = asyncio.create_task(_starves(shell.pid))
+    starving = asyncio.create_task(starves(shell.pid))
     try:
         reason = await _end_of(shell, command, plan, starving)
     finally:
@@ -153,9 +153,9 @@ def _restoring(cwd: str, env: Mapping[str, str]) -> str:
     return "{ " + "\n".join(lines) + "\n} 2>/dev/null"
 
 
-async def _starves(pid: int) -> None:
+async def starves(pid: int) -> None:
     """Return once bash has found no room for a process again and again. It would go on so for 15
-    seconds, for each one that the startup files begin; the kernel tells nobody of room.
+    seconds, for each one that it is to begin; the kernel tells nobody of room.
     """
     looks = 0
     while looks < _HUNGER_LOOKS:

@@ -22,13 +22,26 @@ class NoShell(ShellStartError):
         super().__init__(f"no usable bash ({reasons}); put bash >= 4.4 into the image")
 
 
-class NoRoom(ShellStartError):
+class NoMeans(ShellStartError):
+    """The sandbox allows too little for any shell: no fault of the bash that was to start."""
+
+
+class NoRoom(NoMeans):
     """As many processes run as are allowed; the next may find room, when one of them has ended."""
 
     def __init__(self, program: str) -> None:
         super().__init__(
-            f"cannot start {program}: as many processes run here as are allowed; end some of them, "
-            "or allow more"
+            f"cannot start {program}: as many processes run here as are allowed (the limit of "
+            "pids, or ulimit -u)"
+        )
+
+
+class TooFewFiles(NoMeans):
+    """A process may open fewer files than a shell needs beside those of its user."""
+
+    def __init__(self, allowed: int, needed: int) -> None:
+        super().__init__(
+            f"a process may open {allowed} files here (ulimit -n), and a shell needs {needed}"
         )
 
 

@@ -18,7 +18,7 @@ import ptyprocess
 
 from ..oom_score import raise_oom_score
 from .descriptors import Descriptors
-from .errors import ShellStartError
+from .errors import TooFewFiles
 from .mark import Mark
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ else:
     _Spawn = pexpect.spawn
 
 _HIGH, _LOW = 1000, 200
+_OURS = 64  # from there on
 
 
 class BashSpawn(_Spawn):
@@ -104,9 +105,9 @@ def choose_base() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft in (-1, resource.RLIM_INFINITY):
         return _HIGH
-    base = min(_HIGH, soft - 64)
+    base = min(_HIGH, soft - _OURS)
     if base < _LOW:
-        raise ShellStartError(f"at most {soft} open files are allowed here; a shell needs 264")
+        raise TooFewFiles(soft, _LOW + _OURS)
     return base
 
 

@@ -13,7 +13,7 @@ from .bring_up import Plan, bring_up
 from .command import CommandEnd, EndReason, StateLost
 from .config import ShellConfig
 from .control import check_request
-from .errors import NoRoom, ShellStartError
+from .errors import NoMeans, ShellStartError
 from .exports import changed_by, passable
 from .family import Family
 from .mark import VARIABLE
@@ -190,7 +190,7 @@ class Succession:
         )
         try:
             return await bring_up(plan, self._owner, self._warn)
-        except NoRoom:
+        except NoMeans:
             raise
         except ShellStartError as error:
             if config.spare is None or config.spare == config.bash:

@@ -98,6 +98,24 @@ async def test_the_bundled_one_is_the_fallback(
     assert choice.explanation.startswith(f"the bundled one; {broken}/bash: ")
 
 
+async def test_without_means_for_any_the_first_is_taken_untried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("resource.getrlimit", lambda _: (256, 256))
+        choice = await choose_bash(env=ENV)
+    assert (choice.path, choice.version) == ("/usr/bin/bash", "")
+    assert "untried" in choice.reason
+    assert "256 files" in choice.reason
+
+    async def at_once(_: int) -> None: ...
+
+    monkeypatch.setattr("tether_runtime_client.shell.bash_choice.starves", at_once)
+    choice = await choose_bash(env=ENV)
+    assert choice.path == "/usr/bin/bash"
+    assert "as many processes run here as are allowed" in choice.reason
+
+
 async def test_the_one_asked_for(tmp_path: Path) -> None:
     own = script(tmp_path / "mine", f'exec {BASH} "$@"')
     choice = await choose_bash(asked=own, env=ENV)
