@@ -193,7 +193,7 @@ async def test_a_popup_is_told_with_the_click_that_opened_it(
         ("/same", {"step": "click", "role": "button", "name": "One"}, "several"),
         ("/same", {"step": "click", "element": "e99"}, "not_found"),
         ("/same", {"step": "click", "css": "#absent", "timeout_s": 0.2}, "not_found"),
-        ("/hidden", {"step": "click", "css": "button", "timeout_s": 0.2}, "hidden"),
+        ("/hidden", {"step": "click", "css": "button", "timeout_s": 2}, "hidden"),
         ("/same", {"step": "evaluate", "expression": "absent()"}, "script"),
         ("/same", {"step": "evaluate", "expression": "'x'.repeat(1e6)"}, "other"),
         ("/same", {"step": "goto", "url": "http://127.0.0.1:1/"}, "network"),

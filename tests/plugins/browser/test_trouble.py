@@ -173,17 +173,15 @@ async def test_a_certificate_of_nobody_is_an_error_unless_it_may_be(
         assert (seen.status, seen.title) == (401, "")
 
 
-async def test_files_that_cannot_be_written_are_missing_parts(short: Reader) -> None:
-    page = short.at("full")
-    await page.go("/")
-    folder = short.plugin.places.state / "files"
-    moved = folder.rename(folder.with_name("moved"))
-    folder.write_text("")  # in its place: as root nothing else is refused
-    try:
+async def test_files_that_cannot_be_written_are_missing_parts(
+    chromium: str, site: str, tmp_path: Path
+) -> None:
+    async with reader(tmp_path, site) as page:
+        await page.go("/")
+        folder = page.plugin.places.state / "files"
+        folder.rename(folder.with_name("moved"))
+        folder.write_text("")  # in its place: as root nothing else is refused
         seen = await page.go("/large?1150")
-    finally:
-        folder.unlink()
-        moved.rename(folder)
     assert seen.screenshot is None
     assert "screenshot" in seen.missing
     assert seen.truncated == ("tree",)
