@@ -16,6 +16,9 @@ _ANSI_C = {
     ord("\x01"): "\\001",
     ord("\x7f"): "\\177",
 }
+# In some locales (GBK, BIG5) a backslash can be the second byte of a character, and bash would take
+# one of ours for that behind bytes of UTF-8. So these are escaped themselves, where one follows.
+_BEFORE_ESCAPE = re.compile(rb"[\x80-\xff]+(?=\\|\Z)")
 
 
 def quote(text: str) -> bytes:
@@ -23,9 +26,16 @@ def quote(text: str) -> bytes:
     if "\0" in text:
         raise CommandInvalid("a NUL byte cannot be passed to a shell; write it as \\0 in printf")
     try:
-        return b"$'" + text.translate(_ANSI_C).encode("utf-8", "surrogateescape") + b"'"
+        quoted = text.translate(_ANSI_C).encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
         raise CommandInvalid(f"not text: a lone surrogate at position {error.start}") from None
+    if not text.isascii():
+        quoted = _BEFORE_ESCAPE.sub(_in_octal, quoted)
+    return b"$'" + quoted + b"'"
+
+
+def _in_octal(found: re.Match[bytes]) -> bytes:
+    return b"".join(b"\\%o" % byte for byte in found[0])
 
 
 def assignments(env: Mapping[str, str] | None) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 import pytest
@@ -20,6 +21,7 @@ TEXTS = [
     '$x `y` "z" !',
     "\x01\x02\x7f\x1b\t",
     "žluť 🐎",
+    "日'表\\日\n日",
     "\udc80\udcff",
     "'" * 50,
     "\\" * 51,
@@ -33,6 +35,12 @@ def test_quoted_text_is_one_word_on_one_line(text: str) -> None:
     script = b"set -- " + quoted + b'; printf %s "$#$1"'
     done = subprocess.run([BASH], input=script, capture_output=True, check=True)
     assert done.stdout == b"1" + text.encode("utf-8", "surrogateescape")
+
+
+@pytest.mark.parametrize("text", ["日'", "表\\", "日\n", "a日", "日b'c表''", "\udcb5"])
+def test_no_backslash_of_ours_could_be_a_part_of_a_character(text: str) -> None:
+    """In GBK and BIG5 it could, behind a byte that is no ASCII."""
+    assert re.search(rb"[\x80-\xff](\\|'$)", quote(text)) is None
 
 
 @pytest.mark.parametrize("text", ["\0", "a\0b"])
