@@ -164,7 +164,7 @@ async def goes_on(shell: Shell, attack: str) -> None:
 @pytest.mark.parametrize("change", ["stty sane", "stty raw -echo"])
 async def test_a_killed_program_brings_no_earlier_mode_back(shell: Shell, change: str) -> None:
     """bash gives the terminal back the mode that it took note of last."""
-    before = await shell.output("stty -a")
+    before = await shell.output("stty -a; trap - USR1")
     await shell.output(change)
     seen = await shell.output("sh -c 'kill -9 $$'; echo; stty -a")
     assert seen.endswith("\n" + before)

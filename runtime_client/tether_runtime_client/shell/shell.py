@@ -62,6 +62,7 @@ class Shell:
         self._parser = StatusParser()
         self._carried = Carried()
         self._may_trap = False
+        self._may_trap_children = False
         self._retired = False
         self._closed = False
         self.run: Run | None = None
@@ -121,7 +122,9 @@ class Shell:
         return program is not None and self._mailboxes.is_program(program)
 
     def _expect(self, request: Request, to: ReportTo) -> Run:
-        self._may_trap = self._may_trap or "trap" in request.command.command
+        text = request.command.command
+        self._may_trap = self._may_trap or "trap" in text
+        self._may_trap_children = self._may_trap_children or "CHLD" in text
         self.run = Run(request, to, may_trap=self._may_trap)
         self._parser.expect(to.nonce)
         request.command.pid = self.pid
@@ -222,7 +225,7 @@ class Shell:
         if run.to.back is None:
             self.cwd = self._condition.true_cwd(record.cwd, self.cwd)
         self._may_trap = self._may_trap or record.catches
-        if restored and not self._may_trap:  # a trap on SIGCHLD would run for this
+        if restored and not self._may_trap_children:  # it would run for this
             self.process.send(self.process.lines.note_mode())
         self._idle.begin(record.idle_limit)
 
