@@ -349,6 +349,23 @@ async def test_a_bashrc_or_the_login_profile(shell: Shell, tmp_path: Path) -> No
             assert len(await warnings(mine, first.session)) == told
 
 
+async def test_what_is_new_in_startup_files_reaches_the_next_shell(
+    shell: Shell, tmp_path: Path
+) -> None:
+    """Installers add a line to `.bashrc` and say to begin a new shell."""
+    async with own(shell, tmp_path) as mine:
+        await write(mine, tmp_path / "home" / ".bashrc", "export OLD=rc\n")
+        await mine.output("export OLD=mine")
+        await write(mine, tmp_path / "home" / ".bashrc", "export OLD=rc NEW=rc\n")
+        assert (await mine.run("exit 1")).status == "session_ended"
+        assert await mine.output('echo "$OLD-$NEW"') == "mine-rc\n"
+        await mine.output("unset OLD NEW")
+        assert (await mine.run("exit 1")).status == "session_ended"
+        assert await mine.output('echo "$OLD-$NEW"; export NEW=mine') == "-\n"
+        await mine.reset()
+        assert await mine.output('echo "$OLD-$NEW"') == "-mine\n"
+
+
 BAD_RC = {
     "exits": ("exit 3", "ended the shell"),
     "executes something": ("exec true", "ended the shell"),

@@ -41,7 +41,9 @@ _SHELLS_OWN = frozenset({"PWD", "SHLVL", "_", VARIABLE})
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to start. `restore` says that cwd and env are those of a shell that is no more."""
+    """What to start. `restore` says that cwd and env are those of a shell that is no more, and
+    `gone` are the variables that it had exported once and no longer.
+    """
 
     bash: str
     cwd: str
@@ -52,6 +54,7 @@ class Plan:
     startup_s: float
     restore: bool
     commands: str | None = None
+    gone: frozenset[str] = frozenset()
 
 
 async def bring_up(plan: Plan, owner: ShellOwner, warn: Callable[[str], None]) -> Shell:
@@ -122,7 +125,7 @@ def _first_on_path(folder: str | None) -> str:
     """A profile sets PATH as if nobody had before; what it adds to one that it keeps is behind."""
     if folder is None:
         return ""
-    quoted = quote(folder).decode("utf-8", "surrogateescape")
+    quoted = _quoted(folder)
     return (
         f'\ncase ":$PATH:" in *:{quoted}:*) ;; *)'
         f' PATH={quoted}"${{PATH:+:$PATH}}"; \\builtin export PATH ;; esac'
@@ -130,27 +133,28 @@ def _first_on_path(folder: str | None) -> str:
 
 
 async def _restore(shell: Shell, plan: Plan) -> str | None:
-    """Startup files set variables again that the earlier shell had changed since."""
-    command = RunningCommand(_restoring(plan.cwd, plan.env), Discard(), hidden=True)
+    """Startup files set variables again that the earlier shell had changed since. What it never
+    had is new in them, and stays.
+    """
+    command = RunningCommand(_restoring(plan), Discard(), hidden=True)
     shell.begin(Request(command))
     if await _end_of(shell, command, plan) == "completed":
         return None
     return "the exported variables could not be restored after the startup files"
 
 
-def _restoring(cwd: str, env: Mapping[str, str]) -> str:
-    names = [name for name in env if name.isidentifier() and name not in _SHELLS_OWN]
-    wanted = " ".join([*names, *_SHELLS_OWN])
-    lines = [
-        f"\\builtin cd -- {quote(cwd).decode('utf-8', 'surrogateescape')}",
-        f"for __tether in $(\\builtin compgen -e); do case ' {wanted} ' in",
-        '*" $__tether "*) ;; *) \\builtin unset -v "$__tether" ;; esac; done',
-        "\\builtin unset -v __tether",
-    ]
-    for name in names:
-        value = quote(env[name]).decode("utf-8", "surrogateescape")
-        lines.append(f"\\builtin export {name}={value}")
+def _restoring(plan: Plan) -> str:
+    lines = [f"\\builtin cd -- {_quoted(plan.cwd)}"]
+    if gone := sorted(plan.gone - _SHELLS_OWN):
+        lines.append(f"\\builtin unset -v {' '.join(gone)}")
+    for name, value in plan.env.items():
+        if name.isidentifier() and name not in _SHELLS_OWN:
+            lines.append(f"\\builtin export {name}={_quoted(value)}")
     return "{ " + "\n".join(lines) + "\n} 2>/dev/null"
+
+
+def _quoted(text: str) -> str:
+    return quote(text).decode("utf-8", "surrogateescape")
 
 
 async def starves(pid: int) -> None:

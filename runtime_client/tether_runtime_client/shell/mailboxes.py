@@ -12,6 +12,7 @@ from .reports import NO_MAILBOX, ReportTo
 
 _LIMIT = 8 * 1024 * 1024  # more than a program can be started with
 _MOST_ASKED = 16
+_FIRST = 4  # reports: on the setup, the startup files, what is restored, and a first command
 _LIMITS_FILES = re.compile(r"\bulimit\s+(?:-[SH]+\s+)?-?[SH]*[f0-9]")
 
 
@@ -26,6 +27,8 @@ class Mailboxes:
         self.fds = tuple(os.memfd_create(f"tether-{n}") for n in range(2))
         self._last: list[ReportTo] = []  # the last two reports, newest last
         self._limited = False
+        self._reports = 0
+        self.had: set[str] = set()  # names of variables that were exported at the shell's begin
         self._programs: frozenset[bytes] | None = None  # by the last report, once it was read
         self.asked: tuple[bytes, ...] = (b":",)  # the names that the next report is to tell of
 
@@ -44,6 +47,9 @@ class Mailboxes:
     def reported(self, to: ReportTo, pid: int) -> None:
         """The report of the shell `pid` has come; what it notes follows, or has."""
         self._programs = None
+        self._reports += 1
+        if self._reports <= _FIRST:  # the one before is whole by now
+            self.had |= (self.exports() or {}).keys()
         if to.mailbox != NO_MAILBOX:
             self._last = [*self._last[-1:], to]
         else:

@@ -238,6 +238,11 @@ class Shell:
         """The exported variables as of the last report that is whole."""
         return self._mailboxes.exports()
 
+    @property
+    def had(self) -> set[str]:
+        """The names of the variables that were exported when it had just come up."""
+        return self._mailboxes.had
+
     # -- what happens to the shell ----------------------------------------------------------------
 
     def control_closed(self, process: ShellProcess) -> None:

@@ -57,6 +57,7 @@ class Succession:
         self.startup_s = config.startup_timeout_s
         self.family = Family()
         self._env = {"TERM": "xterm-256color", **config.env}
+        self._had: set[str] = set()
         self._restore = False
         self._former = FormerShells()
         self._next = NextShell(self._bring_up)
@@ -152,6 +153,7 @@ class Succession:
         if shell is None:
             return
         self._env, self._restore = self.exported, True
+        self._had |= shell.had
         if shell.run is not None:  # it may have ended before it could report these
             self._env = changed_by(self._env, shell.run.request.exports)
         self._env, too_long = passable(self._env)
@@ -187,6 +189,7 @@ class Succession:
             startup_s=self.startup_s,
             restore=self._restore,
             commands=config.commands,
+            gone=frozenset(self._had - self._env.keys()),
         )
         try:
             return await bring_up(plan, self._owner, self._warn)
