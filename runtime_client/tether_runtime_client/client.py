@@ -233,4 +233,4 @@ def _calm_collector() -> None:
     commands: that was a tenth of a busy client's time. Nearly nothing here is in cycles.
     """
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(50_000, 20, 20)

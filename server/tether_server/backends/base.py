@@ -191,7 +191,10 @@ class Backend(ABC):
         """Free the backend's own connections. Twice is safe."""
 
 
-DOCTOR = "`tether doctor` checks this machine"
+DOCTOR = (
+    "`tether doctor` checks this machine; a slow one may need a longer start_timeout_s "
+    "(--start-timeout)"
+)
 
 
 def with_log(problem: TransportUnavailable, log: str) -> TransportUnavailable:

@@ -30,6 +30,8 @@ def command(names: tuple[str, ...], orphans: bool, everything: bool, quiet: bool
     """
     if not names and not orphans and not everything:
         raise click.UsageError("say which: NAME…, --orphans or --all")
+    if names and (orphans or everything):
+        raise click.UsageError("a NAME goes with neither --orphans nor --all")
     inventory = take_inventory()
     # The engine may show sandboxes of other state folders too: `--all` is not about those.
     named = [

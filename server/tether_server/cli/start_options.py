@@ -214,7 +214,11 @@ _OPTIONS: list[Callable[[F], F]] = [
     ),
     click.option("-u", "--user", metavar="USER", help="Run as this user (name, uid or uid:gid)."),
     click.option(
-        "-v", "--mount", multiple=True, metavar="HOST:DIR[:ro]", help="Mount a host folder."
+        "-v",
+        "--mount",
+        multiple=True,
+        metavar="HOST:DIR[:ro]",
+        help="Mount a host folder, or by a plain name a volume.",
     ),
     click.option("-m", "--memory", metavar="SIZE", help="The most memory it may use, such as 2g."),
     click.option(

@@ -90,6 +90,15 @@ def test_rm_orphans_takes_orphans_only(
     assert live.run(CmdRunAction(command="echo on")).content == "on\n"
 
 
+@pytest.mark.parametrize("option", ["--orphans", "--all"])
+def test_rm_with_a_name_takes_nothing_else(
+    tether: Tether, orphan: SandboxRecord, kept: SandboxRecord, option: str
+) -> None:
+    done = tether("rm", option, "kept")
+    assert "goes with neither" in said(done.stderr)
+    assert {record.name for record in list_records()} == {"orphan", "kept"}
+
+
 def test_rm_orphans_takes_records_of_what_is_gone(tether: Tether, orphan: SandboxRecord) -> None:
     subprocess.run(["kill", "-KILL", orphan.handle["pid"]], check=True)
     assert is_gone(orphan)
