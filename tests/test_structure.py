@@ -5,6 +5,7 @@ which tests the documents name.
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -142,3 +143,10 @@ def test_documents_name_tests_that_there_are() -> None:
 def test_every_behaviour_is_in_a_document(folder: str) -> None:
     modules = (ROOT / "tests" / folder).glob("test_*.py")
     assert set().union(*map(collected, modules)) <= named_tests()
+
+
+@pytest.mark.xdist_group("structure")
+def test_a_group_stays_on_one_worker(request: pytest.FixtureRequest) -> None:
+    """That is by a suffix of its tests' ids, which not every pytest lets be given."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        assert request.node.nodeid.endswith("@structure")
