@@ -41,7 +41,7 @@ pictures: setup  ## take the screenshots of the web app anew, in docs
 test: setup  ## run all checks and all tests, the ones on the real engine included
 	@docker/ready
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/pytest -n 4 --dist loadgroup -m "not slow and not serial and not chaos" $(ARGS)
+	@$(BIN)/pytest -n 3 --dist loadgroup -m "not slow and not serial and not chaos" $(ARGS)
 	@$(BIN)/pytest -m serial
 
 images: setup  ## run the client in every odd image there is, ARGS="-k 07" in one

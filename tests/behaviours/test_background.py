@@ -157,6 +157,9 @@ async def test_a_listed_job_is_ended_by_its_pid(shell: Shell) -> None:
         while (await processes(shell))[-1].state != "stopped":  # it does so when it has a turn
             continue
     await runtime.run(ProcessSignalAction(pid=one.pid, whole_group=False, signal="SIGKILL"))
+    async with asyncio.timeout(10):
+        while await naps(runtime, nap) > 2:  # a killed one ends when it has a turn
+            continue
     assert await naps(runtime, nap) == 2
     await runtime.run(ProcessSignalAction(pid=two.pid))
     await runtime.run(ProcessSignalAction(pid=three.pid, signal="SIGKILL"))

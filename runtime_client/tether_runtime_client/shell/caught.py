@@ -13,10 +13,11 @@ import signal
 
 _INTERRUPT = 1 << signal.SIGINT - 1
 _STATE = re.compile(
-    rb"\nState:\s*R.*?\nSigPnd:\s*([0-9a-f]+)\nShdPnd:\s*([0-9a-f]+)\nSigBlk:\s*([0-9a-f]+)",
+    rb"\nState:\s*R.*?\nSigPnd:\s*([0-9a-f]+)\nShdPnd:\s*([0-9a-f]+)\nSigBlk:\s*([0-9a-f]+)"
+    rb".*?\nvoluntary_ctxt_switches:\s*(\d+)",
     re.DOTALL,
 )
-_ENOUGH, _SET_BACK = 12, 4  # looks: a caught one is in its handler at more than nine in ten
+_ENOUGH = 10  # looks at which it is in its handler, beyond those at which not: one in four
 _PENDING = 2  # of these at least: the next one waits at two in five
 # The kernel's numbers of `rt_sigaction`, with which a program changes a handler.
 _CHANGE = {"x86_64": b"13", "aarch64": b"134"}.get(platform.machine(), b"")
@@ -32,31 +33,34 @@ def is_amid_change(pid: int) -> bool:
 class Signs:
     """That a shell is in its handler of SIGINT and has the next one wait, again and again.
 
-    A sound one is in the handler for a microsecond, and blocks the signal while it forks. Only
-    looks between which it had a processor count: else they show the same moment again.
+    A sound one is in the handler for a microsecond, and blocks the signal while it forks; but then
+    it sleeps now and then. Only looks between which it had a processor count: else they show the
+    same moment again.
     """
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._seen = self._pending = self._ticks = 0
+        self._seen = self._pending = self._ticks = self._waits = 0
 
     def look(self) -> bool:
         """Look once; whether it seems so, by this look."""
         state = _STATE.search(_read(self._pid, "status"))
         if state is None:
-            return self._note(False, False)
-        waits = bool((int(state[1], 16) | int(state[2], 16)) & _INTERRUPT)
-        return self._note(waits or bool(int(state[3], 16) & _INTERRUPT), waits)
+            return self._note(caught=False)
+        waits, self._waits = self._waits, int(state[4])
+        if waits != self._waits:  # for a program, or for room to fork: it goes on
+            self._seen = self._pending = 0
+        pending = bool((int(state[1], 16) | int(state[2], 16)) & _INTERRUPT)
+        return self._note(caught=pending or bool(int(state[3], 16) & _INTERRUPT), pending=pending)
 
-    def _note(self, caught: bool, waits: bool) -> bool:
+    def _note(self, *, caught: bool, pending: bool = False) -> bool:
         if not caught:
-            self._seen -= _SET_BACK
-            if self._seen <= 0:
-                self._seen = self._pending = 0
+            self._seen = max(0, self._seen - 1)
+            self._pending *= bool(self._seen)
         elif (ticks := self._worked()) > self._ticks:
             self._ticks = ticks
             self._seen += 1
-            self._pending += waits
+            self._pending += pending
         return caught
 
     def _worked(self) -> int:

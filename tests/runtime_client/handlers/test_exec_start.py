@@ -177,7 +177,7 @@ async def test_a_caller_that_never_comes_back(
 ) -> None:
     monkeypatch.setattr(started_module, "ABANDONED_S", 0.3)
     async with stand_of(desk, settings) as stand:
-        task = stand.start("set -m; sleep 1000 & echo $!; wait")
+        task = stand.start("set -m 2>/dev/null; sleep 1000 & echo $!; wait")
         stream, _ = await stand.attach()
         child = int(await shown(stream, b"\n"))
         await asyncio.sleep(0.6)
