@@ -58,6 +58,7 @@ class Passing:
         self._progress = progress
         self._passed = 0
         self._told = 0
+        self._resumed = False  # whether these connections are not the first
         self._end: EndFrame | None = None
 
     async def run(self, source: BulkStream, target: BulkStream) -> Received:
@@ -100,6 +101,7 @@ class Passing:
                 await forth
             answer, end = await back, await forth
         finally:
+            self._resumed = True
             back.cancel()
             forth.cancel()
             await asyncio.gather(back, forth, return_exceptions=True)
@@ -136,7 +138,9 @@ class Passing:
             message = await _word(target)
             match message:
                 case ReceivedFrame():
-                    self._passed = message.bytes if first else self._passed
+                    # Where nothing has come yet, the sender may have begun before this word.
+                    if first and (message.bytes or self._resumed):
+                        self._passed = message.bytes
                     first = False
                     with suppress(TransferError):  # that it is gone shows elsewhere
                         source.send(message)

@@ -76,6 +76,18 @@ async def test_how_much_has_come_is_passed_on_to_the_sender(ends: Ends) -> None:
     assert ends.told == [(100_000, 100_000)], "it goes on where it was"
 
 
+async def test_a_sender_that_begins_before_the_receiver_s_first_word(ends: Ends) -> None:
+    await ends.sender.write(DATA[:10_000])
+    assert await ends.receiver.read() == DATA[:10_000]
+    ends.receiver.send(ReceivedFrame(bytes=0))
+    assert await ends.sender.read() == ReceivedFrame(bytes=0)
+    await ends.sender.write(DATA[10_000:])
+    ends.sender.send(END)
+    ends.receiver.send(END)
+    await ends.task
+    assert ends.told == [(10_000, 100_000), (100_000, 100_000)]
+
+
 async def test_a_sender_that_gives_up(ends: Ends) -> None:
     await ends.sender.write(DATA)
     ends.sender.send(FailFrame(message="it vanished"))
